@@ -1,0 +1,1 @@
+//! Replays tapes offline into NetworkPolicies, proofs and diffs.

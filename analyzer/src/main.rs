@@ -1,0 +1,2 @@
+//! The command `flowtape`.
+fn main() {}

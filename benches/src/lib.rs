@@ -1,0 +1,1 @@
+//! Benchmarks, and the seeded clusters and traffic they run on.

@@ -1,0 +1,1 @@
+//! Records socket operations and Kubernetes metadata into a tape.

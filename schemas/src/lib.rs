@@ -1,0 +1,1 @@
+//! What a Flowtape tape is: tables, columns, versions, encoding, decoding, validation.

@@ -1,0 +1,1 @@
+//! Readable scenarios, compiled to Kubernetes objects and tapes.
