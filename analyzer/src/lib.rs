@@ -1,1 +1,5 @@
-//! Replays tapes offline into NetworkPolicies, proofs and diffs.
+//! Replays tapes offline into network policies, proofs and diffs.
+
+#![forbid(unsafe_code)]
+
+pub mod policy;

@@ -1,0 +1,344 @@
+//! The policy set: namespaced allow-rules, as NetworkPolicy v1 means them.
+//!
+//! Invariants: a set holds each (namespace, name) once, in ascending order; peers and ports of a rule are sorted and
+//! deduplicated, and a list of them is never empty. Rules keep their order, because `ingress/0` must mean to the reader
+//! what stands first in his file; the order has no effect on what is allowed.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use thiserror::Error;
+
+use super::cidr::Cidr;
+use super::one_or_more::OneOrMore;
+use super::ports::{PortRange, Protocol};
+use super::select::Selector;
+
+/// Where something was written.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Source {
+    /// The name of the file as the caller gave it.
+    pub file: Arc<str>,
+    /// The line, starting at 1.
+    pub line: usize,
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.file, self.line)
+    }
+}
+
+/// The traffic direction a rule is about, seen from the pods that the policy selects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Direction {
+    /// Connections to the selected pods.
+    Ingress,
+    /// Connections from the selected pods.
+    Egress,
+}
+
+impl Direction {
+    /// Lower-case name: `ingress` or `egress`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Ingress => "ingress",
+            Self::Egress => "egress",
+        }
+    }
+}
+
+impl fmt::Display for Direction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// One policy: which pods it isolates in which directions, and what it allows them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Policy {
+    /// The namespace of the policy and of the pods it selects.
+    pub namespace: String,
+    /// The name, unique in the namespace.
+    pub name: String,
+    /// The pods of the namespace that the policy applies to.
+    pub subject: Selector,
+    /// `None`: says nothing about ingress. `Some` of no rules: denies all ingress.
+    pub ingress: Option<Vec<Rule>>,
+    /// `None`: says nothing about egress. `Some` of no rules: denies all egress.
+    pub egress: Option<Vec<Rule>>,
+    /// Stable facts for the reader; written as comments, without effect.
+    pub notes: Vec<String>,
+    /// Where the policy was read from; `None` if it was generated.
+    pub source: Option<Source>,
+}
+
+impl Policy {
+    /// The rules of one direction; `None` if the policy does not isolate its pods there.
+    #[must_use]
+    pub fn rules(&self, direction: Direction) -> Option<&[Rule]> {
+        match direction {
+            Direction::Ingress => self.ingress.as_deref(),
+            Direction::Egress => self.egress.as_deref(),
+        }
+    }
+}
+
+/// One allow-rule: any of these peers on any of these ports.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rule {
+    /// Who.
+    pub peers: Peers,
+    /// On which ports.
+    pub ports: Ports,
+    /// Stable facts for the reader; written as comments, without effect.
+    pub notes: Vec<String>,
+    /// Where the rule was read from; `None` if it was generated.
+    pub source: Option<Source>,
+}
+
+impl Rule {
+    /// A rule without notes and source.
+    #[must_use]
+    pub const fn new(peers: Peers, ports: Ports) -> Self {
+        Self {
+            peers,
+            ports,
+            notes: Vec::new(),
+            source: None,
+        }
+    }
+}
+
+/// The peers of a rule.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Peers {
+    /// Everybody, inside and outside the cluster. In the API: no `from` or `to`.
+    Any,
+    /// Only these.
+    Of(OneOrMore<Peer>),
+}
+
+/// One peer of a rule.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Peer {
+    /// Pods by label.
+    Pods {
+        /// The namespaces to look in; `None` is the namespace of the policy.
+        namespaces: Option<Selector>,
+        /// Which pods there.
+        pods: Selector,
+    },
+    /// Addresses, of whomever.
+    Block {
+        /// The prefix.
+        cidr: Cidr,
+        /// Parts of the prefix that are left out; each strictly inside it.
+        except: Vec<Cidr>,
+    },
+}
+
+impl Peer {
+    /// Pods of the policy's own namespace.
+    #[must_use]
+    pub const fn pods(pods: Selector) -> Self {
+        Self::Pods { namespaces: None, pods }
+    }
+
+    /// Pods of the selected namespaces.
+    #[must_use]
+    pub const fn pods_in(namespaces: Selector, pods: Selector) -> Self {
+        Self::Pods {
+            namespaces: Some(namespaces),
+            pods,
+        }
+    }
+
+    /// Everything in `cidr`.
+    #[must_use]
+    pub const fn block(cidr: Cidr) -> Self {
+        Self::Block {
+            cidr,
+            except: Vec::new(),
+        }
+    }
+
+    /// `cidr` without `except`, sorted and deduplicated; `None` if an exception is not strictly inside the prefix,
+    /// which the API refuses.
+    pub fn block_except(cidr: Cidr, except: impl IntoIterator<Item = Cidr>) -> Option<Self> {
+        let mut except: Vec<Cidr> = except.into_iter().collect();
+        except.sort_unstable();
+        except.dedup();
+        let inside = except.iter().all(|&hole| hole != cidr && cidr.covers(hole));
+        inside.then_some(Self::Block { cidr, except })
+    }
+}
+
+/// The ports of a rule.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Ports {
+    /// Every port of every protocol. In the API: no `ports`.
+    Any,
+    /// Only these.
+    Of(OneOrMore<PortRule>),
+}
+
+/// Ports of one protocol.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct PortRule {
+    /// The protocol.
+    pub protocol: Protocol,
+    /// Which of its ports.
+    pub port: PortMatch,
+}
+
+/// Which ports of a protocol.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum PortMatch {
+    /// All of them.
+    Any,
+    /// Those in the range; one number is a range of one.
+    Range(PortRange),
+    /// The container port of this name on the destination pod.
+    Named(String),
+}
+
+/// Why policies do not make a set.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum PolicySetError {
+    /// Two policies with the same namespace and name: a cluster would hold only the last one applied.
+    #[error(
+        "policy `{namespace}/{name}` is defined twice{}, keep one of them",
+        described_places(first.as_ref(), second.as_ref())
+    )]
+    Duplicate {
+        /// The namespace.
+        namespace: String,
+        /// The name.
+        name: String,
+        /// Where the first one is.
+        first: Option<Source>,
+        /// Where the other one is.
+        second: Option<Source>,
+    },
+}
+
+fn described_places(first: Option<&Source>, second: Option<&Source>) -> String {
+    match (first, second) {
+        (Some(first), Some(second)) => format!(" (`{first}` and `{second}`)"),
+        (Some(place), None) | (None, Some(place)) => format!(" (once in `{place}`)"),
+        (None, None) => String::new(),
+    }
+}
+
+/// A set of policies with unique (namespace, name), in that order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PolicySet {
+    policies: Vec<Policy>,
+}
+
+impl PolicySet {
+    /// Sorts `policies` and checks that each (namespace, name) occurs once.
+    pub fn new(policies: impl IntoIterator<Item = Policy>) -> Result<Self, PolicySetError> {
+        let mut by_name: BTreeMap<(String, String), Policy> = BTreeMap::new();
+        for policy in policies {
+            let key = (policy.namespace.clone(), policy.name.clone());
+            if let Some(first) = by_name.get(&key) {
+                let (namespace, name) = key;
+                return Err(PolicySetError::Duplicate {
+                    namespace,
+                    name,
+                    first: first.source.clone(),
+                    second: policy.source,
+                });
+            }
+            by_name.insert(key, policy);
+        }
+        Ok(Self {
+            policies: by_name.into_values().collect(),
+        })
+    }
+
+    /// The policies by namespace, then name.
+    #[must_use]
+    pub fn policies(&self) -> &[Policy] {
+        &self.policies
+    }
+
+    /// The policies by namespace, then name.
+    pub fn iter(&self) -> std::slice::Iter<'_, Policy> {
+        self.policies.iter()
+    }
+
+    /// The policy of this namespace and name.
+    #[must_use]
+    pub fn get(&self, namespace: &str, name: &str) -> Option<&Policy> {
+        let key = (namespace, name);
+        let at = self
+            .policies
+            .binary_search_by(|policy| (policy.namespace.as_str(), policy.name.as_str()).cmp(&key));
+        at.ok().map(|index| &self.policies[index])
+    }
+
+    /// Whether there is no policy: everything is allowed.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.policies.is_empty()
+    }
+
+    /// The policies by namespace, then name.
+    #[must_use]
+    pub fn into_policies(self) -> Vec<Policy> {
+        self.policies
+    }
+
+    /// The same rules without notes and sources: what two sets are compared by.
+    #[must_use]
+    pub fn bare(&self) -> Self {
+        Self {
+            policies: self.policies.iter().map(bare_policy).collect(),
+        }
+    }
+}
+
+impl<'a> IntoIterator for &'a PolicySet {
+    type Item = &'a Policy;
+    type IntoIter = std::slice::Iter<'a, Policy>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
+}
+
+fn bare_policy(policy: &Policy) -> Policy {
+    let Policy {
+        namespace,
+        name,
+        subject,
+        ingress,
+        egress,
+        notes: _,
+        source: _,
+    } = policy;
+    Policy {
+        namespace: namespace.clone(),
+        name: name.clone(),
+        subject: subject.clone(),
+        ingress: ingress.as_deref().map(bare_rules),
+        egress: egress.as_deref().map(bare_rules),
+        notes: Vec::new(),
+        source: None,
+    }
+}
+
+fn bare_rules(rules: &[Rule]) -> Vec<Rule> {
+    let bare = |Rule {
+                    peers,
+                    ports,
+                    notes: _,
+                    source: _,
+                }: &Rule| Rule::new(peers.clone(), ports.clone());
+    rules.iter().map(bare).collect()
+}
