@@ -1,0 +1,100 @@
+//! What each hook did and what it lost: per CPU in the kernel, summed by the recorder.
+
+/// Counters of one hook. They only grow.
+///
+/// `invocations = filtered + handled`, and of what was handled, `samples + ring_full + thinned` is the number of events.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Times the program ran.
+    pub invocations: u64,
+    /// Times it had nothing to record (a state change that is no edge, a protocol that is not recorded).
+    pub filtered: u64,
+    /// Event records that reached the ring buffer.
+    pub samples: u64,
+    /// Event records dropped because the ring buffer had no room. The edge is counted all the same.
+    pub ring_full: u64,
+    /// Event records not sent because their edge had its share (`sample_limit`).
+    pub thinned: u64,
+    /// Occurrences for which the flow or listen map had no room, and which went through the ring buffer or were lost.
+    pub map_full: u64,
+    /// Occurrences lost altogether: no room in the map and none in the ring buffer.
+    pub edge_lost: u64,
+    /// Occurrences recorded without the control group or the network namespace of their socket.
+    pub read_fail: u64,
+}
+
+/// Number of counters.
+pub const COUNTERS_LEN: usize = 8;
+
+const _: () = assert!(size_of::<Counters>() == COUNTERS_LEN * 8 && align_of::<Counters>() == 8);
+
+impl Counters {
+    /// Reads the counters from the words of a map value.
+    #[must_use]
+    pub const fn from_words(words: [u64; COUNTERS_LEN]) -> Self {
+        let [
+            invocations,
+            filtered,
+            samples,
+            ring_full,
+            thinned,
+            map_full,
+            edge_lost,
+            read_fail,
+        ] = words;
+        Self {
+            invocations,
+            filtered,
+            samples,
+            ring_full,
+            thinned,
+            map_full,
+            edge_lost,
+            read_fail,
+        }
+    }
+
+    /// The sum of two CPUs.
+    #[must_use]
+    pub const fn plus(self, other: Self) -> Self {
+        Self {
+            invocations: self.invocations + other.invocations,
+            filtered: self.filtered + other.filtered,
+            samples: self.samples + other.samples,
+            ring_full: self.ring_full + other.ring_full,
+            thinned: self.thinned + other.thinned,
+            map_full: self.map_full + other.map_full,
+            edge_lost: self.edge_lost + other.edge_lost,
+            read_fail: self.read_fail + other.read_fail,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_in_field_order() {
+        let counters = Counters::from_words([1, 2, 3, 4, 5, 6, 7, 8]);
+        assert_eq!(
+            counters,
+            Counters {
+                invocations: 1,
+                filtered: 2,
+                samples: 3,
+                ring_full: 4,
+                thinned: 5,
+                map_full: 6,
+                edge_lost: 7,
+                read_fail: 8
+            }
+        );
+        assert_eq!(core::mem::offset_of!(Counters, read_fail), 56);
+        assert_eq!(
+            counters.plus(counters),
+            Counters::from_words([2, 4, 6, 8, 10, 12, 14, 16])
+        );
+    }
+}

@@ -1,0 +1,61 @@
+//! One socket operation with its full tuple, as it travels through the ring buffer.
+
+use crate::abi::address::Address;
+
+/// Length of a task's name, with its final zero (`TASK_COMM_LEN`, `include/linux/sched.h`).
+pub const COMM_LEN: usize = 16;
+
+/// The socket is `AF_INET6` and talks IPv4 (or listens on a v4-mapped address).
+pub const FLAG_V4_MAPPED: u8 = 1;
+/// `pid`, `task_cgroup_id` and `comm` are those of the task that asked for the operation.
+pub const FLAG_TASK: u8 = 1 << 1;
+
+/// Ring-buffer record: one socket operation.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Event {
+    /// `Listen`, `Unlisten`, `ConnectOk`, `ConnectFail` or `Accept`: [`RecordKind`](crate::abi::id::RecordKind).
+    pub kind: u16,
+    /// [`HookId`](crate::abi::id::HookId).
+    pub hook: u8,
+    /// IANA protocol number, [`Protocol`](crate::abi::id::Protocol).
+    pub protocol: u8,
+    /// [`Direction`](crate::abi::id::Direction).
+    pub direction: u8,
+    /// [`Outcome`](crate::abi::id::Outcome); `Established` for listening sockets, which did succeed.
+    pub outcome: u8,
+    /// `4` or `6`: the packets, so an IPv6 socket that talks to a v4-mapped address is `4`.
+    pub ip_version: u8,
+    /// Union of [`FLAG_V4_MAPPED`] and [`FLAG_TASK`].
+    pub flags: u8,
+    /// Time, nanoseconds of `CLOCK_BOOTTIME`.
+    pub ts_ns: u64,
+    /// Version 2 control group of the socket; `0` if not known.
+    pub cgroup_id: u64,
+    /// Cookie of the socket: unique since boot.
+    pub cookie: u64,
+    /// Version 2 control group of the task; `0` without [`FLAG_TASK`].
+    pub task_cgroup_id: u64,
+    /// Inode number of the socket's network namespace; `0` if not known.
+    pub netns: u32,
+    /// Process id in the initial pid namespace; `0` without [`FLAG_TASK`].
+    pub pid: u32,
+    /// `sk_err` of a failed connect; `0` otherwise.
+    pub errno: u32,
+    /// Accept queue length asked for, for `Listen`; `0` otherwise.
+    pub backlog: u32,
+    /// Address of this socket.
+    pub local_ip: Address,
+    /// Address of the other side; unspecified for `Listen` and `Unlisten`.
+    pub remote_ip: Address,
+    /// Port of this socket, host byte order; `0` if it never had one.
+    pub local_port: u16,
+    /// Port of the other side, host byte order; `0` for `Listen` and `Unlisten`.
+    pub remote_port: u16,
+    /// Padding, always zero.
+    pub pad: u32,
+    /// Name of the task, padded with zeros; all zero without [`FLAG_TASK`].
+    pub comm: [u8; COMM_LEN],
+}
+
+const _: () = assert!(size_of::<Event>() == 112 && align_of::<Event>() == 8);

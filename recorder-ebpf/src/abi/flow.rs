@@ -1,0 +1,69 @@
+//! What the kernel counts: one entry per edge key, in a hash map that never evicts.
+
+use crate::abi::address::Address;
+
+/// What makes two connections the same edge for the kernel.
+///
+/// The client's ephemeral port is left out, so a thousand connections to one server are one key.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FlowKey {
+    /// Version 2 control group of the socket (the inode number of its directory); `0` if not known.
+    pub cgroup_id: u64,
+    /// Inode number of the socket's network namespace; `0` if not known.
+    pub netns: u32,
+    /// The port of the server, host byte order: the remote port for `Out`, the local port for `In`.
+    pub service_port: u16,
+    /// IANA protocol number, [`Protocol`](crate::abi::id::Protocol).
+    pub protocol: u8,
+    /// [`Direction`](crate::abi::id::Direction).
+    pub direction: u8,
+    /// Address of this socket.
+    pub local_ip: Address,
+    /// Address of the other side.
+    pub remote_ip: Address,
+    /// [`Outcome`](crate::abi::id::Outcome).
+    pub outcome: u8,
+    /// `4` or `6`: the packets, so an IPv6 socket that talks to a v4-mapped address is `4`.
+    pub ip_version: u8,
+    /// Padding, always zero: the kernel compares keys byte by byte.
+    pub pad: [u8; 6],
+}
+
+const _: () = assert!(size_of::<FlowKey>() == 56 && align_of::<FlowKey>() == 8);
+
+/// What the kernel knows about a key since the map was last drained.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FlowValue {
+    /// Time of the first occurrence, nanoseconds of `CLOCK_BOOTTIME`.
+    pub first_ns: u64,
+    /// Time of the last occurrence, nanoseconds of `CLOCK_BOOTTIME`.
+    pub last_ns: u64,
+    /// Occurrences.
+    pub count: u64,
+    /// Occurrences of which an event record reached the ring buffer.
+    pub samples: u64,
+}
+
+const _: () = assert!(size_of::<FlowValue>() == 32 && align_of::<FlowValue>() == 8);
+
+/// Ring-buffer record: one occurrence for which the flow map had no room. The recorder adds it to its own flows.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Overflow {
+    /// [`RecordKind::Overflow`](crate::abi::id::RecordKind).
+    pub kind: u16,
+    /// [`HookId`](crate::abi::id::HookId).
+    pub hook: u8,
+    /// `1` if an event record of this same occurrence reached the ring buffer as well.
+    pub sampled: u8,
+    /// Padding, always zero.
+    pub pad: [u8; 4],
+    /// Time of the occurrence, nanoseconds of `CLOCK_BOOTTIME`.
+    pub ts_ns: u64,
+    /// The edge.
+    pub key: FlowKey,
+}
+
+const _: () = assert!(size_of::<Overflow>() == 72 && align_of::<Overflow>() == 8);

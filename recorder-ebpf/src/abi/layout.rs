@@ -1,0 +1,80 @@
+//! Where the running kernel keeps what the programs read: byte offsets, found in its BTF by the recorder and written into
+//! the programs before they are loaded.
+
+macro_rules! layout {
+    ( $( $(#[$meta:meta])* $field:ident, )* ) => {
+        /// Offsets in bytes from the start of the struct a program holds a pointer to.
+        #[repr(C)]
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+        pub struct Layout {
+            $( $(#[$meta])* pub $field: u32, )*
+        }
+
+        /// Number of offsets in a [`Layout`].
+        pub const LAYOUT_LEN: usize = [$( stringify!($field), )*].len();
+
+        impl Layout {
+            /// The words as they stand in the programs' read-only data.
+            #[must_use]
+            pub const fn to_words(self) -> [u32; LAYOUT_LEN] {
+                [$( self.$field, )*]
+            }
+        }
+    };
+}
+
+layout! {
+    /// `struct sock`: address family, `__sk_common.skc_family`, u16.
+    family,
+    /// `struct sock`: remote port, `__sk_common.skc_dport`, u16 in network order.
+    remote_port,
+    /// `struct sock`: local port, `__sk_common.skc_num`, u16 in host order; already 0 when a socket reaches `CLOSE`.
+    local_port,
+    /// `struct sock`: remote IPv4 address, `__sk_common.skc_daddr`.
+    remote_v4,
+    /// `struct sock`: local IPv4 address, `__sk_common.skc_rcv_saddr`.
+    local_v4,
+    /// `struct sock`: remote IPv6 address, `__sk_common.skc_v6_daddr`.
+    remote_v6,
+    /// `struct sock`: local IPv6 address, `__sk_common.skc_v6_rcv_saddr`.
+    local_v6,
+    /// `struct sock`: network namespace, `__sk_common.skc_net.net`, pointer to `struct net`.
+    net,
+    /// `struct net`: inode number, `ns.inum`, u32.
+    net_inum,
+    /// `struct sock`: version 2 control group, `sk_cgrp_data.cgroup`, pointer to `struct cgroup`.
+    cgroup,
+    /// `struct cgroup`: directory, `kn`, pointer to `struct kernfs_node`.
+    cgroup_kn,
+    /// `struct kernfs_node`: inode number, `id`, u64.
+    kn_id,
+    /// `struct sock`: protocol, `sk_protocol`, u16.
+    protocol,
+    /// `struct sock`: pending error, `sk_err`, int.
+    error,
+    /// `struct sock`: accept queue limit, `sk_max_ack_backlog`, u32.
+    backlog,
+    /// `struct sock`: owner, `sk_socket`, pointer to `struct socket`; null until `accept()`.
+    owner,
+    /// `struct inet_sock`: source port, `inet_sport`, u16 in network order; survives `CLOSE`.
+    source_port,
+}
+
+const _: () = assert!(size_of::<Layout>() == LAYOUT_LEN * 4);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_in_field_order() {
+        let layout = Layout {
+            family: 7,
+            source_port: 9,
+            ..Layout::default()
+        };
+        let words = layout.to_words();
+        assert_eq!((words[0], words[LAYOUT_LEN - 1]), (7, 9));
+        assert_eq!(core::mem::offset_of!(Layout, source_port), (LAYOUT_LEN - 1) * 4);
+    }
+}
