@@ -1,0 +1,193 @@
+//! Kubernetes objects to metadata rows.
+//!
+//! Input is what `kubectl get ... -A -o json` prints: a List, or one object. The types of [`object`] are the
+//! allow-list: a field that has no member there cannot reach a tape, however the input spells it.
+//!
+//! Identity is an interval. Several snapshots with their times give versions of every object; between two snapshots
+//! the moment of a change is not known, and the row says so with [`Bound::Assumed`].
+
+mod convert;
+mod object;
+mod versions;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::cluster::{
+    Bound, ContainerRow, EndpointSliceRow, NamespaceRow, NetworkPolicyRow, NodeRow, PodRow, ServiceRow, WorkloadRow,
+};
+use crate::time::Time;
+
+/// Annotations that may reach a tape.
+pub const ALLOWED_ANNOTATIONS: [&str; 5] = [
+    "kubernetes.io/config.hash",
+    "kubernetes.io/config.mirror",
+    "kubernetes.io/config.source",
+    "linkerd.io/inject",
+    "sidecar.istio.io/inject",
+];
+
+/// Why a text is no metadata.
+#[derive(Debug, thiserror::Error)]
+pub enum MetadataError {
+    /// The text is not JSON.
+    #[error("not JSON: {0}; expected what `kubectl get ... -A -o json` prints")]
+    Json(#[from] serde_json::Error),
+    /// The text is JSON, and not a Kubernetes object or list of them.
+    #[error(
+        "not a Kubernetes object or List: `kind` or `apiVersion` is missing; expected what `kubectl get ... -A -o json` prints"
+    )]
+    NotKubernetes,
+    /// Objects of a known kind that have another shape; every one is listed.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    Objects(Vec<ObjectError>),
+    /// Several snapshots, and one has no time.
+    #[error("several snapshots need a time each: write FILE@2026-01-01T00:00:00Z")]
+    NoTime,
+    /// Two snapshots have the same time.
+    #[error("two snapshots have the time {time}; each needs its own")]
+    SameTime {
+        /// The time.
+        time: Time,
+    },
+}
+
+/// An object that does not have the shape of its kind.
+#[derive(Debug, thiserror::Error)]
+#[error("item {index} ({kind} `{name}`): {error}")]
+pub struct ObjectError {
+    /// Place in the list, from 0.
+    pub index: usize,
+    /// `kind` of the object.
+    pub kind: String,
+    /// `metadata.namespace/name`, as far as it has them.
+    pub name: String,
+    /// What is wrong.
+    pub error: serde_json::Error,
+}
+
+/// The objects of one moment, as rows without validity.
+#[derive(Debug, Default)]
+pub struct Snapshot {
+    time: Option<Time>,
+    rows: ClusterRows,
+    declared: versions::Declared,
+    skipped: std::collections::BTreeMap<String, u64>,
+}
+
+/// Rows of every metadata table, sorted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ClusterRows {
+    /// Table `pods`.
+    pub pods: Vec<PodRow>,
+    /// Table `containers`.
+    pub containers: Vec<ContainerRow>,
+    /// Table `services`.
+    pub services: Vec<ServiceRow>,
+    /// Table `endpoint_slices`.
+    pub endpoint_slices: Vec<EndpointSliceRow>,
+    /// Table `namespaces`.
+    pub namespaces: Vec<NamespaceRow>,
+    /// Table `nodes`.
+    pub nodes: Vec<NodeRow>,
+    /// Table `workloads`.
+    pub workloads: Vec<WorkloadRow>,
+    /// Table `network_policies`.
+    pub network_policies: Vec<NetworkPolicyRow>,
+}
+
+impl Snapshot {
+    /// Reads the objects of one moment; `time` is when they were printed, if that is known.
+    pub fn parse(text: &[u8], time: Option<Time>) -> Result<Self, MetadataError> {
+        let mut snapshot = Self {
+            time,
+            ..Self::default()
+        };
+        let mut problems = Vec::new();
+        let mut index = 0;
+        for document in serde_json::Deserializer::from_slice(text).into_iter::<Value>() {
+            for item in items(document?)? {
+                if let Err(problem) = convert::add(&mut snapshot, index, item) {
+                    problems.push(problem);
+                }
+                index += 1;
+            }
+        }
+        if !problems.is_empty() {
+            return Err(MetadataError::Objects(problems));
+        }
+        if index == 0 && text.iter().all(u8::is_ascii_whitespace) {
+            return Err(MetadataError::NotKubernetes);
+        }
+        Ok(snapshot)
+    }
+
+    /// When the objects were printed.
+    #[must_use]
+    pub fn time(&self) -> Option<Time> {
+        self.time
+    }
+
+    /// Kinds that no table holds, with how many objects of each were left out.
+    #[must_use]
+    pub fn skipped(&self) -> &std::collections::BTreeMap<String, u64> {
+        &self.skipped
+    }
+}
+
+/// The validity of a row, settable by the version tracker.
+pub(crate) trait Validity {
+    fn set_validity(&mut self, from: (Option<Time>, Bound), to: (Option<Time>, Bound));
+    fn forget_resource_version(&mut self);
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Document {
+    api_version: Option<String>,
+    kind: Option<String>,
+    items: Option<Vec<Value>>,
+}
+
+/// The objects of one document: of a List its items, otherwise itself.
+fn items(document: Value) -> Result<Vec<Value>, MetadataError> {
+    let is_object = document.is_object();
+    let Ok(Document {
+        api_version: Some(_),
+        kind: Some(kind),
+        items,
+    }) = Document::deserialize(&document)
+    else {
+        return Err(MetadataError::NotKubernetes);
+    };
+    match items {
+        // A typed list (`PodList`) prints items without their own kind.
+        Some(list) if kind.ends_with("List") => {
+            Ok(list.into_iter().map(|item| with_kind(item, &document, &kind)).collect())
+        }
+        None if is_object => Ok(vec![document]),
+        Some(_) | None => Err(MetadataError::NotKubernetes),
+    }
+}
+
+fn with_kind(mut item: Value, list: &Value, list_kind: &str) -> Value {
+    let kind = list_kind.strip_suffix("List").unwrap_or(list_kind);
+    if let Some(object) = item.as_object_mut()
+        && !object.contains_key("kind")
+        && !kind.is_empty()
+    {
+        object.insert("kind".to_owned(), Value::from(kind));
+        object.insert(
+            "apiVersion".to_owned(),
+            list.get("apiVersion").cloned().unwrap_or_default(),
+        );
+    }
+    item
+}
+
+/// The rows of one or several snapshots, each row with its validity.
+///
+/// Objects that a later snapshot lacks ended some time before it; objects that it changed began a new version then.
+pub fn rows(snapshots: Vec<Snapshot>) -> Result<ClusterRows, MetadataError> {
+    versions::rows(snapshots)
+}
