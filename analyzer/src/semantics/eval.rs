@@ -1,0 +1,278 @@
+//! The naive evaluator: nested loops straight from the API text. Obvious before fast, nothing cached; every faster
+//! engine is tested against it.
+//!
+//! Source: Kubernetes API `networking.k8s.io/v1 NetworkPolicy` (field docs, v1.36) and the concept page "Network
+//! Policies". Where they leave room, these are the properties:
+//!
+//! 1. A connection is allowed if the egress of its source and the ingress of its destination are.
+//! 2. Policies add up. A side is isolated if any policy selects its pod for that direction, and then allowed if any
+//!    rule of any such policy matches.
+//! 3. An `ipBlock` matches whatever has the address, pods included. The API calls rewriting of addresses undefined, but
+//!    the conformance suite of Kubernetes expects pods to be matched by their own address.
+//! 4. Pods on the network of their node are neither subject nor selected as peers. They act as their node's address,
+//!    and named ports do not resolve on them.
+//! 5. Traffic to a pod from its own node is allowed, whatever the policies (field doc of `ingress`). The egress field
+//!    doc has no such exception, so traffic from a pod to its own node needs a rule.
+//! 6. A pod always reaches itself.
+//! 7. A named port is a container port of the destination pod with that name and the rule's protocol. It matches
+//!    nothing on destinations that are no pods.
+//! 8. Rules without ports allow every protocol; a port without a number allows every port of its protocol.
+
+use std::fmt;
+
+use crate::policy::cidr::Cidr;
+use crate::policy::model::{Direction, Peer, Peers, Policy, PolicySet, PortMatch, PortRule, Ports, Rule, Source};
+use crate::policy::ports::Protocol;
+
+use super::world::{Endpoint, Pod, World};
+
+/// A connection to be judged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Connection<'a> {
+    /// Who opens it.
+    pub from: Endpoint<'a>,
+    /// Who accepts it.
+    pub to: Endpoint<'a>,
+    /// The protocol.
+    pub protocol: Protocol,
+    /// The port at the destination itself, after any Service translation.
+    pub port: u16,
+}
+
+/// What policies say to a connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    /// The side of the source.
+    pub egress: Side,
+    /// The side of the destination.
+    pub ingress: Side,
+}
+
+impl Verdict {
+    /// Whether the connection works: both sides allow it.
+    #[must_use]
+    pub const fn allowed(&self) -> bool {
+        self.egress.allowed && self.ingress.allowed
+    }
+}
+
+/// The verdict for one end of a connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Side {
+    /// Whether this end allows the connection.
+    pub allowed: bool,
+    /// Why.
+    pub basis: Basis,
+    /// Allowed by rules: every rule that matches. Denied: every policy that isolates. Otherwise empty.
+    pub by: Vec<By>,
+}
+
+/// Why one end of a connection is allowed or denied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Basis {
+    /// This end is no pod that policies apply to: an address, or a pod on its node's network.
+    NotSubject,
+    /// Both ends are the same pod.
+    SamePod,
+    /// The source is the node that the destination runs on.
+    OwnNode,
+    /// No policy isolates the pod in this direction.
+    NotIsolated,
+    /// A rule matches.
+    Rule,
+    /// Policies isolate the pod and no rule of theirs matches.
+    NoRule,
+}
+
+impl Basis {
+    /// Whether the connection is allowed for this reason.
+    #[must_use]
+    pub const fn allows(self) -> bool {
+        match self {
+            Self::NotSubject | Self::SamePod | Self::OwnNode | Self::NotIsolated | Self::Rule => true,
+            Self::NoRule => false,
+        }
+    }
+}
+
+/// A policy, or a rule of one, that a verdict rests on.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct By {
+    /// The kind of the policy.
+    pub kind: &'static str,
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// The rule; `None` where the policy isolates and none of its rules matches.
+    pub rule: Option<RuleId>,
+    /// Where the rule, or else the policy, was read from.
+    pub source: Option<Source>,
+}
+
+/// Which rule of a policy. Displays as `ingress/0`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct RuleId {
+    /// The section.
+    pub direction: Direction,
+    /// The position in the section, starting at 0.
+    pub index: usize,
+}
+
+impl fmt::Display for RuleId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.direction, self.index)
+    }
+}
+
+/// Judges one connection.
+#[must_use]
+pub fn eval(set: &PolicySet, world: &World, connection: &Connection<'_>) -> Verdict {
+    Verdict {
+        egress: side(set, world, connection, Direction::Egress),
+        ingress: side(set, world, connection, Direction::Ingress),
+    }
+}
+
+/// Judges one end: the source for egress, the destination for ingress.
+#[must_use]
+pub fn side(set: &PolicySet, world: &World, connection: &Connection<'_>, direction: Direction) -> Side {
+    let Connection {
+        from,
+        to,
+        protocol: _,
+        port: _,
+    } = *connection;
+    let (end, peer) = match direction {
+        Direction::Egress => (from, to),
+        Direction::Ingress => (to, from),
+    };
+    let Some(subject) = end.selectable_pod() else {
+        return without_rules(Basis::NotSubject);
+    };
+    if peer.selectable_pod().is_some_and(|peer| same_pod(peer, subject)) {
+        return without_rules(Basis::SamePod);
+    }
+    if direction == Direction::Ingress && is_node_of(world, peer, subject) {
+        return without_rules(Basis::OwnNode);
+    }
+
+    let mut isolating = Vec::new();
+    let mut matching = Vec::new();
+    for policy in set {
+        if policy.namespace != subject.namespace || !policy.subject.matches(&subject.labels) {
+            continue;
+        }
+        let Some(rules) = policy.rules(direction) else { continue };
+        isolating.push(by(policy, None));
+        for (index, rule) in rules.iter().enumerate() {
+            if peers_match(&rule.peers, policy, world, peer) && ports_match(&rule.ports, connection) {
+                matching.push(by(policy, Some((RuleId { direction, index }, rule))));
+            }
+        }
+    }
+    if isolating.is_empty() {
+        return without_rules(Basis::NotIsolated);
+    }
+    let (basis, by) = if matching.is_empty() {
+        (Basis::NoRule, isolating)
+    } else {
+        (Basis::Rule, matching)
+    };
+    Side {
+        allowed: basis.allows(),
+        basis,
+        by,
+    }
+}
+
+fn without_rules(basis: Basis) -> Side {
+    Side {
+        allowed: basis.allows(),
+        basis,
+        by: Vec::new(),
+    }
+}
+
+fn by(policy: &Policy, rule: Option<(RuleId, &Rule)>) -> By {
+    let rule_source = rule.and_then(|(_, rule)| rule.source.clone());
+    By {
+        kind: "NetworkPolicy",
+        namespace: policy.namespace.clone(),
+        name: policy.name.clone(),
+        rule: rule.map(|(id, _)| id),
+        source: rule_source.or_else(|| policy.source.clone()),
+    }
+}
+
+fn same_pod(left: &Pod, right: &Pod) -> bool {
+    left.namespace == right.namespace && left.name == right.name
+}
+
+/// Whether `peer` is the node that `pod` runs on, or shares the network of that node.
+fn is_node_of(world: &World, peer: Endpoint<'_>, pod: &Pod) -> bool {
+    let Some(node) = &pod.node else { return false };
+    let on_the_node = match peer {
+        Endpoint::Pod { pod: peer, address: _ } => peer.host_network && peer.node.as_ref() == Some(node),
+        Endpoint::Address(_) => false,
+    };
+    let at_its_address = peer.selectable_pod().is_none()
+        && peer
+            .address()
+            .is_some_and(|address| world.node_addresses(node).contains(&address));
+    on_the_node || at_its_address
+}
+
+fn peers_match(peers: &Peers, policy: &Policy, world: &World, peer: Endpoint<'_>) -> bool {
+    match peers {
+        Peers::Any => true,
+        Peers::Of(listed) => listed.iter().any(|listed| peer_matches(listed, policy, world, peer)),
+    }
+}
+
+fn peer_matches(listed: &Peer, policy: &Policy, world: &World, peer: Endpoint<'_>) -> bool {
+    match listed {
+        Peer::Pods { namespaces, pods } => {
+            let Some(pod) = peer.selectable_pod() else { return false };
+            let namespace_matches = match namespaces {
+                None => pod.namespace == policy.namespace,
+                Some(selector) => world
+                    .namespace_labels(&pod.namespace)
+                    .is_some_and(|labels| selector.matches(labels)),
+            };
+            namespace_matches && pods.matches(&pod.labels)
+        }
+        Peer::Block { cidr, except } => {
+            let inside = |address| cidr.contains(address) && !except.iter().any(|hole: &Cidr| hole.contains(address));
+            peer.address().is_some_and(inside)
+        }
+    }
+}
+
+fn ports_match(ports: &Ports, connection: &Connection<'_>) -> bool {
+    match ports {
+        Ports::Any => true,
+        Ports::Of(listed) => listed.iter().any(|listed| port_matches(listed, connection)),
+    }
+}
+
+fn port_matches(listed: &PortRule, connection: &Connection<'_>) -> bool {
+    let Connection {
+        from: _,
+        to,
+        protocol,
+        port,
+    } = *connection;
+    if listed.protocol != protocol {
+        return false;
+    }
+    match &listed.port {
+        PortMatch::Any => true,
+        PortMatch::Range(range) => range.contains(port),
+        PortMatch::Named(name) => to.selectable_pod().is_some_and(|pod| {
+            pod.ports
+                .iter()
+                .any(|known| known.name == *name && known.protocol == protocol && known.port == port)
+        }),
+    }
+}
