@@ -1,4 +1,8 @@
 //! Kubernetes JSON to rows: what is kept, what never is, and from when to when it holds.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that unwraps nothing has failed, and says where"
+)]
 
 use flowtape_schemas::cluster::{Bound, ContainerKind};
 use flowtape_schemas::metadata::{ALLOWED_ANNOTATIONS, ClusterRows, MetadataError, Snapshot, rows};
