@@ -1,0 +1,176 @@
+//! The single connections and datagrams of a scenario, each with the addresses that both of its sides saw.
+//!
+//! Translation of addresses follows kube-proxy (iptables and nftables modes, Kubernetes 1.36): a cluster address is
+//! translated on the client's node and the client's address kept, except for a pod that reaches itself; a node port,
+//! load balancer or external address is translated on the node it arrives at, which puts its own address in the
+//! client's place unless `externalTrafficPolicy` is `Local`.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use crate::layout::Layout;
+use crate::model::{Client, Offset, Outcome, Protocol, Scenario, Traffic};
+use crate::problem::{Problem, Problems};
+
+mod client;
+mod server;
+
+/// Address and port.
+pub type Endpoint = (IpAddr, u16);
+
+/// First port that Linux gives to clients (`net.ipv4.ip_local_port_range`).
+const FIRST_EPHEMERAL: u16 = 32_768;
+
+/// Last port that Linux gives to clients.
+const LAST_EPHEMERAL: u16 = 60_999;
+
+/// One TCP connection or UDP datagram.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Connection {
+    /// The line it comes from: place in [`Scenario::traffic`].
+    pub traffic: usize,
+    /// When it was made.
+    pub at: Offset,
+    /// Protocol.
+    pub protocol: Protocol,
+    /// What became of it.
+    pub outcome: Outcome,
+    /// Whether it was there before the window.
+    pub predates: bool,
+    /// The client's own view of its address.
+    pub client: Endpoint,
+    /// What the client asked for.
+    pub dialed: Endpoint,
+    /// Where that led: differs from `dialed` if an address was translated.
+    pub backend: Endpoint,
+    /// The server's view of the client.
+    pub source: Endpoint,
+    /// Whose socket the client's is; none outside the cluster.
+    pub client_socket: Option<Socket>,
+    /// Whose socket the server's is; none outside the cluster, and none if nobody took the connection.
+    pub server_socket: Option<Socket>,
+}
+
+/// Whose socket it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Socket {
+    /// Node: place in [`Scenario::nodes`].
+    pub node: usize,
+    /// Pod: place in [`Layout::pods`]; none for a process of the node itself.
+    pub pod: Option<usize>,
+}
+
+/// All connections of a scenario, line by line.
+pub fn connections(scenario: &Scenario, layout: &Layout) -> Result<Vec<Connection>, Problems> {
+    let (connections, problems) = resolve(scenario, layout);
+    if problems.is_empty() {
+        return Ok(connections);
+    }
+    Err(Problems(problems))
+}
+
+/// Resolves as much as possible; a line that fails is reported once.
+pub(crate) fn resolve(scenario: &Scenario, layout: &Layout) -> (Vec<Connection>, Vec<Problem>) {
+    let mut connections = Vec::new();
+    let mut problems = Vec::new();
+    let mut ports = BTreeMap::new();
+    for (place, traffic) in scenario.traffic.iter().enumerate() {
+        for nth in 0..traffic.count {
+            let question = Question {
+                scenario,
+                layout,
+                traffic,
+                nth,
+                at: instant(traffic, nth),
+            };
+            match question.answer(place, &mut ports) {
+                Ok(connection) => connections.push(connection),
+                Err(message) => {
+                    problems.push(Problem {
+                        line: traffic.line,
+                        column: 1,
+                        message,
+                    });
+                    break;
+                }
+            }
+        }
+    }
+    (connections, problems)
+}
+
+/// When the `nth` connection of a line is made.
+fn instant(traffic: &Traffic, nth: u32) -> Offset {
+    if traffic.predates {
+        return Offset(0);
+    }
+    let steps = i128::from(traffic.count.saturating_sub(1).max(1));
+    let length = i128::from(traffic.at.last.0) - i128::from(traffic.at.first.0);
+    let passed = length * i128::from(nth) / steps;
+    Offset(traffic.at.first.0 + i64::try_from(passed).unwrap_or(0))
+}
+
+/// One connection to be resolved.
+struct Question<'s> {
+    scenario: &'s Scenario,
+    layout: &'s Layout,
+    traffic: &'s Traffic,
+    nth: u32,
+    at: Offset,
+}
+
+impl Question<'_> {
+    fn answer(&self, place: usize, ports: &mut BTreeMap<IpAddr, u16>) -> Result<Connection, String> {
+        let (client_address, client_socket) = self.client()?;
+        let target = self.server(client_address, client_socket)?;
+        let port = ports.entry(client_address).or_insert(FIRST_EPHEMERAL);
+        let client = (client_address, *port);
+        *port = if *port == LAST_EPHEMERAL {
+            FIRST_EPHEMERAL
+        } else {
+            *port + 1
+        };
+        let taken = self.traffic.outcome == Outcome::Established;
+        Ok(Connection {
+            traffic: place,
+            at: self.at,
+            protocol: self.traffic.server.protocol(),
+            outcome: self.traffic.outcome,
+            predates: self.traffic.predates,
+            client,
+            dialed: target.dialed,
+            backend: target.backend,
+            source: (target.translated_source.unwrap_or(client.0), client.1),
+            client_socket,
+            server_socket: target.socket.filter(|_| taken),
+        })
+    }
+
+    /// Chooses one of several in turn.
+    fn in_turn<'t, T>(&self, choices: &'t [T]) -> Option<&'t T> {
+        let turn = usize::try_from(self.nth).ok()?.checked_rem(choices.len())?;
+        choices.get(turn)
+    }
+
+    /// An address of the family that the line uses.
+    fn family(&self, addresses: &[IpAddr], whose: &str) -> Result<IpAddr, String> {
+        let wanted = if self.traffic.ipv6 { "IPv6" } else { "IPv4" };
+        let found = addresses
+            .iter()
+            .copied()
+            .find(|address| address.is_ipv6() == self.traffic.ipv6);
+        found.ok_or_else(|| {
+            let hint = if self.traffic.ipv6 {
+                ""
+            } else {
+                "; say `ipv6` if that is meant"
+            };
+            format!("{whose} has no {wanted} address{hint}")
+        })
+    }
+
+    /// Whether the client is outside the cluster.
+    const fn outside_client(&self) -> bool {
+        matches!(self.traffic.client, Client::External(_) | Client::Address(_))
+    }
+}

@@ -1,0 +1,82 @@
+//! Who opens a connection.
+
+use std::net::IpAddr;
+
+use super::{Question, Socket};
+use crate::layout::Pod;
+use crate::model::{Client, WorkloadRef};
+
+impl Question<'_> {
+    /// The client's address, and whose socket it is.
+    pub(super) fn client(&self) -> Result<(IpAddr, Option<Socket>), String> {
+        match &self.traffic.client {
+            Client::Workload(workload) => {
+                let (place, pod) = self.pod_of(workload)?;
+                let address = self.family(&pod.addresses, &format!("pod `{}/{}`", pod.namespace, pod.name))?;
+                let socket = Socket {
+                    node: pod.node,
+                    pod: Some(place),
+                };
+                Ok((address, Some(socket)))
+            }
+            Client::Node(name) => {
+                let node = self.node_named(name)?;
+                let address = self.family(&self.scenario.nodes[node].addresses, &format!("node `{name}`"))?;
+                Ok((address, Some(Socket { node, pod: None })))
+            }
+            Client::External(address) => {
+                self.declared_external(*address)?;
+                Ok((*address, None))
+            }
+            Client::Address(address) => Ok((*address, None)),
+        }
+    }
+
+    /// A pod of a workload that is alive at the instant, in turn.
+    pub(super) fn pod_of(&self, reference: &WorkloadRef) -> Result<(usize, &Pod), String> {
+        let mut found = self.scenario.workloads.iter().enumerate().filter(|(_, workload)| {
+            workload.name == reference.name && reference.kind.is_none_or(|kind| kind == workload.kind)
+        });
+        let Some((place, _)) = found.next() else {
+            return Err(format!("workload `{reference}` is not declared"));
+        };
+        if let Some((_, other)) = found.next() {
+            let other = other.kind.word();
+            return Err(format!(
+                "`{reference}` is ambiguous: put the kind before it, for example `{other} {reference}`"
+            ));
+        }
+        let pods: Vec<(usize, &Pod)> = self
+            .layout
+            .pods
+            .iter()
+            .enumerate()
+            .filter(|(_, pod)| pod.workload == place && reference.replica.is_none_or(|replica| replica == pod.replica))
+            .filter(|(_, pod)| pod.lives_at(self.at))
+            .collect();
+        self.in_turn(&pods)
+            .copied()
+            .ok_or_else(|| format!("`{reference}` has no pod at {}", self.at))
+    }
+
+    /// A declared node.
+    pub(super) fn node_named(&self, name: &str) -> Result<usize, String> {
+        let found = self.scenario.nodes.iter().position(|node| node.name == name);
+        found.ok_or_else(|| format!("node `{name}` is not declared"))
+    }
+
+    /// Demands that an address outside the cluster is declared.
+    pub(super) fn declared_external(&self, address: IpAddr) -> Result<(), String> {
+        if self
+            .scenario
+            .externals
+            .iter()
+            .any(|external| external.address == address)
+        {
+            return Ok(());
+        }
+        Err(format!(
+            "external `{address}` is not declared; use `address` for what nobody knows"
+        ))
+    }
+}
