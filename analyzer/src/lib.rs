@@ -2,5 +2,9 @@
 
 #![forbid(unsafe_code)]
 
+pub mod findings;
+pub mod flow;
+pub mod identity;
 pub mod policy;
 pub mod semantics;
+pub mod tape;

@@ -1,0 +1,401 @@
+//! Every finding there is. Codes are never reused; a page under `pages/` explains each.
+
+use std::fmt;
+
+/// How much a finding matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// Good to know.
+    Info,
+    /// The result may be less than the user thinks.
+    Warning,
+    /// The result is incomplete or wrong in a known way.
+    Error,
+}
+
+impl fmt::Display for Severity {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Info => "info",
+            Self::Warning => "warning",
+            Self::Error => "error",
+        })
+    }
+}
+
+/// One entry of the catalogue.
+#[derive(Clone, Copy, Debug)]
+pub struct Entry {
+    /// The finding.
+    pub code: Code,
+    /// The stable code that users see.
+    pub number: &'static str,
+    /// How much it matters.
+    pub severity: Severity,
+    /// Short name.
+    pub name: &'static str,
+    /// What it says, in one sentence.
+    pub title: &'static str,
+    /// What it means, why it happens and what to do.
+    pub page: &'static str,
+}
+
+/// A finding by name; its stable code is in the [`CATALOG`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Code {
+    /// FT1001: The recording has no manifest, so it did not end cleanly.
+    TapeWithoutManifest,
+    /// FT1002: Nothing was recorded in the window.
+    EmptyWindow,
+    /// FT1003: The recorder lost operations of edges: the window is incomplete.
+    EdgesLost,
+    /// FT1004: Samples of single operations are missing; edges and counts are not.
+    EventsLost,
+    /// FT1005: The recorder of a node did not stop cleanly.
+    UncleanStop,
+    /// FT1006: The tape has no cluster metadata, so no address has an identity.
+    NoMetadata,
+    /// FT1007: The metadata has no time and is taken to hold for the whole window.
+    MetadataAssumed,
+    /// FT1008: A hook of the recorder was not available on a node.
+    HookUnavailable,
+    /// FT1009: Rows of the tape were written by hand, not observed.
+    SyntheticRows,
+    /// FT1010: A table file stands in the tape that its manifest does not list; it was not read.
+    UnlistedFile,
+    /// FT1011: The cluster has nodes that no recording of the tape covers.
+    NodesNotRecorded,
+    /// FT2001: A peer has no identity that the tape can prove.
+    UnknownPeer,
+    /// FT2002: A peer had more than one possible identity at that time.
+    AmbiguousPeer,
+    /// FT2003: The selector of a workload also selects pods of another one.
+    SelectorOverlap,
+    /// FT2004: The pods of a workload have no labels that could select them.
+    Unselectable,
+    /// FT2005: The owner of a pod is not in the metadata; the nearest known one stands for it.
+    OwnerMissing,
+    /// FT3001: Only the client's side of a Service was seen; all its backends of that time are assumed.
+    BackendsAssumed,
+    /// FT3002: Traffic went to a Service that had no backends at that time.
+    ServiceWithoutBackends,
+    /// FT3003: Datagrams were sent, and nothing shows that the server received them.
+    UdpUnconfirmed,
+    /// FT3004: Traffic that no policy governs was counted and left out.
+    TrafficIgnored,
+    /// FT3005: Peers beyond the recorder's quota were folded, and their addresses are not known.
+    RemotesFolded,
+    /// FT4001: A recorded connection would be denied by the generated policies.
+    Unsound,
+    /// FT4002: A policy denies a whole direction, because nothing was seen in it.
+    EmptyDirection,
+    /// FT4003: A namespace is denied by default, and nothing was seen of one of its workloads.
+    WorkloadNotRecorded,
+    /// FT4004: A rule allows more than was recorded, on purpose and by name.
+    Addition,
+    /// FT4005: A workload talks to the cloud's instance metadata service.
+    MetadataService,
+    /// FT4006: A rule names a node by its address, which not every network plugin matches.
+    NodeByAddress,
+    /// FT4007: Pods on the host network are not governed by network policies.
+    HostNetworkSubject,
+    /// FT4008: A namespace lacks the label `kubernetes.io/metadata.name` that rules select it by.
+    NamespaceUnlabelled,
+    /// FT4009: Recorded traffic from outside is left out of the policies by choice.
+    ExternalUncovered,
+    /// FT4010: Traffic to a Service cannot be turned into a rule, because no backend is known.
+    ServiceUnresolved,
+    /// FT5001: The policies compared with do not isolate a workload: everything is allowed there.
+    NotIsolated,
+}
+
+impl Code {
+    /// Its entry in the catalogue.
+    #[must_use]
+    pub fn entry(self) -> &'static Entry {
+        // The catalogue lists the codes in order, which a test checks.
+        &CATALOG[self as usize]
+    }
+
+    /// The code of a number such as `FT1003`.
+    #[must_use]
+    pub fn from_number(number: &str) -> Option<Self> {
+        CATALOG
+            .iter()
+            .find(|entry| entry.number.eq_ignore_ascii_case(number))
+            .map(|entry| entry.code)
+    }
+}
+
+impl fmt::Display for Code {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.entry().number)
+    }
+}
+
+macro_rules! entry {
+    ($code:ident, $number:literal, $severity:ident, $name:literal, $title:literal) => {
+        Entry {
+            code: Code::$code,
+            number: $number,
+            severity: Severity::$severity,
+            name: $name,
+            title: $title,
+            page: include_str!(concat!("pages/", $number, ".md")),
+        }
+    };
+}
+
+/// Every finding, in the order of its code.
+pub const CATALOG: &[Entry] = &[
+    entry!(
+        TapeWithoutManifest,
+        "FT1001",
+        Error,
+        "tape-without-manifest",
+        "The recording has no manifest, so it did not end cleanly."
+    ),
+    entry!(
+        EmptyWindow,
+        "FT1002",
+        Warning,
+        "empty-window",
+        "Nothing was recorded in the window."
+    ),
+    entry!(
+        EdgesLost,
+        "FT1003",
+        Error,
+        "edges-lost",
+        "The recorder lost operations of edges: the window is incomplete."
+    ),
+    entry!(
+        EventsLost,
+        "FT1004",
+        Warning,
+        "events-lost",
+        "Samples of single operations are missing; edges and counts are not."
+    ),
+    entry!(
+        UncleanStop,
+        "FT1005",
+        Error,
+        "unclean-stop",
+        "The recorder of a node did not stop cleanly."
+    ),
+    entry!(
+        NoMetadata,
+        "FT1006",
+        Error,
+        "no-metadata",
+        "The tape has no cluster metadata, so no address has an identity."
+    ),
+    entry!(
+        MetadataAssumed,
+        "FT1007",
+        Warning,
+        "metadata-assumed",
+        "The metadata has no time and is taken to hold for the whole window."
+    ),
+    entry!(
+        HookUnavailable,
+        "FT1008",
+        Warning,
+        "hook-unavailable",
+        "A hook of the recorder was not available on a node."
+    ),
+    entry!(
+        SyntheticRows,
+        "FT1009",
+        Info,
+        "synthetic-rows",
+        "Rows of the tape were written by hand, not observed."
+    ),
+    entry!(
+        UnlistedFile,
+        "FT1010",
+        Warning,
+        "unlisted-file",
+        "A table file stands in the tape that its manifest does not list; it was not read."
+    ),
+    entry!(
+        NodesNotRecorded,
+        "FT1011",
+        Warning,
+        "nodes-not-recorded",
+        "The cluster has nodes that no recording of the tape covers."
+    ),
+    entry!(
+        UnknownPeer,
+        "FT2001",
+        Warning,
+        "unknown-peer",
+        "A peer has no identity that the tape can prove."
+    ),
+    entry!(
+        AmbiguousPeer,
+        "FT2002",
+        Warning,
+        "ambiguous-peer",
+        "A peer had more than one possible identity at that time."
+    ),
+    entry!(
+        SelectorOverlap,
+        "FT2003",
+        Warning,
+        "selector-overlap",
+        "The selector of a workload also selects pods of another one."
+    ),
+    entry!(
+        Unselectable,
+        "FT2004",
+        Warning,
+        "unselectable",
+        "The pods of a workload have no labels that could select them."
+    ),
+    entry!(
+        OwnerMissing,
+        "FT2005",
+        Info,
+        "owner-missing",
+        "The owner of a pod is not in the metadata; the nearest known one stands for it."
+    ),
+    entry!(
+        BackendsAssumed,
+        "FT3001",
+        Warning,
+        "backends-assumed",
+        "Only the client's side of a Service was seen; all its backends of that time are assumed."
+    ),
+    entry!(
+        ServiceWithoutBackends,
+        "FT3002",
+        Warning,
+        "service-without-backends",
+        "Traffic went to a Service that had no backends at that time."
+    ),
+    entry!(
+        UdpUnconfirmed,
+        "FT3003",
+        Warning,
+        "udp-unconfirmed",
+        "Datagrams were sent, and nothing shows that the server received them."
+    ),
+    entry!(
+        TrafficIgnored,
+        "FT3004",
+        Info,
+        "traffic-ignored",
+        "Traffic that no policy governs was counted and left out."
+    ),
+    entry!(
+        RemotesFolded,
+        "FT3005",
+        Warning,
+        "remotes-folded",
+        "Peers beyond the recorder's quota were folded, and their addresses are not known."
+    ),
+    entry!(
+        Unsound,
+        "FT4001",
+        Error,
+        "unsound",
+        "A recorded connection would be denied by the generated policies."
+    ),
+    entry!(
+        EmptyDirection,
+        "FT4002",
+        Info,
+        "empty-direction",
+        "A policy denies a whole direction, because nothing was seen in it."
+    ),
+    entry!(
+        WorkloadNotRecorded,
+        "FT4003",
+        Warning,
+        "workload-not-recorded",
+        "A namespace is denied by default, and nothing was seen of one of its workloads."
+    ),
+    entry!(
+        Addition,
+        "FT4004",
+        Info,
+        "addition",
+        "A rule allows more than was recorded, on purpose and by name."
+    ),
+    entry!(
+        MetadataService,
+        "FT4005",
+        Warning,
+        "metadata-service",
+        "A workload talks to the cloud's instance metadata service."
+    ),
+    entry!(
+        NodeByAddress,
+        "FT4006",
+        Warning,
+        "node-by-address",
+        "A rule names a node by its address, which not every network plugin matches."
+    ),
+    entry!(
+        HostNetworkSubject,
+        "FT4007",
+        Info,
+        "host-network-subject",
+        "Pods on the host network are not governed by network policies."
+    ),
+    entry!(
+        NamespaceUnlabelled,
+        "FT4008",
+        Warning,
+        "namespace-unlabelled",
+        "A namespace lacks the label `kubernetes.io/metadata.name` that rules select it by."
+    ),
+    entry!(
+        ExternalUncovered,
+        "FT4009",
+        Warning,
+        "external-uncovered",
+        "Recorded traffic from outside is left out of the policies by choice."
+    ),
+    entry!(
+        ServiceUnresolved,
+        "FT4010",
+        Warning,
+        "service-unresolved",
+        "Traffic to a Service cannot be turned into a rule, because no backend is known."
+    ),
+    entry!(
+        NotIsolated,
+        "FT5001",
+        Warning,
+        "not-isolated",
+        "The policies compared with do not isolate a workload: everything is allowed there."
+    ),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::{CATALOG, Code};
+
+    #[test]
+    fn the_catalogue_is_in_the_order_of_the_codes() {
+        for (index, entry) in CATALOG.iter().enumerate() {
+            assert_eq!(entry.code as usize, index, "{}", entry.number);
+            assert_eq!(Code::from_number(entry.number), Some(entry.code));
+        }
+        assert!(CATALOG.is_sorted_by_key(|entry| entry.number));
+    }
+
+    #[test]
+    fn every_page_names_its_code_and_says_what_to_do() {
+        for entry in CATALOG {
+            assert!(
+                entry.page.starts_with(&format!("# {}: {}\n", entry.number, entry.name)),
+                "{}",
+                entry.number
+            );
+            assert!(entry.page.contains("## What to do"), "{}", entry.number);
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! An edge: the unit policies are made of.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use flowtape_schemas::address::Address;
+use flowtape_schemas::node::Outcome;
+use flowtape_schemas::time::Time;
+
+use crate::identity::{Identity, Role};
+
+/// One side of an edge.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Peer {
+    /// What it was.
+    pub identity: Identity,
+    /// What part it played, if a special one.
+    pub role: Option<Role>,
+}
+
+/// IANA protocol number of a transport protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Transport(pub u8);
+
+impl Transport {
+    /// Transmission Control Protocol, RFC 9293.
+    pub const TCP: Self = Self(6);
+    /// User Datagram Protocol, RFC 768.
+    pub const UDP: Self = Self(17);
+    /// Stream Control Transmission Protocol, RFC 9260.
+    pub const SCTP: Self = Self(132);
+}
+
+impl fmt::Display for Transport {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::TCP => formatter.pad("TCP"),
+            Self::UDP => formatter.pad("UDP"),
+            Self::SCTP => formatter.pad("SCTP"),
+            Self(number) => formatter.pad(&format!("IP-{number}")),
+        }
+    }
+}
+
+/// What an edge is identified by.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct EdgeKey {
+    /// The client.
+    pub from: Peer,
+    /// The server.
+    pub to: Peer,
+    /// The protocol.
+    pub protocol: Transport,
+    /// The server's own port: of a Service the targetPort, never the client's port.
+    pub port: u16,
+    /// How the attempts ended. Attempts of different outcome are different edges.
+    pub outcome: Outcome,
+}
+
+/// A client, a server, a port, and what supports that they talked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Edge {
+    /// What identifies it.
+    pub key: EdgeKey,
+    /// What supports it.
+    pub evidence: Evidence,
+}
+
+/// What supports an edge.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Evidence {
+    /// Connections or datagrams; where both sides saw them, the larger of the two numbers. 0 for one that only predates the window.
+    pub count: u64,
+    /// The first of them.
+    pub first_seen: Time,
+    /// The last of them.
+    pub last_seen: Time,
+    /// Whether the client's side was recorded.
+    pub seen_by_client: bool,
+    /// Whether the server's side was recorded.
+    pub seen_by_server: bool,
+    /// Whether one was open before the window began.
+    pub predates_window: bool,
+    /// Nodes whose recorder saw it.
+    pub nodes: BTreeSet<String>,
+    /// Services through which the client went; empty for a direct connection.
+    pub services: BTreeSet<ServiceUse>,
+    /// Name of the server's port, where its pod declares one.
+    pub port_name: Option<String>,
+    /// Whether a named finding supposed the server rather than seeing it.
+    pub assumed: bool,
+    /// The pods or addresses that talked, client first.
+    pub pairs: BTreeSet<(Endpoint, Endpoint)>,
+}
+
+/// A Service as the client addressed it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ServiceUse {
+    /// Namespace of the Service.
+    pub namespace: String,
+    /// Name of the Service.
+    pub name: String,
+    /// The port that the client addressed.
+    pub port: u16,
+}
+
+/// A single pod or address behind an identity.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Endpoint {
+    /// A pod, by namespace and name.
+    Pod {
+        /// Namespace of the pod.
+        namespace: String,
+        /// Name of the pod.
+        name: String,
+    },
+    /// An address that is no pod's own.
+    Address(Address),
+    /// Not known.
+    Unknown,
+}
