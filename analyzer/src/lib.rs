@@ -5,6 +5,7 @@
 pub mod findings;
 pub mod flow;
 pub mod identity;
+pub mod parse;
 pub mod policy;
 pub mod semantics;
 pub mod tape;

@@ -1,0 +1,195 @@
+//! Kubernetes manifests as a policy set.
+//!
+//! Takes what `kubectl apply` takes and what `kubectl get -o yaml|json` prints: several documents in a file, and lists.
+//! Objects of other kinds are left alone and named in [`Parsed::skipped`].
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::policy::model::{Policy, PolicySet, PolicySetError, Source};
+
+use super::marked::{self, Node, Value};
+use super::network_policy;
+use super::report::{Path, Problem, ProblemKind, Problems, Skipped, Warning};
+
+const KIND: &str = "NetworkPolicy";
+const VERSION: &str = "networking.k8s.io/v1";
+
+/// The policies of some files.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Parsed {
+    /// The policies.
+    pub set: PolicySet,
+    /// Objects of other kinds, by version, kind and place.
+    pub skipped: Vec<Skipped>,
+    /// What is legal and probably not meant, by place.
+    pub warnings: Vec<Warning>,
+}
+
+/// Reads the policies of `files`, given as (name, text). The names occur in messages and in the sources of policies and
+/// are not opened. The order of the files does not matter.
+///
+/// Either everything is valid, or all problems of all files are returned, by place.
+pub fn parse<'a>(files: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<Parsed, Problems> {
+    let mut found = Found::default();
+    for (name, text) in files {
+        found.file(&Arc::from(name), text);
+    }
+    found.report_duplicates();
+    let Found {
+        policies,
+        mut skipped,
+        mut warnings,
+        mut problems,
+    } = found;
+    let set = PolicySet::new(policies);
+    if let (Err(error), true) = (&set, problems.is_empty()) {
+        let PolicySetError::Duplicate { second, .. } = error;
+        problems.extend(second.clone().map(|place| problem(place, error.clone().into())));
+    }
+    problems.sort_by(|left, right| left.place.cmp(&right.place));
+    match set {
+        Ok(set) if problems.is_empty() => {
+            skipped.sort();
+            warnings.sort_by(|left, right| left.place.cmp(&right.place));
+            Ok(Parsed { set, skipped, warnings })
+        }
+        Ok(_) | Err(_) => Err(Problems(problems)),
+    }
+}
+
+#[derive(Default)]
+struct Found {
+    policies: Vec<Policy>,
+    skipped: Vec<Skipped>,
+    warnings: Vec<Warning>,
+    problems: Vec<Problem>,
+}
+
+impl Found {
+    fn file(&mut self, name: &Arc<str>, text: &str) {
+        let (documents, faults) = marked::documents(text);
+        let place = |line| Source {
+            file: Arc::clone(name),
+            line,
+        };
+        self.problems
+            .extend(faults.into_iter().map(|fault| problem(place(fault.line), fault.what)));
+        for document in documents.iter().filter(|document| !document.is_null()) {
+            self.object(name, document, None);
+        }
+    }
+
+    /// One object. `typed_list` is the (version, kind) of its members where a list has said so once for all.
+    fn object(&mut self, file: &Arc<str>, node: &Node, typed_list: Option<(&str, &str)>) {
+        let place = Source {
+            file: Arc::clone(file),
+            line: node.line,
+        };
+        let (list_version, list_kind) = typed_list.unzip();
+        let missing = if !matches!(node.value, Value::Map(_)) {
+            Some("`apiVersion` and `kind` are")
+        } else if text(node, "kind").or(list_kind).is_none() {
+            Some("`kind` is")
+        } else if text(node, "apiVersion").or(list_version).is_none() {
+            Some("`apiVersion` is")
+        } else {
+            None
+        };
+        if let Some(missing) = missing {
+            self.problems.push(problem(place, ProblemKind::NotAnObject { missing }));
+            return;
+        }
+        let kind = text(node, "kind").or(list_kind).unwrap_or_default();
+        let version = text(node, "apiVersion").or(list_version).unwrap_or_default();
+        match (version, kind) {
+            ("v1", "List") => self.items(file, node, None),
+            (VERSION, "NetworkPolicyList") => self.items(file, node, Some((VERSION, KIND))),
+            (VERSION, KIND) => self.policy(file, node),
+            (_, KIND) if !is_foreign(version) => {
+                self.problems.push(problem(
+                    place,
+                    ProblemKind::Version {
+                        found: version.to_owned(),
+                    },
+                ));
+            }
+            _ => self.skipped.push(Skipped {
+                api_version: version.to_owned(),
+                kind: kind.to_owned(),
+                place,
+            }),
+        }
+    }
+
+    fn items(&mut self, file: &Arc<str>, node: &Node, typed_list: Option<(&str, &str)>) {
+        let Some(items) = node.get("items").filter(|items| !items.is_null()) else {
+            return;
+        };
+        match &items.value {
+            Value::List(list) => list.iter().for_each(|item| self.object(file, item, typed_list)),
+            Value::Scalar(_) | Value::Map(_) => {
+                let place = Source {
+                    file: Arc::clone(file),
+                    line: items.line,
+                };
+                let what = ProblemKind::Type {
+                    expected: "a list",
+                    found: items.described(),
+                    quote: false,
+                };
+                self.problems.push(Problem {
+                    path: Path::default().field("items"),
+                    ..problem(place, what)
+                });
+            }
+        }
+    }
+
+    fn policy(&mut self, file: &Arc<str>, node: &Node) {
+        let outcome = network_policy::read(file, node);
+        self.policies.extend(outcome.policy);
+        self.problems.extend(outcome.problems);
+        self.warnings.extend(outcome.warnings);
+    }
+
+    /// Reports every policy whose name another one has already, in the order of their places.
+    fn report_duplicates(&mut self) {
+        self.policies.sort_by(|left, right| left.source.cmp(&right.source));
+        let mut first: BTreeMap<(&str, &str), &Policy> = BTreeMap::new();
+        for policy in &self.policies {
+            let key = (policy.namespace.as_str(), policy.name.as_str());
+            let Some(earlier) = first.get(&key) else {
+                first.insert(key, policy);
+                continue;
+            };
+            let error = PolicySetError::Duplicate {
+                namespace: policy.namespace.clone(),
+                name: policy.name.clone(),
+                first: earlier.source.clone(),
+                second: policy.source.clone(),
+            };
+            self.problems
+                .extend(policy.source.clone().map(|place| problem(place, error.into())));
+        }
+    }
+}
+
+/// A group of its own that is not one of Kubernetes, such as `projectcalico.org/v3`, which has a `NetworkPolicy` too.
+fn is_foreign(version: &str) -> bool {
+    let group = version.split_once('/').map_or("", |(group, _)| group);
+    group.contains('.') && !group.ends_with("k8s.io")
+}
+
+fn text<'a>(node: &'a Node, field: &str) -> Option<&'a str> {
+    node.get(field).and_then(Node::text)
+}
+
+fn problem(place: Source, what: ProblemKind) -> Problem {
+    Problem {
+        place,
+        object: String::new(),
+        path: Path::default(),
+        what,
+    }
+}

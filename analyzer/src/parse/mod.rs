@@ -1,0 +1,16 @@
+//! Reading policies that people wrote.
+//!
+//! Place in the data flow: text of existing manifests in, [`crate::policy::model::PolicySet`] out. Knows policies only.
+//! All input is hostile: nesting and alias expansion are bounded, nothing panics, and nothing is skipped in silence.
+//!
+//! The order of the files below: [`marked`] turns YAML or JSON into a tree that knows its lines, [`scalar`] decides
+//! what a plain word is, [`shape`] holds the tree against the fields of the API, [`kubernetes`] finds the policies in a
+//! file and [`network_policy`] turns each into the model, with the checks of an API server from [`names`].
+
+pub mod kubernetes;
+pub mod marked;
+pub mod names;
+pub mod network_policy;
+pub mod report;
+pub mod scalar;
+pub mod shape;

@@ -1,0 +1,122 @@
+//! Collects what is wrong with one object, with the line of each field.
+
+use std::sync::Arc;
+
+use crate::parse::marked::{Node, Value};
+use crate::parse::report::{Path, Problem, ProblemKind, Step, Warning, WarningKind};
+use crate::parse::shape::Sink;
+use crate::policy::model::Source;
+
+pub(super) struct Reader<'a> {
+    pub(super) file: &'a Arc<str>,
+    pub(super) root: &'a Node,
+    pub(super) object: String,
+    pub(super) problems: Vec<Problem>,
+    pub(super) warnings: Vec<Warning>,
+}
+
+impl Sink for Reader<'_> {
+    fn problem(&mut self, line: usize, path: &Path, what: ProblemKind) {
+        let place = Source {
+            file: Arc::clone(self.file),
+            line,
+        };
+        self.problems.push(Problem {
+            place,
+            object: self.object.clone(),
+            path: path.clone(),
+            what,
+        });
+    }
+}
+
+impl Reader<'_> {
+    pub(super) fn choice(&mut self, path: &Path, value: &str, allowed: &'static str) {
+        self.invalid(
+            path,
+            ProblemKind::Choice {
+                value: value.to_owned(),
+                allowed,
+            },
+        );
+    }
+
+    pub(super) fn check(&mut self, fault: Option<&'static str>, value: &str, path: &Path) {
+        if let Some(rule) = fault {
+            self.invalid(
+                path,
+                ProblemKind::Invalid {
+                    value: value.to_owned(),
+                    rule,
+                },
+            );
+        }
+    }
+
+    /// Notes a wrong value, unless its type is what is wrong and has been noted.
+    pub(super) fn invalid(&mut self, path: &Path, what: ProblemKind) {
+        if !self.has_type_problem(path) {
+            self.problem(self.line(path), path, what);
+        }
+    }
+
+    pub(super) fn has_type_problem(&self, path: &Path) -> bool {
+        let related = |other: &Path| other.0.starts_with(&path.0) || path.0.starts_with(&other.0);
+        self.problems
+            .iter()
+            .any(|problem| matches!(problem.what, ProblemKind::Type { .. }) && related(&problem.path))
+    }
+
+    pub(super) fn warn(&mut self, path: &Path, what: WarningKind) {
+        let warning = Warning {
+            place: self.source(path),
+            object: self.object.clone(),
+            path: path.clone(),
+            what,
+        };
+        self.warnings.push(warning);
+    }
+
+    pub(super) fn warn_null(&mut self, path: &Path) {
+        if self.nearest(path).is_some_and(Node::is_null) {
+            self.warn(path, WarningKind::NullEntry);
+        }
+    }
+
+    pub(super) fn source(&self, path: &Path) -> Source {
+        Source {
+            file: Arc::clone(self.file),
+            line: self.line(path),
+        }
+    }
+
+    /// The line of the value at `path`, or of the nearest thing around it that is written out.
+    fn line(&self, path: &Path) -> usize {
+        let mut line = self.root.line;
+        let mut node = self.root;
+        for step in &path.0 {
+            let Some((next, at)) = child(node, step) else { break };
+            (node, line) = (next, at);
+        }
+        line
+    }
+
+    /// The node at `path`.
+    fn nearest(&self, path: &Path) -> Option<&Node> {
+        path.0
+            .iter()
+            .try_fold(self.root, |node, step| child(node, step).map(|(next, _)| next))
+    }
+}
+
+/// The value one step down, and the line to name for it: that of the key, or of the list member.
+fn child<'a>(node: &'a Node, step: &Step) -> Option<(&'a Node, usize)> {
+    match (step, &node.value) {
+        (Step::Field(name), Value::Map(entries)) => entries
+            .iter()
+            .find(|entry| entry.key == *name)
+            .map(|entry| (entry.value.as_ref(), entry.line)),
+        (Step::Index(index), Value::List(items)) => items.get(*index).map(|item| (item.as_ref(), item.line)),
+        (Step::Field(_) | Step::Index(_), Value::Scalar(_) | Value::List(_) | Value::Map(_)) => None,
+    }
+}
