@@ -1,1 +1,3 @@
 //! Records socket operations and Kubernetes metadata into a tape.
+
+pub mod kernel;

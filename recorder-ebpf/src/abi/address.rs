@@ -2,8 +2,9 @@
 
 /// An IPv6 address, or an IPv4 address in its v4-mapped form (RFC 4291 section 2.5.5.2).
 ///
-/// Bytes and not integers: an integer has a byte order that could be mixed up, sixteen bytes have none.
-#[repr(transparent)]
+/// Bytes and not integers: an integer has a byte order that could be mixed up, sixteen bytes have none. Aligned, so that the
+/// programs move it in two words.
+#[repr(C, align(8))]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Address(pub [u8; 16]);
 
@@ -41,7 +42,7 @@ impl Address {
     }
 }
 
-const _: () = assert!(size_of::<Address>() == 16 && align_of::<Address>() == 1);
+const _: () = assert!(size_of::<Address>() == 16 && align_of::<Address>() == 8);
 
 #[cfg(test)]
 mod tests {

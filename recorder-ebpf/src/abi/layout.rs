@@ -14,6 +14,9 @@ macro_rules! layout {
         pub const LAYOUT_LEN: usize = [$( stringify!($field), )*].len();
 
         impl Layout {
+            /// What stands in the object until the recorder overwrites it.
+            pub const ZERO: Self = Self { $( $field: 0, )* };
+
             /// The words as they stand in the programs' read-only data.
             #[must_use]
             pub const fn to_words(self) -> [u32; LAYOUT_LEN] {
@@ -44,6 +47,10 @@ layout! {
     net_inum,
     /// `struct sock`: version 2 control group, `sk_cgrp_data.cgroup`, pointer to `struct cgroup`.
     cgroup,
+    /// `struct cgroup`: hierarchy, `root`, pointer to `struct cgroup_root`.
+    cgroup_root,
+    /// `struct cgroup_root`: number of the hierarchy, `hierarchy_id`, int; `0` is version 2.
+    hierarchy_id,
     /// `struct cgroup`: directory, `kn`, pointer to `struct kernfs_node`.
     cgroup_kn,
     /// `struct kernfs_node`: inode number, `id`, u64.

@@ -1,0 +1,155 @@
+//! Counting: into the maps first, so that nothing depends on room in the ring buffer.
+
+use aya_ebpf::bindings::BPF_NOEXIST;
+use aya_ebpf::maps::HashMap;
+use flowtape_recorder_ebpf::abi::control::Control;
+use flowtape_recorder_ebpf::abi::counters::Counters;
+use flowtape_recorder_ebpf::abi::event::Event;
+use flowtape_recorder_ebpf::abi::flow::{FlowKey, FlowValue, Overflow};
+use flowtape_recorder_ebpf::abi::id::{HookId, RecordKind};
+use flowtape_recorder_ebpf::abi::listen::{ListenKey, ListenValue};
+
+use crate::map::{CONTROL, COUNTERS, FLOWS_0, FLOWS_1, LISTENS_0, LISTENS_1};
+use crate::{ring, word};
+
+/// This CPU's counters of a hook.
+///
+/// A program does not interrupt itself on one CPU (the kernel refuses and counts `recursion_misses`), so a plain addition
+/// through the reference is enough.
+#[inline(always)]
+pub(crate) fn counters(hook: HookId) -> Option<&'static mut Counters> {
+    let counters = COUNTERS.get_ptr_mut(u32::from(hook.id()))?;
+    // SAFETY: the map value lives as long as the program, and no other instance of this hook runs on this CPU.
+    Some(unsafe { &mut *counters })
+}
+
+/// The control word as it is now.
+#[inline(always)]
+pub(crate) fn control() -> Control {
+    // SAFETY: a live map value; the recorder replaces the whole word at once.
+    CONTROL
+        .get_ptr(0)
+        .map_or(Control(0), |word| Control(unsafe { core::ptr::read_volatile(word) }))
+}
+
+/// Counts an occurrence of an edge and offers its event.
+#[inline(always)]
+pub(crate) fn flow(counters: &mut Counters, key: &FlowKey, event: &Event) {
+    let control = control();
+    let counted = if control.second_half() {
+        flow_in(&FLOWS_1, key, event.ts_ns)
+    } else {
+        flow_in(&FLOWS_0, key, event.ts_ns)
+    };
+    let Some(value) = counted else {
+        overflow(counters, key, event);
+        return;
+    };
+    // SAFETY: a live map value; the recorder empties this half only after every program that saw it active has ended.
+    let samples = unsafe { &raw mut (*value).samples };
+    // SAFETY: the same.
+    if unsafe { core::ptr::read_volatile(samples) } >= u64::from(control.sample_limit()) {
+        counters.thinned += 1;
+    } else if offer(counters, event) {
+        // SAFETY: the same.
+        unsafe { word::add(samples, 1) };
+    }
+}
+
+/// Offers an event to the ring buffer; says whether there was room.
+#[inline(always)]
+pub(crate) fn offer(counters: &mut Counters, event: &Event) -> bool {
+    let Some(mut entry) = ring::reserve::<Event>() else {
+        counters.ring_full += 1;
+        return false;
+    };
+    entry.write(*event);
+    ring::submit(entry);
+    counters.samples += 1;
+    true
+}
+
+/// Counts into one half. `None` if there is no room, or if the kernel could not lock the bucket.
+#[inline(always)]
+fn flow_in(map: &'static HashMap<FlowKey, FlowValue>, key: &FlowKey, ts_ns: u64) -> Option<*mut FlowValue> {
+    if map.get_ptr_mut(key).is_none() {
+        // Inserted with nothing counted, so that whoever came first on another CPU is not overwritten. An error is either
+        // "somebody else did" or "no room"; the second look tells them apart.
+        let fresh = FlowValue {
+            first_ns: ts_ns,
+            last_ns: ts_ns,
+            count: 0,
+            samples: 0,
+        };
+        let _ = map.insert(key, fresh, u64::from(BPF_NOEXIST));
+    }
+    let value = map.get_ptr_mut(key)?;
+    // SAFETY: a live map value, as above.
+    unsafe {
+        word::add(&raw mut (*value).count, 1);
+        word::lower(&raw mut (*value).first_ns, ts_ns);
+        word::raise(&raw mut (*value).last_ns, ts_ns);
+    }
+    Some(value)
+}
+
+/// Sends the edge itself, since the map has no room for it. The record is reserved before that of the event: an edge
+/// matters more.
+#[inline(always)]
+fn overflow(counters: &mut Counters, key: &FlowKey, event: &Event) {
+    counters.map_full += 1;
+    let Some(mut entry) = ring::reserve::<Overflow>() else {
+        counters.edge_lost += 1;
+        let _ = offer(counters, event);
+        return;
+    };
+    let sampled = u8::from(offer(counters, event));
+    entry.write(Overflow {
+        kind: RecordKind::Overflow.id(),
+        hook: event.hook,
+        sampled,
+        pad: [0; 4],
+        ts_ns: event.ts_ns,
+        key: *key,
+    });
+    ring::submit(entry);
+}
+
+/// Counts a socket that began or ceased to listen, and offers its event.
+#[inline(always)]
+pub(crate) fn listen(counters: &mut Counters, key: &ListenKey, change: &ListenValue, event: &Event) {
+    let counted = if control().second_half() {
+        listen_in(&LISTENS_1, key, change)
+    } else {
+        listen_in(&LISTENS_0, key, change)
+    };
+    let offered = offer(counters, event);
+    if counted.is_none() {
+        counters.map_full += 1;
+        counters.edge_lost += u64::from(!offered);
+    }
+}
+
+#[inline(always)]
+fn listen_in(map: &'static HashMap<ListenKey, ListenValue>, key: &ListenKey, change: &ListenValue) -> Option<()> {
+    if map.get_ptr_mut(key).is_none() {
+        let fresh = ListenValue {
+            opened: 0,
+            closed: 0,
+            ..*change
+        };
+        let _ = map.insert(key, fresh, u64::from(BPF_NOEXIST));
+    }
+    let value = map.get_ptr_mut(key)?;
+    // SAFETY: a live map value, as for flows.
+    unsafe {
+        word::add32(&raw mut (*value).opened, u64::from(change.opened));
+        word::add32(&raw mut (*value).closed, u64::from(change.closed));
+        word::lower(&raw mut (*value).first_ns, change.first_ns);
+        word::raise(&raw mut (*value).last_ns, change.last_ns);
+        if change.opened != 0 {
+            core::ptr::write_volatile(&raw mut (*value).backlog, change.backlog);
+        }
+    }
+    Some(())
+}

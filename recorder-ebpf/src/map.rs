@@ -1,0 +1,61 @@
+//! Every map, its size, and what happens when it is full. The recorder changes the sizes when it loads the programs.
+
+use aya_ebpf::macros::map;
+use aya_ebpf::maps::{Array, HashMap, PerCpuArray, RingBuf};
+use flowtape_recorder_ebpf::abi::counters::Counters;
+use flowtape_recorder_ebpf::abi::event::COMM_LEN;
+use flowtape_recorder_ebpf::abi::flow::{FlowKey, FlowValue};
+use flowtape_recorder_ebpf::abi::id::HOOK_SLOTS;
+use flowtape_recorder_ebpf::abi::listen::{ListenKey, ListenValue};
+
+/// Records on their way to the recorder. Full: the record is dropped and counted in `ring_full` or `edge_lost`.
+#[map]
+pub(crate) static RECORDS: RingBuf = RingBuf::with_byte_size(8 << 20, 0);
+
+/// Edges, first half. Hash and not LRU, which would evict an edge without a word. Full: an overflow record.
+#[map]
+pub(crate) static FLOWS_0: HashMap<FlowKey, FlowValue> = HashMap::with_max_entries(65_536, 0);
+
+/// Edges, second half: while one half counts, the recorder empties the other.
+#[map]
+pub(crate) static FLOWS_1: HashMap<FlowKey, FlowValue> = HashMap::with_max_entries(65_536, 0);
+
+/// Listeners, first half. Full: counted in `map_full`; the event still travels.
+#[map]
+pub(crate) static LISTENS_0: HashMap<ListenKey, ListenValue> = HashMap::with_max_entries(4_096, 0);
+
+/// Listeners, second half.
+#[map]
+pub(crate) static LISTENS_1: HashMap<ListenKey, ListenValue> = HashMap::with_max_entries(4_096, 0);
+
+/// Counters by hook.
+#[map]
+pub(crate) static COUNTERS: PerCpuArray<Counters> = PerCpuArray::with_max_entries(HOOK_SLOTS, 0);
+
+/// One [`Control`](flowtape_recorder_ebpf::abi::control::Control) word.
+#[map]
+pub(crate) static CONTROL: Array<u64> = Array::with_max_entries(1, 0);
+
+/// Tasks that wait for a connection, by the address of their socket: when the handshake ends, the current task is any.
+/// An entry goes when its socket leaves `SYN_SENT`. Full: the event has no task.
+#[map]
+pub(crate) static TASKS: HashMap<u64, Task> = HashMap::with_max_entries(8_192, 0);
+
+/// Who asked for an operation.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(crate) struct Task {
+    pub(crate) cgroup_id: u64,
+    pub(crate) pid: u32,
+    pub(crate) pad: u32,
+    pub(crate) comm: [u8; COMM_LEN],
+}
+
+impl Task {
+    pub(crate) const NONE: Self = Self {
+        cgroup_id: 0,
+        pid: 0,
+        pad: 0,
+        comm: [0; COMM_LEN],
+    };
+}

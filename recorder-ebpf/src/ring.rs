@@ -1,0 +1,30 @@
+//! The only way into the ring buffer. No record wakes the reader, which costs more than all the rest; the reader polls, and
+//! is woken once when the buffer passes half its size.
+
+use aya_ebpf::bindings::{BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP};
+use aya_ebpf::maps::ring_buf::RingBufEntry;
+
+use crate::global::wake_above;
+use crate::map::RECORDS;
+
+/// Width in bytes of the band above half the buffer in which a record wakes the reader. Wider than what two CPUs write at
+/// once, so that one of them is in it, and narrow, so that an overrun buffer is not woken for every record.
+const WAKE_BAND: u64 = 2048;
+
+/// Makes room for a record, or gives `None` if there is none.
+#[inline(always)]
+pub(crate) fn reserve<T: 'static>() -> Option<RingBufEntry<T>> {
+    RECORDS.reserve::<T>(0)
+}
+
+/// Hands over a record that was filled.
+#[inline(always)]
+pub(crate) fn submit<T: 'static>(entry: RingBufEntry<T>) {
+    let waiting = RECORDS.query(u64::from(BPF_RB_AVAIL_DATA)).wrapping_sub(wake_above());
+    let flags = if waiting < WAKE_BAND {
+        BPF_RB_FORCE_WAKEUP
+    } else {
+        BPF_RB_NO_WAKEUP
+    };
+    entry.submit(u64::from(flags));
+}

@@ -1,0 +1,172 @@
+//! The only file that reads fields of kernel structs.
+
+use aya_ebpf::helpers::bpf_probe_read_kernel;
+use flowtape_recorder_ebpf::abi::address::Address;
+
+use crate::global::{LAYOUT, offset};
+
+/// `struct sock` of the running kernel; its fields are reached through [`offset`].
+#[repr(C)]
+pub(crate) struct Sock([u8; 0]);
+
+/// `AF_INET` (`include/linux/socket.h`).
+const AF_INET: u16 = 2;
+/// `AF_INET6` (`include/linux/socket.h`).
+const AF_INET6: u16 = 10;
+
+/// Reads a field of a struct the verifier knows the type of. Such a read cannot fault: the kernel gives zero for an address
+/// it cannot read.
+///
+/// # Safety
+/// `base` is a pointer the verifier takes for a typed kernel object, and `offset` is that of a field of type `T` in it.
+#[inline(always)]
+unsafe fn field<T: Copy>(base: *const u8, offset: usize) -> T {
+    // SAFETY: the caller vouches for it.
+    unsafe { core::ptr::read_volatile(base.add(offset).cast()) }
+}
+
+/// Both ends of a socket.
+pub(crate) struct Tuple {
+    pub(crate) local_ip: Address,
+    pub(crate) remote_ip: Address,
+    pub(crate) local_port: u16,
+    pub(crate) remote_port: u16,
+    pub(crate) v4_mapped: bool,
+}
+
+/// Who owns a socket: `0` where it could not be read.
+pub(crate) struct Owner {
+    pub(crate) cgroup_id: u64,
+    pub(crate) netns: u32,
+}
+
+/// `sk_protocol`. Its number does not fit a byte for MPTCP (262).
+#[inline(always)]
+pub(crate) fn protocol(sk: *const Sock) -> u16 {
+    // SAFETY: `sk` is the argument of the tracepoint and the offset is that of the running kernel.
+    unsafe { field(sk.cast(), offset(&LAYOUT.protocol)) }
+}
+
+/// `sk_err`, positive.
+#[inline(always)]
+pub(crate) fn error(sk: *const Sock) -> u32 {
+    // SAFETY: as above.
+    unsafe { field(sk.cast(), offset(&LAYOUT.error)) }
+}
+
+/// `sk_max_ack_backlog`: what `listen()` asked for, and on an accepted socket what its listener has.
+#[inline(always)]
+pub(crate) fn backlog(sk: *const Sock) -> u32 {
+    // SAFETY: as above.
+    unsafe { field(sk.cast(), offset(&LAYOUT.backlog)) }
+}
+
+/// True once a process holds the socket; false for one that waits to be accepted.
+#[inline(always)]
+pub(crate) fn is_held(sk: *const Sock) -> bool {
+    // SAFETY: as above. The pointer is compared and not followed.
+    unsafe { field::<u64>(sk.cast(), offset(&LAYOUT.owner)) != 0 }
+}
+
+/// The control group the socket was made in, and its network namespace.
+#[inline(always)]
+pub(crate) fn owner(sk: *const Sock) -> Owner {
+    let sk = sk.cast::<u8>();
+    // SAFETY: typed pointers all the way, each offset that of the running kernel.
+    unsafe {
+        let net: *const u8 = field(sk, offset(&LAYOUT.net));
+        let netns = if net.is_null() {
+            0
+        } else {
+            field(net, offset(&LAYOUT.net_inum))
+        };
+        let cgroup: *const u8 = field(sk, offset(&LAYOUT.cgroup));
+        let cgroup_id = if cgroup.is_null() { 0 } else { self::cgroup_id(cgroup) };
+        Owner { cgroup_id, netns }
+    }
+}
+
+/// The inode number of a control group's directory.
+///
+/// # Safety
+/// `cgroup` is a typed pointer to a `struct cgroup`.
+#[inline(always)]
+pub(crate) unsafe fn cgroup_id(cgroup: *const u8) -> u64 {
+    // SAFETY: the caller vouches for the pointer, the offsets are those of the running kernel.
+    unsafe {
+        let directory: *const u8 = field(cgroup, offset(&LAYOUT.cgroup_kn));
+        if directory.is_null() {
+            0
+        } else {
+            field(directory, offset(&LAYOUT.kn_id))
+        }
+    }
+}
+
+/// True for a control group of the version 2 hierarchy, whose number is 0 (`cgroup_init`, `kernel/cgroup/cgroup.c`).
+///
+/// # Safety
+/// `cgroup` is a typed pointer to a `struct cgroup`.
+#[inline(always)]
+pub(crate) unsafe fn is_version_2(cgroup: *const u8) -> bool {
+    // SAFETY: the caller vouches for the pointer, the offsets are those of the running kernel.
+    unsafe {
+        let root: *const u8 = field(cgroup, offset(&LAYOUT.cgroup_root));
+        !root.is_null() && field::<u32>(root, offset(&LAYOUT.hierarchy_id)) == 0
+    }
+}
+
+/// Both ends, or `None` for a family that is not IP.
+///
+/// Chosen by the family of the socket: the fields of the other family may hold what is left of an earlier use.
+#[inline(always)]
+pub(crate) fn tuple(sk: *const Sock) -> Option<Tuple> {
+    let base = sk.cast::<u8>();
+    // SAFETY: `sk` is the argument of the tracepoint and the offsets are those of the running kernel.
+    unsafe {
+        let family: u16 = field(base, offset(&LAYOUT.family));
+        let (local_ip, remote_ip) = match family {
+            AF_INET => (
+                Address::from_v4(field::<u32>(base, offset(&LAYOUT.local_v4)).to_ne_bytes()),
+                Address::from_v4(field::<u32>(base, offset(&LAYOUT.remote_v4)).to_ne_bytes()),
+            ),
+            AF_INET6 => (v6(base, offset(&LAYOUT.local_v6)), v6(base, offset(&LAYOUT.remote_v6))),
+            _ => return None,
+        };
+        // `skc_num` is already zero when a socket reaches `CLOSE`; what is left then is `inet_sport`.
+        let mut local_port: u16 = field(base, offset(&LAYOUT.local_port));
+        if local_port == 0 {
+            let source: *const u16 = base.add(offset(&LAYOUT.source_port)).cast();
+            // Past the end of `struct sock`, hence through the helper.
+            local_port = u16::from_be(bpf_probe_read_kernel(source).unwrap_or(0));
+        }
+        let remote_port = u16::from_be(field(base, offset(&LAYOUT.remote_port)));
+        let v4_mapped = family == AF_INET6 && (local_ip.is_v4() || remote_ip.is_v4());
+        Some(Tuple {
+            local_ip,
+            remote_ip,
+            local_port,
+            remote_port,
+            v4_mapped,
+        })
+    }
+}
+
+/// An IPv6 address, in words because that is how it is aligned.
+///
+/// # Safety
+/// As for [`field`].
+#[inline(always)]
+unsafe fn v6(base: *const u8, offset: usize) -> Address {
+    // SAFETY: the caller vouches for it.
+    let words = unsafe {
+        [
+            field::<u32>(base, offset),
+            field::<u32>(base, offset + 4),
+            field::<u32>(base, offset + 8),
+            field::<u32>(base, offset + 12),
+        ]
+    };
+    let [[a, b, c, d], [e, f, g, h], [i, j, k, l], [m, n, o, p]] = words.map(u32::to_ne_bytes);
+    Address([a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p])
+}

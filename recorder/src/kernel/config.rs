@@ -1,0 +1,103 @@
+//! What the caller chooses about the kernel part, and what it learns about it.
+
+use std::path::PathBuf;
+
+use flowtape_recorder_ebpf::abi::control::SAMPLE_ALL;
+use flowtape_recorder_ebpf::abi::counters::Counters;
+use flowtape_recorder_ebpf::abi::flow::{FlowKey, FlowValue};
+use flowtape_recorder_ebpf::abi::id::HookId;
+use flowtape_recorder_ebpf::abi::listen::{ListenKey, ListenValue};
+
+/// Sizes and choices.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KernelConfig {
+    /// Size of the ring buffer in bytes: a power of two and a multiple of the page size. One page is enough to work, and
+    /// loses events (never edges) under load.
+    pub ring_bytes: u32,
+    /// Edges that fit between two drains. There are two maps of this size, about 9 MiB each at 65,536.
+    pub flow_entries: u32,
+    /// Listeners that fit between two drains.
+    pub listen_entries: u32,
+    /// Events an edge may send between two drains; `SAMPLE_ALL` for no limit.
+    pub sample_limit: u32,
+    /// True to find out which task began a connection (process id, name, control group).
+    pub tasks: bool,
+    /// A kernel object to load in place of the one built in.
+    pub object: Option<PathBuf>,
+}
+
+impl Default for KernelConfig {
+    fn default() -> Self {
+        Self {
+            ring_bytes: 8 << 20,
+            flow_entries: 65_536,
+            listen_entries: 4_096,
+            sample_limit: SAMPLE_ALL,
+            tasks: true,
+            object: None,
+        }
+    }
+}
+
+/// Whether a hook records.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HookState {
+    /// It is attached.
+    Available,
+    /// Another hook does its work, less well.
+    Fallback {
+        /// What does it, and what is lost by that.
+        reason: String,
+    },
+    /// Nothing does its work.
+    Unavailable {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// One hook and whether it records.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hook {
+    /// Which.
+    pub id: HookId,
+    /// Where it is attached, as `tp_btf/inet_sock_set_state`.
+    pub name: &'static str,
+    /// True if the recorder is of no use without it.
+    pub essential: bool,
+    /// Whether it records.
+    pub state: HookState,
+}
+
+/// What one hook did since it was attached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HookCounters {
+    /// Which.
+    pub id: HookId,
+    /// Summed over all processors.
+    pub counters: Counters,
+    /// Times the kernel skipped the program because it was already running on that processor. Each may have been an edge,
+    /// so a window with any of these is not complete.
+    pub recursion_misses: u64,
+}
+
+/// What the kernel keeps about a loaded program.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ProgramStats {
+    /// Nanoseconds spent in the program; 0 unless `kernel.bpf_stats_enabled` is set.
+    pub run_time_ns: u64,
+    /// Times the program ran; 0 unless `kernel.bpf_stats_enabled` is set.
+    pub run_count: u64,
+    /// Times the kernel skipped the program because it was already running on that processor (an interrupt came in the
+    /// middle of it). Each may have been an edge.
+    pub recursion_misses: u64,
+}
+
+/// What was counted since the last drain. Nothing is in two drains, nothing is in none.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Drained {
+    /// Edges, in no order.
+    pub flows: Vec<(FlowKey, FlowValue)>,
+    /// Listeners, in no order.
+    pub listens: Vec<(ListenKey, ListenValue)>,
+}

@@ -1,0 +1,266 @@
+//! Loads the object: finds the offsets, writes them and the sizes into it, hands it to the kernel and attaches it.
+
+use std::borrow::Cow;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use aya::maps::{Array, Map, MapData, PerCpuArray, RingBuf};
+use aya::programs::tp_btf::BtfTracePointLinkId;
+use aya::programs::{BtfTracePoint, ProgramError};
+use aya::{Ebpf, EbpfError, EbpfLoader, Endianness};
+use flowtape_recorder_ebpf::ABI_REVISION;
+use flowtape_recorder_ebpf::abi::counters::COUNTERS_LEN;
+use flowtape_recorder_ebpf::abi::id::HookId;
+use flowtape_recorder_ebpf::abi::layout::Layout;
+
+use super::btf::Btf;
+use super::config::{Hook, HookState, KernelConfig};
+use super::error::KernelError;
+use super::offsets::layout;
+
+/// Where the kernel describes its own types.
+pub(super) const VMLINUX: &str = "/sys/kernel/btf/vmlinux";
+
+/// The object that was built with this recorder, aligned as the loader library wants it.
+static OBJECT: &[u8] = aya::include_bytes_aligned!("../../../recorder-ebpf/prebuilt/flowtape.bpf.o");
+
+/// The name of the variable by which an object shows its revision.
+const REVISION: &str = "ABI_REVISION_1";
+const _: () = assert!(
+    ABI_REVISION == 1,
+    "the revision is in the name of the variable, here and in the programs"
+);
+
+/// A program: its name in the object is that of the tracepoint.
+pub(super) struct Program {
+    pub(super) id: HookId,
+    pub(super) tracepoint: &'static str,
+    name: &'static str,
+    essential: bool,
+}
+
+/// Every program of the object.
+pub(super) const PROGRAMS: &[Program] = &[
+    Program {
+        id: HookId::InetSockSetState,
+        tracepoint: "inet_sock_set_state",
+        name: "tp_btf/inet_sock_set_state",
+        essential: true,
+    },
+    Program {
+        id: HookId::CgroupMkdir,
+        tracepoint: "cgroup_mkdir",
+        name: "tp_btf/cgroup_mkdir",
+        essential: false,
+    },
+    Program {
+        id: HookId::CgroupRmdir,
+        tracepoint: "cgroup_rmdir",
+        name: "tp_btf/cgroup_rmdir",
+        essential: false,
+    },
+];
+
+/// A half of the counting maps.
+pub(super) struct Half {
+    pub(super) flows: MapData,
+    pub(super) listens: MapData,
+}
+
+/// The object in the kernel, with its maps taken out.
+pub(super) struct Loaded {
+    pub(super) ebpf: Ebpf,
+    pub(super) ring: RingBuf<MapData>,
+    pub(super) halves: [Half; 2],
+    pub(super) control: Array<MapData, u64>,
+    pub(super) counters: PerCpuArray<MapData, [u64; COUNTERS_LEN]>,
+    pub(super) hooks: Vec<Hook>,
+    /// What holds each program in place.
+    links: Vec<(&'static str, BtfTracePointLinkId)>,
+}
+
+/// Reads the offsets of the running kernel.
+pub(super) fn running_layout() -> Result<Layout, KernelError> {
+    let data = fs::read(VMLINUX).map_err(|source| KernelError::NoBtf {
+        path: PathBuf::from(VMLINUX),
+        source,
+    })?;
+    Ok(layout(&Btf::parse(&data)?)?)
+}
+
+/// Loads and attaches. Nothing counts before the first word is written to the control map by the caller, except into the
+/// first half and with a sample limit of zero, which is what a fresh map says.
+pub(super) fn load(config: &KernelConfig) -> Result<Loaded, KernelError> {
+    check_sizes(config)?;
+    let words = running_layout()?.to_words();
+    let wake_above = u64::from(config.ring_bytes / 2);
+    let tasks = u32::from(config.tasks);
+    let object = object(config.object.as_deref())?;
+    let mut loader = EbpfLoader::new();
+    loader
+        .override_global(REVISION, &ABI_REVISION, true)
+        .override_global("LAYOUT", words.as_slice(), true)
+        .override_global("WAKE_ABOVE", &wake_above, true)
+        .override_global("WANT_TASK", &tasks, true)
+        .map_max_entries("RECORDS", config.ring_bytes)
+        .map_max_entries("FLOWS_0", config.flow_entries)
+        .map_max_entries("FLOWS_1", config.flow_entries)
+        .map_max_entries("LISTENS_0", config.listen_entries)
+        .map_max_entries("LISTENS_1", config.listen_entries);
+    let mut ebpf = loader.load(&object).map_err(refused)?;
+
+    let halves = [
+        Half {
+            flows: hash(&mut ebpf, "FLOWS_0")?,
+            listens: hash(&mut ebpf, "LISTENS_0")?,
+        },
+        Half {
+            flows: hash(&mut ebpf, "FLOWS_1")?,
+            listens: hash(&mut ebpf, "LISTENS_1")?,
+        },
+    ];
+    let ring = take(&mut ebpf, "RECORDS")?;
+    let control = take(&mut ebpf, "CONTROL")?;
+    let counters = take(&mut ebpf, "COUNTERS")?;
+    Ok(Loaded {
+        ebpf,
+        ring,
+        halves,
+        control,
+        counters,
+        hooks: Vec::new(),
+        links: Vec::new(),
+    })
+}
+
+impl Loaded {
+    /// Attaches every program; fails only if an essential one cannot be.
+    pub(super) fn attach(&mut self) -> Result<(), KernelError> {
+        let btf = aya::Btf::parse_file(VMLINUX, Endianness::default())
+            .map_err(|source| load_error("kernel type information is not readable", source))?;
+        for program in PROGRAMS {
+            let state = match attach_one(&mut self.ebpf, program, &btf)? {
+                Ok(link) => {
+                    self.links.push((program.tracepoint, link));
+                    HookState::Available
+                }
+                Err(source) if program.essential => return Err(refused(EbpfError::ProgramError(source))),
+                Err(source) => HookState::Unavailable {
+                    reason: source.to_string(),
+                },
+            };
+            self.hooks.push(Hook {
+                id: program.id,
+                name: program.name,
+                essential: program.essential,
+                state,
+            });
+        }
+        Ok(())
+    }
+
+    /// Detaches every program; they stay loaded, with their maps and numbers.
+    pub(super) fn detach(&mut self) {
+        for (name, link) in self.links.drain(..) {
+            if let Some(program) = tracepoint_program(&mut self.ebpf, name) {
+                // Closing a descriptor cannot fail in a way that leaves the program attached.
+                let _ = program.detach(link);
+            }
+        }
+    }
+}
+
+fn attach_one(
+    ebpf: &mut Ebpf,
+    program: &Program,
+    btf: &aya::Btf,
+) -> Result<Result<BtfTracePointLinkId, ProgramError>, KernelError> {
+    let foreign = || KernelError::Foreign {
+        name: program.tracepoint,
+    };
+    let loaded = tracepoint_program(ebpf, program.tracepoint).ok_or_else(foreign)?;
+    Ok(loaded.load(program.tracepoint, btf).and_then(|()| loaded.attach()))
+}
+
+fn tracepoint_program<'a>(ebpf: &'a mut Ebpf, name: &str) -> Option<&'a mut BtfTracePoint> {
+    ebpf.program_mut(name)?.try_into().ok()
+}
+
+fn object(path: Option<&Path>) -> Result<Cow<'static, [u8]>, KernelError> {
+    match path {
+        None => Ok(Cow::Borrowed(OBJECT)),
+        Some(path) => fs::read(path).map(Cow::Owned).map_err(|source| KernelError::Object {
+            path: path.to_owned(),
+            source,
+        }),
+    }
+}
+
+fn check_sizes(config: &KernelConfig) -> Result<(), KernelError> {
+    // SAFETY: no pointers are involved.
+    let page = u32::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).unwrap_or(4096);
+    if !config.ring_bytes.is_power_of_two() || config.ring_bytes < page {
+        return Err(KernelError::Size {
+            what: "ring buffer size",
+            found: config.ring_bytes,
+            wanted: "it must be a power of two and at least one page",
+        });
+    }
+    for (what, found) in [
+        ("number of flow entries", config.flow_entries),
+        ("number of listen entries", config.listen_entries),
+    ] {
+        if !(1..=1 << 24).contains(&found) {
+            return Err(KernelError::Size {
+                what,
+                found,
+                wanted: "it must be between 1 and 16777216",
+            });
+        }
+    }
+    Ok(())
+}
+
+fn take<T: TryFrom<Map>>(ebpf: &mut Ebpf, name: &'static str) -> Result<T, KernelError> {
+    let map = ebpf.take_map(name).ok_or(KernelError::Foreign { name })?;
+    T::try_from(map).map_err(|_other_type| KernelError::Foreign { name })
+}
+
+fn hash(ebpf: &mut Ebpf, name: &'static str) -> Result<MapData, KernelError> {
+    match ebpf.take_map(name) {
+        Some(Map::HashMap(data)) => Ok(data),
+        _ => Err(KernelError::Foreign { name }),
+    }
+}
+
+fn load_error(reason: impl Into<String>, source: impl std::error::Error + Send + Sync + 'static) -> KernelError {
+    KernelError::Load {
+        reason: reason.into(),
+        source: Box::new(source),
+    }
+}
+
+/// Says what a refusal most likely means.
+fn refused(source: EbpfError) -> KernelError {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(&source);
+    let mut number = None;
+    while let Some(error) = cause {
+        number = number.or_else(|| {
+            error
+                .downcast_ref::<std::io::Error>()
+                .and_then(std::io::Error::raw_os_error)
+        });
+        cause = error.source();
+    }
+    let reason = match number {
+        Some(libc::EPERM | libc::EACCES) => {
+            "not permitted; it needs the capabilities CAP_BPF and CAP_PERFMON (or root), and a seccomp profile that \
+             allows bpf(2)"
+        }
+        Some(libc::ENOSYS) => "this kernel is built without CONFIG_BPF_SYSCALL",
+        Some(libc::ENOMEM) => "not enough memory for the maps; use smaller ones",
+        Some(libc::EINVAL) => "this kernel refuses them; the recorder needs Linux 5.15 or newer",
+        Some(_) | None => "the kernel or the loader refuses them",
+    };
+    load_error(reason, source)
+}

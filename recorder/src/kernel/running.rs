@@ -1,0 +1,204 @@
+//! The programs at work.
+
+use std::io;
+use std::os::fd::{AsFd as _, AsRawFd as _};
+use std::time::Duration;
+
+use flowtape_recorder_ebpf::abi::control::Control;
+use flowtape_recorder_ebpf::abi::counters::Counters;
+use flowtape_recorder_ebpf::abi::flow::{FlowKey, FlowValue};
+use flowtape_recorder_ebpf::abi::listen::{ListenKey, ListenValue};
+
+use super::config::{Drained, Hook, HookCounters, HookState, KernelConfig, ProgramStats};
+use super::error::KernelError;
+use super::load::{self, Loaded, PROGRAMS};
+use super::record::{self, Record};
+use super::sys::{self, Grace};
+
+/// Records taken by one [`Kernel::poll_events`], so that a flood cannot keep the caller from emptying the maps.
+const POLL_LIMIT: usize = 1 << 17;
+
+/// The programs, loaded and attached. Dropping it detaches them.
+pub struct Kernel {
+    loaded: Loaded,
+    grace: Grace,
+    second_half: bool,
+    sample_limit: u32,
+    attached_ns: u64,
+}
+
+impl Kernel {
+    /// Loads the programs and attaches them. Recording begins before this returns.
+    pub fn load(config: &KernelConfig) -> Result<Self, KernelError> {
+        let loaded = load::load(config)?;
+        let grace = Grace::new().map_err(call("make the maps that wait for programs"))?;
+        let mut kernel = Self {
+            loaded,
+            grace,
+            second_half: false,
+            sample_limit: config.sample_limit,
+            attached_ns: 0,
+        };
+        kernel.write_control()?;
+        kernel.loaded.attach()?;
+        kernel.attached_ns = boot_now_ns();
+        Ok(kernel)
+    }
+
+    /// When the last program was attached, nanoseconds of `CLOCK_BOOTTIME`: the window is seen from here on.
+    #[must_use]
+    pub fn attached_ns(&self) -> u64 {
+        self.attached_ns
+    }
+
+    /// Every hook and whether it records.
+    #[must_use]
+    pub fn hooks(&self) -> &[Hook] {
+        &self.loaded.hooks
+    }
+
+    /// Hands over the records that wait in the ring buffer, without waiting for more. Gives their number.
+    pub fn poll_events(&mut self, each: &mut dyn FnMut(Record)) -> Result<usize, KernelError> {
+        for taken in 0..POLL_LIMIT {
+            let Some(item) = self.loaded.ring.next() else {
+                return Ok(taken);
+            };
+            each(Record::decode(&item)?);
+        }
+        Ok(POLL_LIMIT)
+    }
+
+    /// Waits until the ring buffer holds something, or for `timeout`; says whether it does.
+    ///
+    /// Records wake nobody until the buffer is half full, so the timeout is how late an event may be read. Interrupted by a
+    /// signal it returns early.
+    pub fn wait(&self, timeout: Duration) -> Result<bool, KernelError> {
+        let milliseconds = i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX);
+        let mut poll = libc::pollfd {
+            fd: self.loaded.ring.as_raw_fd(),
+            events: libc::POLLIN,
+            revents: 0,
+        };
+        // SAFETY: one live `pollfd`.
+        match unsafe { libc::poll(&raw mut poll, 1, milliseconds) } {
+            0 => Ok(false),
+            1.. => Ok(true),
+            _ => match io::Error::last_os_error() {
+                error if error.kind() == io::ErrorKind::Interrupted => Ok(false),
+                error => Err(call("wait for the ring buffer")(error)),
+            },
+        }
+    }
+
+    /// Takes what was counted since the last drain. Exact: every occurrence is in one drain and in no other, however busy
+    /// the machine is.
+    ///
+    /// The programs are turned to the other half of the maps first; then it waits until no program runs that saw the old
+    /// state (some 10 to 50 ms); then nobody writes to the half that is read and emptied.
+    pub fn drain(&mut self) -> Result<Drained, KernelError> {
+        let quiet = usize::from(self.second_half);
+        self.second_half = !self.second_half;
+        self.write_control()?;
+        self.grace.wait().map_err(call("wait for running programs"))?;
+        let mut drained = Drained::default();
+        let Some(half) = self.loaded.halves.get(quiet) else {
+            return Ok(drained);
+        };
+        sys::take_all::<{ size_of::<FlowKey>() }, { size_of::<FlowValue>() }>(half.flows.fd().as_fd(), |key, value| {
+            drained.flows.push(record::flow(key, value));
+        })
+        .map_err(call("read the flow map"))?;
+        sys::take_all::<{ size_of::<ListenKey>() }, { size_of::<ListenValue>() }>(
+            half.listens.fd().as_fd(),
+            |key, value| drained.listens.push(record::listen(key, value)),
+        )
+        .map_err(call("read the listen map"))?;
+        Ok(drained)
+    }
+
+    /// Changes how many events an edge may send between two drains.
+    pub fn set_sample_limit(&mut self, limit: u32) -> Result<(), KernelError> {
+        self.sample_limit = limit;
+        self.write_control()
+    }
+
+    /// What each hook that is attached did since it was, and what it lost.
+    pub fn counters(&self) -> Result<Vec<HookCounters>, KernelError> {
+        let attached = self
+            .loaded
+            .hooks
+            .iter()
+            .filter(|hook| matches!(hook.state, HookState::Available));
+        attached
+            .map(|hook| {
+                let per_cpu = self
+                    .loaded
+                    .counters
+                    .get(&u32::from(hook.id.id()), 0)
+                    .map_err(|source| call("read the counters")(io::Error::other(source)))?;
+                let counters = per_cpu
+                    .iter()
+                    .fold(Counters::default(), |sum, words| sum.plus(Counters::from_words(*words)));
+                let recursion_misses = self.program_stats(hook)?.recursion_misses;
+                Ok(HookCounters {
+                    id: hook.id,
+                    counters,
+                    recursion_misses,
+                })
+            })
+            .collect()
+    }
+
+    /// What the kernel keeps about a hook's program; all zero for one that is not loaded.
+    pub fn program_stats(&self, hook: &Hook) -> Result<ProgramStats, KernelError> {
+        let named = PROGRAMS.iter().find(|program| program.id == hook.id);
+        let program = named.and_then(|program| self.loaded.ebpf.program(program.tracepoint));
+        match program.map(aya::programs::Program::fd) {
+            Some(Ok(fd)) => sys::program_stats(fd.as_fd()).map_err(call("read the state of a program")),
+            Some(Err(_)) | None => Ok(ProgramStats::default()),
+        }
+    }
+
+    /// Detaches every program and waits until none runs, so that the next [`Kernel::drain`] and
+    /// [`Kernel::poll_events`] take all that is left. Gives the time, nanoseconds of `CLOCK_BOOTTIME`.
+    pub fn stop(&mut self) -> Result<u64, KernelError> {
+        let stopped_ns = boot_now_ns();
+        self.loaded.detach();
+        self.grace.wait().map_err(call("wait for running programs"))?;
+        Ok(stopped_ns)
+    }
+
+    fn write_control(&mut self) -> Result<(), KernelError> {
+        let control = Control::new(self.second_half, self.sample_limit);
+        self.loaded
+            .control
+            .set(0, control.0, 0)
+            .map_err(|source| call("write the control map")(io::Error::other(source)))
+    }
+}
+
+impl std::fmt::Debug for Kernel {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("Kernel")
+            .field("hooks", &self.loaded.hooks)
+            .field("second_half", &self.second_half)
+            .field("sample_limit", &self.sample_limit)
+            .field("attached_ns", &self.attached_ns)
+            .finish_non_exhaustive()
+    }
+}
+
+fn call(what: &'static str) -> impl Fn(io::Error) -> KernelError {
+    move |source| KernelError::Call { what, source }
+}
+
+/// `CLOCK_BOOTTIME` now, in nanoseconds: the clock of every time the programs give.
+#[must_use]
+pub fn boot_now_ns() -> u64 {
+    let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: a live `timespec`. The call cannot fail for this clock, which exists since Linux 2.6.39.
+    unsafe { libc::clock_gettime(libc::CLOCK_BOOTTIME, &raw mut now) };
+    let (seconds, nanoseconds) = (now.tv_sec.cast_unsigned(), now.tv_nsec.cast_unsigned());
+    seconds * 1_000_000_000 + nanoseconds
+}
