@@ -119,3 +119,48 @@ pub enum Endpoint {
     /// Not known.
     Unknown,
 }
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Pod { namespace, name } => write!(formatter, "{namespace}/{name}"),
+            Self::Address(address) => address.fmt(formatter),
+            Self::Unknown => formatter.write_str("unknown"),
+        }
+    }
+}
+
+impl fmt::Display for Peer {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.identity {
+            Identity::Workload(workload) => workload.fmt(formatter)?,
+            Identity::Service { namespace, name } => write!(formatter, "{namespace}/Service/{name}")?,
+            Identity::Node { name } => write!(formatter, "node:{name}")?,
+            Identity::External { address } => address.fmt(formatter)?,
+            Identity::Unknown {
+                address: Some(address),
+                reason,
+            } => {
+                write!(formatter, "unknown:{address} ({})", reason.word())?;
+            }
+            Identity::Unknown { address: None, reason } => write!(formatter, "unknown ({})", reason.word())?,
+        }
+        match self.role {
+            Some(role) => write!(formatter, " [{}]", role.word()),
+            None => Ok(()),
+        }
+    }
+}
+
+impl fmt::Display for Edge {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let EdgeKey {
+            from,
+            to,
+            protocol,
+            port,
+            outcome: _,
+        } = &self.key;
+        write!(formatter, "{from} -> {to} {port}/{protocol}")
+    }
+}

@@ -1,3 +1,81 @@
 //! Edges and their evidence: who was the client of whom, on which port of the server.
+//!
+//! The client's and the server's view are joined on what was counted, which is never lost: a server row is an edge in
+//! itself; a client row that went to a Service attaches to the edges of those backends whose server rows show this
+//! client at that time. Only where no server row shows it, the Service's backends of that time stand for the server,
+//! and where they are several, a finding says so.
 
+mod collect;
 pub mod edge;
+mod join;
+mod role;
+mod sighting;
+
+use crate::findings::{Code, Findings};
+use crate::identity::cluster::Cluster;
+use crate::tape::Tape;
+use collect::Collector;
+use edge::{Edge, Transport};
+use flowtape_schemas::node::Outcome;
+
+/// Every edge of a tape.
+#[derive(Clone, Debug, Default)]
+pub struct Flows {
+    /// Edges by key.
+    pub edges: Vec<Edge>,
+    /// Operations that no policy governs.
+    pub ignored: Ignored,
+}
+
+/// Operations that no policy governs, counted and left out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Ignored {
+    /// Within a host, over the loopback interface.
+    pub loopback: u64,
+    /// From a pod to itself.
+    pub same_pod: u64,
+    /// To a multicast or broadcast address.
+    pub group: u64,
+}
+
+/// Derives the edges of a tape.
+pub fn edges(tape: &Tape, cluster: &Cluster, findings: &mut Findings) -> Flows {
+    let resolver = crate::identity::resolve::Resolver::new(tape, cluster);
+    let sightings = sighting::sightings(tape, &resolver, cluster);
+    let mut collector = Collector::default();
+    join::join(&sightings, &resolver, cluster, &mut collector, findings);
+    let (edges, ignored) = collector.finish();
+    let edges = role::with_dns(edges);
+    report(&edges, ignored, findings);
+    Flows { edges, ignored }
+}
+
+fn report(edges: &[Edge], ignored: Ignored, findings: &mut Findings) {
+    let Ignored {
+        loopback,
+        same_pod,
+        group,
+    } = ignored;
+    for (count, what) in [
+        (loopback, "loopback"),
+        (same_pod, "from a pod to itself"),
+        (group, "multicast or broadcast"),
+    ] {
+        if count > 0 {
+            findings.report_many(
+                Code::TrafficIgnored,
+                format!("{what} traffic is governed by no policy"),
+                count,
+            );
+        }
+    }
+    for edge in edges {
+        for peer in [&edge.key.from, &edge.key.to] {
+            role::report_unknown(peer, edge, findings);
+        }
+        if edge.key.protocol == Transport::UDP && edge.key.outcome == Outcome::Unknown {
+            let message = format!("{edge}: nothing shows that the server received anything");
+            findings.report_many(Code::UdpUnconfirmed, message, edge.evidence.count);
+        }
+    }
+}

@@ -3,6 +3,13 @@
 //! Resolved from the cgroup of the socket first, its network namespace second, its address at that time last. What
 //! cannot be proved is [`Identity::Unknown`] with a reason, and never a guess.
 
+pub mod cluster;
+pub mod owner;
+pub mod prefix;
+pub mod resolve;
+pub mod service;
+pub mod timeline;
+
 use std::fmt;
 
 use flowtape_schemas::address::Address;

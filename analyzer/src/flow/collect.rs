@@ -1,0 +1,179 @@
+//! Sightings of the same edge become one edge with evidence.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use flowtape_schemas::node::Outcome;
+use flowtape_schemas::time::Time;
+
+use super::Ignored;
+use super::edge::{Edge, EdgeKey, Endpoint, Evidence, ServiceUse, Transport};
+use super::sighting::Sighting;
+
+/// What one sighting contributes to an edge.
+pub(super) struct Contribution {
+    /// Which edge.
+    pub(super) key: EdgeKey,
+    /// Operations; 0 where they cannot be divided between several edges.
+    pub(super) count: u64,
+    /// The pods or addresses that talked.
+    pub(super) pair: (Endpoint, Endpoint),
+    /// The Service that the client addressed.
+    pub(super) service: Option<ServiceUse>,
+    /// The name of the server's port.
+    pub(super) port_name: Option<String>,
+    /// Whether the server was supposed, not seen.
+    pub(super) assumed: bool,
+}
+
+/// Adds up sightings. Addition, minimum, maximum and union only: the order of the input leaves no trace.
+#[derive(Default)]
+pub(super) struct Collector {
+    edges: BTreeMap<EdgeKey, Sum>,
+    pub(super) ignored: Ignored,
+}
+
+struct Sum {
+    client_count: u64,
+    server_count: u64,
+    first_seen: Time,
+    last_seen: Time,
+    seen_by_client: bool,
+    seen_by_server: bool,
+    predates_window: bool,
+    confirmed: bool,
+    nodes: BTreeSet<String>,
+    services: BTreeSet<ServiceUse>,
+    port_names: BTreeSet<String>,
+    pairs: BTreeSet<(Endpoint, Endpoint)>,
+}
+
+impl Default for Sum {
+    fn default() -> Self {
+        Self {
+            client_count: 0,
+            server_count: 0,
+            first_seen: Time::MAX,
+            last_seen: Time::MIN,
+            seen_by_client: false,
+            seen_by_server: false,
+            predates_window: false,
+            confirmed: false,
+            nodes: BTreeSet::new(),
+            services: BTreeSet::new(),
+            port_names: BTreeSet::new(),
+            pairs: BTreeSet::new(),
+        }
+    }
+}
+
+impl Collector {
+    /// Adds what one sighting says.
+    pub(super) fn add(&mut self, sighting: &Sighting<'_>, contribution: Contribution) {
+        let Contribution {
+            key,
+            count,
+            pair,
+            service,
+            port_name,
+            assumed,
+        } = contribution;
+        let sum = self.edges.entry(key).or_default();
+        if sighting.is_server() {
+            sum.server_count = sum.server_count.saturating_add(count);
+            sum.seen_by_server = true;
+        } else {
+            sum.client_count = sum.client_count.saturating_add(count);
+            sum.seen_by_client = true;
+        }
+        sum.first_seen = sum.first_seen.min(sighting.row.first_seen);
+        sum.last_seen = sum.last_seen.max(sighting.row.last_seen);
+        sum.predates_window |= sighting.row.predates_window;
+        sum.confirmed |= !assumed;
+        sum.nodes.insert(sighting.node.to_owned());
+        sum.services.extend(service);
+        sum.port_names.extend(port_name);
+        sum.pairs.insert(pair);
+    }
+
+    /// The edges, by key.
+    pub(super) fn finish(mut self) -> (Vec<Edge>, Ignored) {
+        self.confirm_datagrams();
+        let edge = |(key, sum): (EdgeKey, Sum)| Edge {
+            key,
+            evidence: sum.evidence(),
+        };
+        (self.edges.into_iter().map(edge).collect(), self.ignored)
+    }
+
+    /// A datagram that the server's socket received confirms the client's, which alone could not know.
+    fn confirm_datagrams(&mut self) {
+        let unconfirmed = |key: &EdgeKey| key.protocol == Transport::UDP && key.outcome == Outcome::Unknown;
+        let keys: Vec<EdgeKey> = self.edges.keys().filter(|key| unconfirmed(key)).cloned().collect();
+        for key in keys {
+            let established = EdgeKey {
+                outcome: Outcome::Established,
+                ..key.clone()
+            };
+            if self.edges.contains_key(&established)
+                && let Some(sum) = self.edges.remove(&key)
+                && let Some(into) = self.edges.get_mut(&established)
+            {
+                into.absorb(sum);
+            }
+        }
+    }
+}
+
+impl Sum {
+    fn absorb(&mut self, other: Self) {
+        let Self {
+            client_count,
+            server_count,
+            first_seen,
+            last_seen,
+            seen_by_client,
+            seen_by_server,
+            ..
+        } = other;
+        let Self {
+            predates_window,
+            confirmed,
+            nodes,
+            services,
+            port_names,
+            pairs,
+            ..
+        } = other;
+        self.client_count = self.client_count.saturating_add(client_count);
+        self.server_count = self.server_count.saturating_add(server_count);
+        self.first_seen = self.first_seen.min(first_seen);
+        self.last_seen = self.last_seen.max(last_seen);
+        self.seen_by_client |= seen_by_client;
+        self.seen_by_server |= seen_by_server;
+        self.predates_window |= predates_window;
+        self.confirmed |= confirmed;
+        self.nodes.extend(nodes);
+        self.services.extend(services);
+        self.port_names.extend(port_names);
+        self.pairs.extend(pairs);
+    }
+
+    fn evidence(self) -> Evidence {
+        let mut port_names = self.port_names.into_iter();
+        // Pods that name the port differently leave no single name.
+        let port_name = port_names.next().filter(|_| port_names.next().is_none());
+        Evidence {
+            count: self.client_count.max(self.server_count),
+            first_seen: self.first_seen,
+            last_seen: self.last_seen,
+            seen_by_client: self.seen_by_client,
+            seen_by_server: self.seen_by_server,
+            predates_window: self.predates_window,
+            nodes: self.nodes,
+            services: self.services,
+            port_name,
+            assumed: !self.confirmed,
+            pairs: self.pairs,
+        }
+    }
+}

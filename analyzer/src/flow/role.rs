@@ -1,0 +1,94 @@
+//! What part a peer plays besides its identity.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use flowtape_schemas::address::Address;
+
+use super::edge::{Edge, EdgeKey, Peer, Transport};
+use crate::findings::{Code, Findings};
+use crate::identity::resolve::Party;
+use crate::identity::{Identity, Reason, Role};
+
+/// Port of the domain name system, RFC 1035.
+pub(super) const DNS_PORT: u16 = 53;
+
+/// Addresses of instance metadata services: EC2, Azure, GCP, OpenStack and others over IPv4; EC2 over IPv6; the
+/// credentials of ECS tasks and of EKS pod identities.
+const METADATA_V4: [Ipv4Addr; 3] = [
+    Ipv4Addr::new(169, 254, 169, 254),
+    Ipv4Addr::new(169, 254, 170, 2),
+    Ipv4Addr::new(169, 254, 170, 23),
+];
+const METADATA_V6: [Ipv6Addr; 2] = [
+    Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254),
+    Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x23),
+];
+
+/// Where the API server answers: endpoint addresses and ports of Service `default/kubernetes`.
+pub(super) type ApiServer = BTreeSet<(Address, u16)>;
+
+/// The client of an edge. `own_node` tells whether it runs on the node of the server's pod.
+pub(super) fn client(identity: Identity, server: &Party<'_>, own_node: bool, port: u16) -> Peer {
+    let Party::Pod(pod) = server else {
+        return Peer { identity, role: None };
+    };
+    let probed = matches!(identity, Identity::Node { .. }) && pod.probed_ports.contains(&port);
+    let role = own_node.then_some(if probed { Role::Kubelet } else { Role::OwnNode });
+    Peer { identity, role }
+}
+
+/// The server of an edge.
+pub(super) fn server(identity: Identity, address: Option<Address>, port: u16, api_server: &ApiServer) -> Peer {
+    let role = match address {
+        Some(address) if api_server.contains(&(address, port)) => Some(Role::ApiServer),
+        Some(address) if is_metadata_service(address) => Some(Role::MetadataService),
+        Some(address) if is_link_local(address) && port == DNS_PORT => Some(Role::Dns),
+        Some(_) | None => None,
+    };
+    Peer { identity, role }
+}
+
+fn is_metadata_service(address: Address) -> bool {
+    match address.ip() {
+        IpAddr::V4(v4) => METADATA_V4.contains(&v4),
+        IpAddr::V6(v6) => METADATA_V6.contains(&v6),
+    }
+}
+
+/// Whether an address never leaves its link, as that of a DNS cache on the node.
+pub(crate) fn is_link_local(address: Address) -> bool {
+    match address.ip() {
+        IpAddr::V4(v4) => v4.is_link_local(),
+        IpAddr::V6(v6) => v6.is_unicast_link_local(),
+    }
+}
+
+/// Marks the backends of every Service that was used on port 53, also on edges that went to them directly.
+pub(super) fn with_dns(edges: Vec<Edge>) -> Vec<Edge> {
+    let serves = |edge: &&Edge| edge.evidence.services.iter().any(|service| service.port == DNS_PORT);
+    let server = |edge: &Edge| (edge.key.to.identity.clone(), edge.key.port);
+    let servers: BTreeSet<(Identity, u16)> = edges.iter().filter(serves).map(server).collect();
+    let mut marked: BTreeMap<EdgeKey, Edge> = BTreeMap::new();
+    for mut edge in edges {
+        let datagrams_or_streams = matches!(edge.key.protocol, Transport::UDP | Transport::TCP);
+        if datagrams_or_streams && edge.key.to.role.is_none() && servers.contains(&server(&edge)) {
+            edge.key.to.role = Some(Role::Dns);
+        }
+        marked.insert(edge.key.clone(), edge);
+    }
+    marked.into_values().collect()
+}
+
+/// Reports a peer that could not be identified, with what is known of it.
+pub(super) fn report_unknown(peer: &Peer, edge: &Edge, findings: &mut Findings) {
+    let Identity::Unknown { reason, .. } = &peer.identity else {
+        return;
+    };
+    let code = match reason {
+        Reason::Ambiguous => Code::AmbiguousPeer,
+        Reason::Folded => Code::RemotesFolded,
+        Reason::NoPodAtTime | Reason::PodNotInMetadata | Reason::NoAddress => Code::UnknownPeer,
+    };
+    findings.report_many(code, edge.to_string(), edge.evidence.count.max(1));
+}

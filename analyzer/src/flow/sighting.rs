@@ -1,0 +1,115 @@
+//! One counted flow with both of its ends resolved.
+
+use flowtape_schemas::node::{Direction, FlowRow, Outcome};
+use rayon::prelude::{IntoParallelIterator as _, ParallelIterator as _};
+
+use super::edge::{Endpoint, Transport};
+use crate::identity::cluster::{Cluster, Pod};
+use crate::identity::resolve::{Party, Resolver, span_of};
+use crate::identity::service::ServiceHit;
+use crate::identity::timeline::Span;
+use crate::tape::Tape;
+
+/// A flow as one side saw it.
+pub(super) struct Sighting<'a> {
+    /// Node whose recorder saw it.
+    pub(super) node: &'a str,
+    /// What was counted.
+    pub(super) row: &'a FlowRow,
+    /// Whose socket it was.
+    pub(super) local: Party<'a>,
+    /// Who was at the other end.
+    pub(super) remote: Party<'a>,
+    /// Services that the client addressed; empty for a direct connection and for the server's view.
+    pub(super) services: Vec<ServiceHit>,
+    /// The server's port as this side saw it.
+    pub(super) port: u16,
+}
+
+impl Sighting<'_> {
+    pub(super) fn span(&self) -> Span {
+        span_of(self.row)
+    }
+
+    pub(super) fn protocol(&self) -> Transport {
+        Transport(self.row.protocol)
+    }
+
+    pub(super) fn outcome(&self) -> Outcome {
+        self.row.outcome
+    }
+
+    pub(super) fn is_server(&self) -> bool {
+        self.row.direction == Direction::In
+    }
+}
+
+/// Resolves every flow of a tape that has a direction and a port, in the order of nodes and rows.
+pub(super) fn sightings<'a>(tape: &'a Tape, resolver: &Resolver<'a>, cluster: &'a Cluster) -> Vec<Sighting<'a>> {
+    let rows = tape
+        .nodes
+        .iter()
+        .flat_map(|node| node.flows.iter().map(move |row| (node.name.as_str(), row)));
+    let rows: Vec<_> = rows.collect();
+    rows.into_par_iter()
+        .filter_map(|(node, row)| sighting(node, row, resolver, cluster))
+        .collect()
+}
+
+fn sighting<'a>(
+    node: &'a str,
+    row: &'a FlowRow,
+    resolver: &Resolver<'a>,
+    cluster: &'a Cluster,
+) -> Option<Sighting<'a>> {
+    if !matches!(row.direction, Direction::In | Direction::Out) {
+        return None;
+    }
+    let port = row.service_port?;
+    let remote = resolver.remote(row);
+    let services = if row.direction == Direction::Out {
+        services(row, port, &remote, cluster)
+    } else {
+        Vec::new()
+    };
+    Some(Sighting {
+        node,
+        row,
+        local: resolver.local(node, row),
+        remote,
+        services,
+        port,
+    })
+}
+
+/// The Services behind the address and port that a client addressed.
+fn services(row: &FlowRow, port: u16, remote: &Party<'_>, cluster: &Cluster) -> Vec<ServiceHit> {
+    let Some(address) = row.remote_ip else {
+        return Vec::new();
+    };
+    let (protocol, span) = (Transport(row.protocol).to_string(), span_of(row));
+    let found = cluster.services.at_address(address, port, &protocol, span);
+    if found.is_empty() && matches!(remote, Party::Node(_)) {
+        return cluster.services.at_node_port(port, &protocol, span);
+    }
+    found
+}
+
+/// The single pod or address behind a party.
+pub(super) fn endpoint(party: &Party<'_>, row: &FlowRow, local: bool) -> Endpoint {
+    let address = if local { row.local_ip } else { row.remote_ip };
+    match party {
+        Party::Pod(pod) => endpoint_of_pod(pod),
+        Party::Node(_) | Party::External(_) | Party::Loopback | Party::Group | Party::Unknown(..) => {
+            address.map_or(Endpoint::Unknown, Endpoint::Address)
+        }
+    }
+}
+
+/// A pod as an endpoint.
+pub(super) fn endpoint_of_pod(pod: &Pod) -> Endpoint {
+    Endpoint::Pod {
+        namespace: pod.namespace.clone(),
+        name: pod.name.clone(),
+    }
+}

@@ -1,0 +1,225 @@
+//! The cluster that a tape describes: pods with their workloads, nodes, and who held which address when.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use flowtape_schemas::address::Address;
+use flowtape_schemas::cluster::{ContainerRow, PodRow};
+use flowtape_schemas::metadata::ClusterRows;
+
+use super::Workload;
+use super::owner::Owners;
+use super::service::Services;
+use super::timeline::{Span, Timeline};
+use crate::findings::{Code, Findings};
+
+/// A pod, over all versions of it in the tape.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pod {
+    /// UID.
+    pub uid: String,
+    /// Namespace.
+    pub namespace: String,
+    /// Name.
+    pub name: String,
+    /// Node it ran on, if it was scheduled.
+    pub node: Option<String>,
+    /// Whether it shared the addresses of its node.
+    pub host_network: bool,
+    /// Its addresses.
+    pub addresses: BTreeSet<Address>,
+    /// Its labels, of the last version.
+    pub labels: BTreeMap<String, String>,
+    /// Its workload.
+    pub workload: Workload,
+    /// Ports its containers declare.
+    pub ports: BTreeSet<DeclaredPort>,
+    /// Port numbers that kubelet probes.
+    pub probed_ports: BTreeSet<u16>,
+}
+
+/// A port that a container declares.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct DeclaredPort {
+    /// Its number.
+    pub port: u16,
+    /// TCP, UDP or SCTP.
+    pub protocol: String,
+    /// Its name, if it has one.
+    pub name: Option<String>,
+    /// The port of the node that is forwarded to it, if any.
+    pub host_port: Option<u16>,
+}
+
+/// A node.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Node {
+    /// InternalIPs: what policies can name it by.
+    pub internal_ips: BTreeSet<Address>,
+    /// Every address of it.
+    pub addresses: BTreeSet<Address>,
+    /// Ranges its pods get addresses from.
+    pub pod_ranges: BTreeSet<String>,
+}
+
+/// Everything a tape knows of its cluster.
+#[derive(Clone, Debug)]
+pub struct Cluster {
+    /// Pods by UID.
+    pub pods: BTreeMap<String, Pod>,
+    /// Nodes by name.
+    pub nodes: BTreeMap<String, Node>,
+    /// Labels of namespaces by name.
+    pub namespaces: BTreeMap<String, BTreeMap<String, String>>,
+    /// Services and their backends.
+    pub services: Services,
+    /// Owners of pods.
+    pub owners: Owners,
+    /// UIDs of pods by address; hostNetwork pods hold none of their own.
+    pub pod_at: Timeline<Address, String>,
+    static_pods: BTreeMap<String, String>,
+}
+
+impl Cluster {
+    /// Builds the cluster from the metadata of a tape.
+    pub fn new(rows: &ClusterRows, findings: &mut Findings) -> Self {
+        let owners = Owners::new(&rows.workloads);
+        let pods = pods(rows, &owners, findings);
+        let addressed = rows.pods.iter().filter(|row| !row.host_network);
+        let held = |row: &PodRow| {
+            let span = Span::of_validity(row.valid_from, row.valid_to);
+            let uid = row.uid.clone();
+            row.pod_ips
+                .clone()
+                .into_iter()
+                .map(move |address| (address, span, uid.clone()))
+        };
+        let hashed = |row: &PodRow| {
+            Some((
+                row.annotations.get("kubernetes.io/config.hash")?.clone(),
+                row.uid.clone(),
+            ))
+        };
+        Self {
+            nodes: nodes(rows),
+            namespaces: rows
+                .namespaces
+                .iter()
+                .map(|row| (row.name.clone(), row.labels.clone()))
+                .collect(),
+            services: Services::new(rows),
+            owners,
+            pod_at: Timeline::new(addressed.flat_map(held)),
+            static_pods: rows.pods.iter().filter_map(hashed).collect(),
+            pods,
+        }
+    }
+
+    /// The pod whose cgroup carries kubelet's configuration hash instead of a UID.
+    #[must_use]
+    pub fn static_pod(&self, hash: &str) -> Option<&Pod> {
+        self.pods.get(self.static_pods.get(hash)?)
+    }
+
+    /// The pods of a workload, by UID.
+    pub fn pods_of<'a>(&'a self, workload: &'a Workload) -> impl Iterator<Item = &'a Pod> {
+        self.pods.values().filter(move |pod| pod.workload == *workload)
+    }
+
+    /// The node that has this address.
+    #[must_use]
+    pub fn node_of(&self, address: Address) -> Option<&str> {
+        let mut nodes = self.nodes.iter();
+        nodes
+            .find(|(_, node)| node.addresses.contains(&address))
+            .map(|(name, _)| name.as_str())
+    }
+}
+
+impl Pod {
+    /// The name of a port, where a container declares one.
+    #[must_use]
+    pub fn port_name(&self, port: u16, protocol: &str) -> Option<&str> {
+        let declared = self
+            .ports
+            .iter()
+            .find(|declared| declared.port == port && declared.protocol == protocol)?;
+        declared.name.as_deref()
+    }
+
+    /// The number of a named port.
+    #[must_use]
+    pub fn port_of_name(&self, name: &str, protocol: &str) -> Option<u16> {
+        let named = |declared: &&DeclaredPort| declared.name.as_deref() == Some(name) && declared.protocol == protocol;
+        self.ports.iter().find(named).map(|declared| declared.port)
+    }
+}
+
+fn pods(rows: &ClusterRows, owners: &Owners, findings: &mut Findings) -> BTreeMap<String, Pod> {
+    let mut containers: BTreeMap<&str, Vec<&ContainerRow>> = BTreeMap::new();
+    for row in &rows.containers {
+        containers.entry(&row.pod_uid).or_default().push(row);
+    }
+    let mut pods: BTreeMap<String, Pod> = BTreeMap::new();
+    let mut versions: Vec<&PodRow> = rows.pods.iter().collect();
+    versions.sort_by_key(|row| row.valid_from);
+    for row in versions {
+        let of_pod = containers.get(row.uid.as_str()).map_or(&[][..], Vec::as_slice);
+        let (workload, missing) = owners.workload_of(row);
+        if let Some(owner) = missing {
+            findings.report(
+                Code::OwnerMissing,
+                format!("{owner} owns pods of {workload} and is not in the metadata"),
+            );
+        }
+        let mut pod = pod(row, workload, of_pod);
+        if let Some(earlier) = pods.get(&row.uid) {
+            pod.addresses.extend(&earlier.addresses);
+            pod.node = pod.node.or_else(|| earlier.node.clone());
+        }
+        pods.insert(row.uid.clone(), pod);
+    }
+    pods
+}
+
+fn pod(row: &PodRow, workload: Workload, containers: &[&ContainerRow]) -> Pod {
+    let declared = |container: &&ContainerRow| {
+        let port = |port: &flowtape_schemas::cluster::ContainerPort| DeclaredPort {
+            port: port.port,
+            protocol: port.protocol.clone(),
+            name: port.name.clone(),
+            host_port: port.host_port,
+        };
+        container.ports.iter().map(port).collect::<Vec<_>>()
+    };
+    let probed = |container: &&ContainerRow| {
+        let named = |name: &String| container.ports.iter().find(|port| port.name.as_ref() == Some(name));
+        let number = |probe: &flowtape_schemas::cluster::Probe| {
+            probe.port.or_else(|| Some(named(probe.port_name.as_ref()?)?.port))
+        };
+        container.probes.iter().filter_map(number).collect::<Vec<_>>()
+    };
+    Pod {
+        uid: row.uid.clone(),
+        namespace: row.namespace.clone(),
+        name: row.name.clone(),
+        node: row.node.clone(),
+        host_network: row.host_network,
+        addresses: row.pod_ips.iter().copied().collect(),
+        labels: row.labels.clone(),
+        workload,
+        ports: containers.iter().flat_map(declared).collect(),
+        probed_ports: containers.iter().flat_map(probed).collect(),
+    }
+}
+
+fn nodes(rows: &ClusterRows) -> BTreeMap<String, Node> {
+    let mut nodes: BTreeMap<String, Node> = BTreeMap::new();
+    for row in &rows.nodes {
+        let node = nodes.entry(row.name.clone()).or_default();
+        node.addresses.extend(row.addresses.iter().map(|address| address.ip));
+        let internal = row.addresses.iter().filter(|address| address.kind == "InternalIP");
+        node.internal_ips.extend(internal.map(|address| address.ip));
+        node.pod_ranges.extend(row.pod_cidrs.iter().cloned());
+    }
+    nodes
+}

@@ -1,0 +1,74 @@
+//! Address ranges as nodes declare them for their pods.
+
+use std::net::IpAddr;
+use std::str::FromStr;
+
+use flowtape_schemas::address::Address;
+
+/// A range of addresses: a prefix over the tape's 16-byte form.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Prefix {
+    network: u128,
+    mask: u128,
+}
+
+impl Prefix {
+    /// Whether an address lies in the range.
+    #[must_use]
+    pub fn contains(self, address: Address) -> bool {
+        u128::from_be_bytes(address.bytes()) & self.mask == self.network
+    }
+}
+
+/// A text that is no range; such a range contains nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not an address range, expected ADDRESS/LENGTH")]
+pub struct PrefixError;
+
+impl FromStr for Prefix {
+    type Err = PrefixError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (address, length) = text.split_once('/').ok_or(PrefixError)?;
+        let ip: IpAddr = address.parse().ok().ok_or(PrefixError)?;
+        let length: u32 = length.parse().ok().ok_or(PrefixError)?;
+        let (bits, offset) = if ip.is_ipv4() { (32, 96) } else { (128, 0) };
+        if length > bits {
+            return Err(PrefixError);
+        }
+        let mask = u128::MAX.checked_shl(128 - offset - length).unwrap_or(0);
+        Ok(Self {
+            network: u128::from_be_bytes(Address::from(ip).bytes()) & mask,
+            mask,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Prefix;
+    use flowtape_schemas::address::Address;
+
+    fn contains(prefix: &str, address: &str) -> bool {
+        let ip: std::net::IpAddr = address.parse().expect("an address");
+        prefix.parse::<Prefix>().expect("a prefix").contains(Address::from(ip))
+    }
+
+    #[test]
+    fn both_families_have_ranges() {
+        assert!(contains("10.244.1.0/24", "10.244.1.255"));
+        assert!(!contains("10.244.1.0/24", "10.244.2.0"));
+        assert!(contains("fd00:1::/64", "fd00:1::5"));
+        assert!(!contains("fd00:1::/64", "fd00:2::5"));
+        assert!(contains("0.0.0.0/0", "1.2.3.4"));
+        assert!(!contains("0.0.0.0/0", "fd00::1"), "an IPv4 range holds no IPv6 address");
+        assert!(contains("::/0", "fd00::1"));
+    }
+
+    #[test]
+    fn nonsense_is_no_range() {
+        for text in ["", "10.0.0.0", "10.0.0.0/33", "fd00::/129", "x/8", "10.0.0.0/-1"] {
+            assert!(text.parse::<Prefix>().is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,257 @@
+//! From what a socket saw to what it was.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use flowtape_schemas::address::Address;
+use flowtape_schemas::node::FlowRow;
+
+use super::cluster::{Cluster, Pod};
+use super::prefix::Prefix;
+use super::timeline::{Span, Timeline};
+use super::{Identity, Reason};
+use crate::tape::Tape;
+
+/// One side of a flow, resolved.
+#[derive(Clone, Debug)]
+pub enum Party<'a> {
+    /// A pod.
+    Pod(&'a Pod),
+    /// A node: one of its addresses, or one of its processes.
+    Node(&'a str),
+    /// An address outside the cluster.
+    External(Address),
+    /// This host itself: never leaves it.
+    Loopback,
+    /// Multicast or broadcast: no single peer.
+    Group,
+    /// It cannot be known.
+    Unknown(Option<Address>, Reason),
+}
+
+/// Resolves endpoints of one tape.
+pub struct Resolver<'a> {
+    cluster: &'a Cluster,
+    /// What a cgroup id of a node stood for: the UID of a pod or the hash of a static one.
+    cgroups: BTreeMap<&'a str, Timeline<u64, PodKey>>,
+    netns: BTreeMap<&'a str, Timeline<u32, NetnsOwner>>,
+    /// Addresses seen on sockets of the nodes themselves, such as that of the pods' bridge.
+    node_addresses: BTreeMap<Address, BTreeSet<&'a str>>,
+    pod_ranges: Vec<Prefix>,
+}
+
+/// How a cgroup path names its pod.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum PodKey {
+    Uid(String),
+    StaticHash(String),
+    NoPod,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum NetnsOwner {
+    Pod(String),
+    Host,
+}
+
+impl<'a> Resolver<'a> {
+    /// Prepares the look-ups of a tape.
+    #[must_use]
+    pub fn new(tape: &'a Tape, cluster: &'a Cluster) -> Self {
+        let nodes = || tape.nodes.iter();
+        let mut resolver = Self {
+            cluster,
+            cgroups: nodes()
+                .map(|node| (node.name.as_str(), cgroup_timeline(&node.cgroups)))
+                .collect(),
+            netns: nodes()
+                .map(|node| (node.name.as_str(), netns_timeline(&node.netns)))
+                .collect(),
+            node_addresses: BTreeMap::new(),
+            pod_ranges: cluster
+                .nodes
+                .values()
+                .flat_map(|node| &node.pod_ranges)
+                .filter_map(|range| range.parse().ok())
+                .collect(),
+        };
+        for node in nodes() {
+            for row in &node.flows {
+                if let (Some(address), Party::Node(name)) = (row.local_ip, resolver.local(&node.name, row))
+                    && !is_loopback(address)
+                {
+                    resolver.node_addresses.entry(address).or_default().insert(name);
+                }
+            }
+        }
+        resolver
+    }
+
+    /// Whose socket a flow is of: by cgroup, then by network namespace, then by address.
+    #[must_use]
+    pub fn local(&self, node: &str, row: &FlowRow) -> Party<'a> {
+        let span = span_of(row);
+        let keys = row
+            .cgroup_id
+            .and_then(|id| Some(self.cgroups.get(node)?.during(&id, span)))
+            .unwrap_or_default();
+        match keys.as_slice() {
+            [PodKey::Uid(uid)] => return self.pod_of_uid(uid, row.local_ip),
+            [PodKey::StaticHash(hash)] => {
+                let unknown = Party::Unknown(row.local_ip, Reason::PodNotInMetadata);
+                return self.cluster.static_pod(hash).map_or(unknown, Party::Pod);
+            }
+            [] | [PodKey::NoPod] | [_, _, ..] => {}
+        }
+        let owners = row
+            .netns
+            .and_then(|inode| Some(self.netns.get(node)?.during(&inode, span)))
+            .unwrap_or_default();
+        match owners.as_slice() {
+            [NetnsOwner::Pod(uid)] => self.pod_of_uid(uid, row.local_ip),
+            [NetnsOwner::Host] => self
+                .node_named(node)
+                .unwrap_or_else(|| self.by_address(row.local_ip, span)),
+            [] | [_, _, ..] => self.by_address(row.local_ip, span),
+        }
+    }
+
+    /// Who the peer of a flow was, by its address at that time.
+    #[must_use]
+    pub fn remote(&self, row: &FlowRow) -> Party<'a> {
+        if row.remote_folded {
+            return Party::Unknown(None, Reason::Folded);
+        }
+        self.by_address(row.remote_ip, span_of(row))
+    }
+
+    /// Who held an address during `span`.
+    #[must_use]
+    pub fn by_address(&self, address: Option<Address>, span: Span) -> Party<'a> {
+        let Some(address) = address else {
+            return Party::Unknown(None, Reason::NoAddress);
+        };
+        if is_loopback(address) {
+            return Party::Loopback;
+        }
+        if is_group(address) {
+            return Party::Group;
+        }
+        let uids = self.cluster.pod_at.during(&address, span);
+        let pods: Vec<&'a Pod> = uids.iter().filter_map(|uid| self.cluster.pods.get(uid)).collect();
+        match pods.as_slice() {
+            [pod] => return Party::Pod(pod),
+            // Pods of one workload that followed each other on one address are one identity.
+            [first, rest @ ..] if rest.iter().all(|pod| pod.workload == first.workload) => return Party::Pod(first),
+            [_, ..] => return Party::Unknown(Some(address), Reason::Ambiguous),
+            [] => {}
+        }
+        if let Some(node) = self.cluster.node_of(address) {
+            return self
+                .node_named(node)
+                .unwrap_or(Party::Unknown(Some(address), Reason::NoPodAtTime));
+        }
+        let seen_on: Vec<&'a str> = self
+            .node_addresses
+            .get(&address)
+            .into_iter()
+            .flatten()
+            .copied()
+            .collect();
+        if let [node] = seen_on.as_slice() {
+            return Party::Node(node);
+        }
+        if self.in_cluster(address) {
+            return Party::Unknown(Some(address), Reason::NoPodAtTime);
+        }
+        Party::External(address)
+    }
+
+    /// The pod a Service's slice names, or whoever held its address.
+    #[must_use]
+    pub fn backend(&self, pod_uid: Option<&str>, address: Address, span: Span) -> Party<'a> {
+        let named = pod_uid.and_then(|uid| self.cluster.pods.get(uid));
+        named.map_or_else(|| self.by_address(Some(address), span), Party::Pod)
+    }
+
+    fn pod_of_uid(&self, uid: &str, address: Option<Address>) -> Party<'a> {
+        let unknown = Party::Unknown(address, Reason::PodNotInMetadata);
+        self.cluster.pods.get(uid).map_or(unknown, Party::Pod)
+    }
+
+    fn node_named(&self, name: &str) -> Option<Party<'a>> {
+        self.cluster
+            .nodes
+            .get_key_value(name)
+            .map(|(name, _)| Party::Node(name))
+    }
+
+    /// Whether an address is one that only pods or Services of this cluster have.
+    fn in_cluster(&self, address: Address) -> bool {
+        self.cluster.pod_at.knows(&address)
+            || self.cluster.services.has_address(address)
+            || self.pod_ranges.iter().any(|range| range.contains(address))
+    }
+}
+
+impl Party<'_> {
+    /// The identity of a party that is a peer; `None` for what never is one.
+    #[must_use]
+    pub fn identity(&self) -> Option<Identity> {
+        match self {
+            Party::Pod(pod) => Some(Identity::Workload(pod.workload.clone())),
+            Party::Node(name) => Some(Identity::Node {
+                name: (*name).to_owned(),
+            }),
+            Party::External(address) => Some(Identity::External { address: *address }),
+            Party::Unknown(address, reason) => Some(Identity::Unknown {
+                address: *address,
+                reason: *reason,
+            }),
+            Party::Loopback | Party::Group => None,
+        }
+    }
+}
+
+/// First to last operation of a flow.
+#[must_use]
+pub fn span_of(row: &FlowRow) -> Span {
+    Span {
+        first: row.first_seen,
+        last: row.last_seen,
+    }
+}
+
+fn cgroup_timeline(rows: &[flowtape_schemas::node::CgroupRow]) -> Timeline<u64, PodKey> {
+    let key = |row: &flowtape_schemas::node::CgroupRow| match (&row.pod_uid, &row.static_pod_hash) {
+        (Some(uid), _) => PodKey::Uid(uid.clone()),
+        (None, Some(hash)) => PodKey::StaticHash(hash.clone()),
+        (None, None) => PodKey::NoPod,
+    };
+    Timeline::new(
+        rows.iter()
+            .map(|row| (row.cgroup_id, Span::of_validity(row.valid_from, row.valid_to), key(row))),
+    )
+}
+
+fn netns_timeline(rows: &[flowtape_schemas::node::NetnsRow]) -> Timeline<u32, NetnsOwner> {
+    let owner = |row: &flowtape_schemas::node::NetnsRow| match (&row.pod_uid, row.is_host) {
+        (Some(uid), _) => Some(NetnsOwner::Pod(uid.clone())),
+        (None, true) => Some(NetnsOwner::Host),
+        (None, false) => None,
+    };
+    let entry = |row| Some((row, owner(row)?));
+    let entries = rows.iter().filter_map(entry);
+    Timeline::new(entries.map(|(row, owner)| (row.netns, Span::of_validity(row.valid_from, row.valid_to), owner)))
+}
+
+fn is_loopback(address: Address) -> bool {
+    address.ip().is_loopback()
+}
+
+fn is_group(address: Address) -> bool {
+    match address.ip() {
+        IpAddr::V4(v4) => v4.is_multicast() || v4.is_broadcast(),
+        IpAddr::V6(v6) => v6.is_multicast(),
+    }
+}

@@ -1,0 +1,144 @@
+//! Services and the backends behind them at a given time.
+
+use std::collections::BTreeSet;
+
+use flowtape_schemas::address::Address;
+use flowtape_schemas::cluster::{EndpointSliceRow, ServicePort, ServiceRow};
+use flowtape_schemas::metadata::ClusterRows;
+
+use super::timeline::{Span, Timeline};
+
+/// A Service as an address and port lead to it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ServiceHit {
+    /// Namespace of the Service.
+    pub namespace: String,
+    /// Name of the Service.
+    pub name: String,
+    /// The Service's own port.
+    pub port: u16,
+    /// Name of that port, which its EndpointSlices repeat.
+    pub port_name: Option<String>,
+}
+
+/// A backend: where a connection to a Service may have gone.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Backend {
+    /// Its address.
+    pub address: Address,
+    /// Its own port.
+    pub port: u16,
+    /// UID of the pod behind it, if the slice names one.
+    pub pod_uid: Option<String>,
+}
+
+/// Every Service of a tape.
+#[derive(Clone, Debug)]
+pub struct Services {
+    rows: Vec<ServiceRow>,
+    by_address: Timeline<Address, usize>,
+    by_node_port: Timeline<u16, usize>,
+    slices: Timeline<(String, String), EndpointSliceRow>,
+}
+
+impl Services {
+    /// Collects the Services of a tape.
+    #[must_use]
+    pub fn new(rows: &ClusterRows) -> Self {
+        let services = || rows.services.iter().enumerate();
+        let span = |row: &ServiceRow| Span::of_validity(row.valid_from, row.valid_to);
+        let by_address = services().flat_map(|(index, row)| {
+            let addresses = row
+                .cluster_ips
+                .iter()
+                .chain(&row.external_ips)
+                .chain(&row.load_balancer_ips);
+            addresses.map(move |address| (*address, span(row), index))
+        });
+        let by_node_port = services().flat_map(|(index, row)| {
+            let ports = row.ports.iter().filter_map(|port| port.node_port);
+            ports.map(move |port| (port, span(row), index))
+        });
+        let slices = rows.endpoint_slices.iter().filter_map(|slice| {
+            let service = (slice.namespace.clone(), slice.service.clone()?);
+            Some((
+                service,
+                Span::of_validity(slice.valid_from, slice.valid_to),
+                slice.clone(),
+            ))
+        });
+        Self {
+            by_address: Timeline::new(by_address),
+            by_node_port: Timeline::new(by_node_port),
+            slices: Timeline::new(slices),
+            rows: rows.services.clone(),
+        }
+    }
+
+    /// The Services that had this address and port during `span`.
+    #[must_use]
+    pub fn at_address(&self, address: Address, port: u16, protocol: &str, span: Span) -> Vec<ServiceHit> {
+        let found = self.by_address.during(&address, span);
+        self.hits(&found, protocol, |candidate| candidate.port == port)
+    }
+
+    /// The Services that had this port on every node during `span`.
+    #[must_use]
+    pub fn at_node_port(&self, port: u16, protocol: &str, span: Span) -> Vec<ServiceHit> {
+        let found = self.by_node_port.during(&port, span);
+        self.hits(&found, protocol, |candidate| candidate.node_port == Some(port))
+    }
+
+    /// Whether any Service ever had this address.
+    #[must_use]
+    pub fn has_address(&self, address: Address) -> bool {
+        self.by_address.knows(&address)
+    }
+
+    fn hits(&self, found: &[usize], protocol: &str, matches: impl Fn(&ServicePort) -> bool) -> Vec<ServiceHit> {
+        let hit = |index: &usize| {
+            let row = &self.rows[*index];
+            let mut ports = row.ports.iter();
+            let port = ports.find(|candidate| candidate.protocol == protocol && matches(candidate))?;
+            Some(ServiceHit {
+                namespace: row.namespace.clone(),
+                name: row.name.clone(),
+                port: port.port,
+                port_name: port.name.clone(),
+            })
+        };
+        let hits: BTreeSet<ServiceHit> = found.iter().filter_map(hit).collect();
+        hits.into_iter().collect()
+    }
+
+    /// The backends of a Service port during `span`, from its EndpointSlices. Endpoints that are not ready count too:
+    /// established connections outlive readiness.
+    #[must_use]
+    pub fn backends(&self, hit: &ServiceHit, protocol: &str, span: Span) -> BTreeSet<Backend> {
+        let key = (hit.namespace.clone(), hit.name.clone());
+        let mut backends = BTreeSet::new();
+        for slice in self.slices.during(&key, span) {
+            let ports = slice
+                .ports
+                .iter()
+                .filter(|port| port.protocol == protocol && port.name == hit.port_name);
+            for port in ports.filter_map(|port| port.port) {
+                for endpoint in &slice.endpoints {
+                    let backend = |address: &Address| Backend {
+                        address: *address,
+                        port,
+                        pod_uid: endpoint.pod_uid.clone(),
+                    };
+                    backends.extend(endpoint.addresses.iter().map(backend));
+                }
+            }
+        }
+        backends
+    }
+
+    /// Every version of every Service.
+    #[must_use]
+    pub fn rows(&self) -> &[ServiceRow] {
+        &self.rows
+    }
+}

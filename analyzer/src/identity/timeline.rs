@@ -1,0 +1,168 @@
+//! Which value a key had when.
+
+use std::collections::BTreeMap;
+
+use flowtape_schemas::time::Time;
+
+/// How far metadata may be late or early against the traffic it explains, in nanoseconds. The API server stores times
+/// in whole seconds (`metav1.Time`), and nodes disagree by less than that where NTP works.
+const TOLERANCE_NANOS: i64 = 2_000_000_000;
+
+/// A closed interval of time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Span {
+    /// Its first instant.
+    pub first: Time,
+    /// Its last instant.
+    pub last: Time,
+}
+
+impl Span {
+    /// The span of a metadata row, open ends reaching as far as time does.
+    #[must_use]
+    pub fn of_validity(from: Option<Time>, to: Option<Time>) -> Self {
+        Self {
+            first: from.unwrap_or(Time::MIN),
+            last: to.unwrap_or(Time::MAX),
+        }
+    }
+
+    /// Whether both share an instant.
+    #[must_use]
+    pub fn overlaps(self, other: Self) -> bool {
+        self.first <= other.last && other.first <= self.last
+    }
+
+    /// The span that covers both.
+    #[must_use]
+    pub fn hull(self, other: Self) -> Self {
+        Self {
+            first: self.first.min(other.first),
+            last: self.last.max(other.last),
+        }
+    }
+
+    /// The span with the tolerance for late metadata at both ends.
+    #[must_use]
+    pub fn tolerant(self) -> Self {
+        Self {
+            first: self.first.saturating_add(-TOLERANCE_NANOS),
+            last: self.last.saturating_add(TOLERANCE_NANOS),
+        }
+    }
+}
+
+/// Values of keys, each with the span in which it held.
+#[derive(Clone, Debug)]
+pub struct Timeline<K, V> {
+    entries: BTreeMap<K, Vec<(Span, V)>>,
+}
+
+impl<K: Ord, V: Ord + Clone> Timeline<K, V> {
+    /// Collects entries in any order.
+    pub fn new(entries: impl IntoIterator<Item = (K, Span, V)>) -> Self {
+        let mut map: BTreeMap<K, Vec<(Span, V)>> = BTreeMap::new();
+        for (key, span, value) in entries {
+            map.entry(key).or_default().push((span, value));
+        }
+        for values in map.values_mut() {
+            values.sort();
+            values.dedup();
+        }
+        Self { entries: map }
+    }
+
+    /// The distinct values that `key` had during `span`, in order. Only where there is none, those that it had within
+    /// the tolerance of late metadata.
+    #[must_use]
+    pub fn during(&self, key: &K, span: Span) -> Vec<V> {
+        let values = self.entries.get(key).map_or(&[][..], Vec::as_slice);
+        let overlapping = |span: Span| {
+            let mut found: Vec<V> = Vec::new();
+            for (_, value) in values.iter().filter(|(held, _)| held.overlaps(span)) {
+                if !found.contains(value) {
+                    found.push(value.clone());
+                }
+            }
+            found.sort();
+            found
+        };
+        let exact = overlapping(span);
+        if exact.is_empty() {
+            overlapping(span.tolerant())
+        } else {
+            exact
+        }
+    }
+
+    /// Whether `key` had any value at any time.
+    #[must_use]
+    pub fn knows(&self, key: &K) -> bool {
+        self.entries.contains_key(key)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Span, TOLERANCE_NANOS, Timeline};
+    use flowtape_schemas::time::Time;
+    use proptest::prelude::{prop, prop_assert_eq, proptest};
+
+    fn span(first: i64, last: i64) -> Span {
+        Span {
+            first: Time(first),
+            last: Time(last),
+        }
+    }
+
+    #[test]
+    fn an_address_reused_later_belongs_to_each_in_turn() {
+        let second = 1_000_000_000;
+        let line = Timeline::new([
+            ("ip", span(0, 10 * second), "a"),
+            ("ip", span(12 * second, 90 * second), "b"),
+        ]);
+        assert_eq!(line.during(&"ip", span(5 * second, 5 * second)), ["a"]);
+        assert_eq!(line.during(&"ip", span(20 * second, 30 * second)), ["b"]);
+        assert_eq!(
+            line.during(&"ip", span(5 * second, 30 * second)),
+            ["a", "b"],
+            "straddles both: ambiguous"
+        );
+        assert_eq!(
+            line.during(&"ip", span(95 * second, 95 * second)),
+            [""; 0],
+            "beyond the tolerance"
+        );
+        assert_eq!(line.during(&"other", span(0, 1)), [""; 0]);
+    }
+
+    #[test]
+    fn metadata_may_be_a_little_late() {
+        let line = Timeline::new([("ip", span(TOLERANCE_NANOS, i64::MAX), "a")]);
+        assert_eq!(line.during(&"ip", span(0, 0)), ["a"]);
+        assert_eq!(line.during(&"ip", span(-1, -1)), [""; 0]);
+    }
+
+    proptest! {
+        #[test]
+        fn lookups_agree_with_a_naive_scan(
+            entries in prop::collection::vec((0..3u8, 0..50i64, 0..20i64, 0..4u8), 0..20),
+            key in 0..3u8, at in 0..60i64, length in 0..10i64,
+        ) {
+            let second = 1_000_000_000;
+            let entries: Vec<_> = entries
+                .into_iter()
+                .map(|(key, first, length, value)| (key, span(first * second, (first + length) * second), value))
+                .collect();
+            let asked = span(at * second, (at + length) * second);
+            let scan = |asked: Span| {
+                let held = entries.iter().filter(|(other, held, _)| *other == key && held.first <= asked.last && asked.first <= held.last);
+                held.map(|entry| entry.2).collect::<std::collections::BTreeSet<_>>().into_iter().collect::<Vec<_>>()
+            };
+            let exact = scan(asked);
+            let expected = if exact.is_empty() { scan(asked.tolerant()) } else { exact };
+            prop_assert_eq!(Timeline::new(entries.clone()).during(&key, asked), expected);
+        }
+    }
+}
