@@ -6,7 +6,7 @@ use flowtape_schemas::node::Outcome;
 use flowtape_schemas::time::Time;
 
 use super::Ignored;
-use super::edge::{Edge, EdgeKey, Endpoint, Evidence, ServiceUse, Transport};
+use super::edge::{Edge, EdgeKey, Endpoint, Evidence, ServiceUse, Side, Transport};
 use super::sighting::Sighting;
 
 /// What one sighting contributes to an edge.
@@ -37,8 +37,7 @@ struct Sum {
     server_count: u64,
     first_seen: Time,
     last_seen: Time,
-    seen_by_client: bool,
-    seen_by_server: bool,
+    seen_by: BTreeSet<Side>,
     predates_window: bool,
     confirmed: bool,
     nodes: BTreeSet<String>,
@@ -54,8 +53,7 @@ impl Default for Sum {
             server_count: 0,
             first_seen: Time::MAX,
             last_seen: Time::MIN,
-            seen_by_client: false,
-            seen_by_server: false,
+            seen_by: BTreeSet::new(),
             predates_window: false,
             confirmed: false,
             nodes: BTreeSet::new(),
@@ -80,10 +78,10 @@ impl Collector {
         let sum = self.edges.entry(key).or_default();
         if sighting.is_server() {
             sum.server_count = sum.server_count.saturating_add(count);
-            sum.seen_by_server = true;
+            sum.seen_by.insert(Side::Server);
         } else {
             sum.client_count = sum.client_count.saturating_add(count);
-            sum.seen_by_client = true;
+            sum.seen_by.insert(Side::Client);
         }
         sum.first_seen = sum.first_seen.min(sighting.row.first_seen);
         sum.last_seen = sum.last_seen.max(sighting.row.last_seen);
@@ -131,8 +129,7 @@ impl Sum {
             server_count,
             first_seen,
             last_seen,
-            seen_by_client,
-            seen_by_server,
+            seen_by,
             ..
         } = other;
         let Self {
@@ -148,8 +145,7 @@ impl Sum {
         self.server_count = self.server_count.saturating_add(server_count);
         self.first_seen = self.first_seen.min(first_seen);
         self.last_seen = self.last_seen.max(last_seen);
-        self.seen_by_client |= seen_by_client;
-        self.seen_by_server |= seen_by_server;
+        self.seen_by.extend(seen_by);
         self.predates_window |= predates_window;
         self.confirmed |= confirmed;
         self.nodes.extend(nodes);
@@ -166,8 +162,7 @@ impl Sum {
             count: self.client_count.max(self.server_count),
             first_seen: self.first_seen,
             last_seen: self.last_seen,
-            seen_by_client: self.seen_by_client,
-            seen_by_server: self.seen_by_server,
+            seen_by: self.seen_by,
             predates_window: self.predates_window,
             nodes: self.nodes,
             services: self.services,

@@ -75,10 +75,8 @@ pub struct Evidence {
     pub first_seen: Time,
     /// The last of them.
     pub last_seen: Time,
-    /// Whether the client's side was recorded.
-    pub seen_by_client: bool,
-    /// Whether the server's side was recorded.
-    pub seen_by_server: bool,
+    /// Whose sockets were recorded.
+    pub seen_by: BTreeSet<Side>,
     /// Whether one was open before the window began.
     pub predates_window: bool,
     /// Nodes whose recorder saw it.
@@ -91,6 +89,15 @@ pub struct Evidence {
     pub assumed: bool,
     /// The pods or addresses that talked, client first.
     pub pairs: BTreeSet<(Endpoint, Endpoint)>,
+}
+
+/// Which end of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Side {
+    /// Who opened it.
+    Client,
+    /// Who accepted it.
+    Server,
 }
 
 /// A Service as the client addressed it.

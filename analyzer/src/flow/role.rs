@@ -66,13 +66,13 @@ pub(crate) fn is_link_local(address: Address) -> bool {
 
 /// Marks the backends of every Service that was used on port 53, also on edges that went to them directly.
 pub(super) fn with_dns(edges: Vec<Edge>) -> Vec<Edge> {
-    let serves = |edge: &&Edge| edge.evidence.services.iter().any(|service| service.port == DNS_PORT);
-    let server = |edge: &Edge| (edge.key.to.identity.clone(), edge.key.port);
-    let servers: BTreeSet<(Identity, u16)> = edges.iter().filter(serves).map(server).collect();
+    let through_dns_port = |edge: &&Edge| edge.evidence.services.iter().any(|service| service.port == DNS_PORT);
+    let answering = |edge: &Edge| (edge.key.to.identity.clone(), edge.key.port);
+    let dns: BTreeSet<(Identity, u16)> = edges.iter().filter(through_dns_port).map(answering).collect();
     let mut marked: BTreeMap<EdgeKey, Edge> = BTreeMap::new();
     for mut edge in edges {
         let datagrams_or_streams = matches!(edge.key.protocol, Transport::UDP | Transport::TCP);
-        if datagrams_or_streams && edge.key.to.role.is_none() && servers.contains(&server(&edge)) {
+        if datagrams_or_streams && edge.key.to.role.is_none() && dns.contains(&answering(&edge)) {
             edge.key.to.role = Some(Role::Dns);
         }
         marked.insert(edge.key.clone(), edge);
