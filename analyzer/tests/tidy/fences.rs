@@ -30,7 +30,10 @@ const FENCES: &[Fence] = &[
     Fence {
         what: "k8s_openapi",
         within: "",
-        only: &["analyzer/src/parse/kubernetes", "analyzer/src/render/kubernetes"],
+        only: &[
+            "analyzer/src/parse/network_policy/",
+            "analyzer/src/render/network_policy",
+        ],
     },
     Fence {
         what: "rayon",
