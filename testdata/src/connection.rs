@@ -5,7 +5,7 @@
 //! load balancer or external address is translated on the node it arrives at, which puts its own address in the
 //! client's place unless `externalTrafficPolicy` is `Local`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use crate::layout::Layout;
@@ -67,6 +67,56 @@ pub fn connections(scenario: &Scenario, layout: &Layout) -> Result<Vec<Connectio
         return Ok(connections);
     }
     Err(Problems(problems))
+}
+
+/// A port that somebody waits at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Listener {
+    /// Whose socket it is.
+    pub socket: Socket,
+    /// Protocol.
+    pub protocol: Protocol,
+    /// Port.
+    pub port: u16,
+}
+
+/// Who waits where: at every port that some traffic reaches, and at every declared container port that no traffic
+/// finds closed.
+#[must_use]
+pub fn listeners(scenario: &Scenario, layout: &Layout, connections: &[Connection]) -> BTreeSet<Listener> {
+    let mut listeners = BTreeSet::new();
+    for (place, pod) in layout.pods.iter().enumerate() {
+        let ports = scenario
+            .workloads
+            .get(pod.workload)
+            .map(|workload| workload.ports.as_slice());
+        listeners.extend(ports.unwrap_or_default().iter().map(|port| Listener {
+            socket: Socket {
+                node: pod.node,
+                pod: Some(place),
+            },
+            protocol: port.protocol,
+            port: port.port,
+        }));
+    }
+    for refused in connections
+        .iter()
+        .filter(|connection| connection.outcome == Outcome::Refused)
+    {
+        listeners.retain(|listener| {
+            let here = listener.socket.pod.and_then(|pod| layout.pods.get(pod));
+            let reached = here.is_some_and(|pod| pod.addresses.contains(&refused.backend.0));
+            !(reached && listener.port == refused.backend.1 && listener.protocol == refused.protocol)
+        });
+    }
+    listeners.extend(connections.iter().filter_map(|connection| {
+        Some(Listener {
+            socket: connection.server_socket?,
+            protocol: connection.protocol,
+            port: connection.backend.1,
+        })
+    }));
+    listeners
 }
 
 /// Resolves as much as possible; a line that fails is reported once.

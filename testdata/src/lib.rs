@@ -11,10 +11,13 @@ mod check;
 pub mod connection;
 pub mod endpoint;
 mod identity;
+pub mod kubernetes;
 pub mod layout;
 pub mod model;
 mod parse;
 mod problem;
+pub mod spec;
+pub mod tape;
 
 pub use model::Scenario;
 pub use problem::{Problem, Problems};

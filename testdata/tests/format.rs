@@ -106,7 +106,7 @@ fn what_the_cluster_does_not_declare_is_named() {
             "line 7, column 1: 31s..31s is outside the window of 30s",
         ),
         (
-            "traffic\nlost n2 connect ring-full 5",
+            "traffic\nlost n2 connect4 ring-full 5",
             "line 7, column 1: node `n2` is not declared",
         ),
         (

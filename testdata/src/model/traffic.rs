@@ -3,6 +3,8 @@
 use std::fmt;
 use std::net::IpAddr;
 
+use flowtape_schemas::node::{Counter, Hook};
+
 use super::{Kind, Name, Offset, PortRef, Protocol, Span};
 
 /// One line of traffic: a number of connections (TCP) or datagrams (UDP).
@@ -173,10 +175,10 @@ pub struct Loss {
     pub line: usize,
     /// Node.
     pub node: String,
-    /// Hook, in the words of the tape's statistics.
-    pub hook: String,
-    /// Reason, in the words of the tape's statistics.
-    pub reason: String,
+    /// Hook.
+    pub hook: Hook,
+    /// Why.
+    pub counter: Counter,
     /// How many.
     pub count: u64,
     /// When.

@@ -57,8 +57,8 @@ impl Reader {
         let mut loss = Loss {
             line: cursor.line(),
             node: cursor.read(&value::HOST)?,
-            hook: cursor.read(&value::WORD)?,
-            reason: cursor.read(&value::WORD)?,
+            hook: cursor.read(&value::HOOK)?,
+            counter: cursor.read(&value::LOSS)?,
             count: cursor.read(&value::TALLY)?,
             at: Offset::SECOND,
         };

@@ -2,6 +2,9 @@
 
 use std::net::IpAddr;
 
+use flowtape_schemas::node::{Counter, Hook, Loss};
+use flowtape_schemas::value::Words as _;
+
 use crate::model::{
     Cidr, ContainerPort, Labels, Name, Offset, PortRef, Probe, ProbeKind, ProbeRole, Protocol, ServicePort, Span,
 };
@@ -102,13 +105,23 @@ pub(super) const PROBES: Form<Vec<Probe>> = Form {
     expected: "probes such as `readiness=http:8080,liveness=tcp:mysql`",
     read: |word| list(word, probe),
 };
-pub(super) const WORD: Form<String> = Form {
-    expected: "a word of lower-case letters, digits and `-`",
+pub(super) const HOOK: Form<Hook> = Form {
+    expected: "a hook of the table `stats` without its type, such as `inet_sock_set_state` or `connect4`",
     read: |word| {
-        let ok = word
-            .chars()
-            .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '_'));
-        ok.then(|| word.to_owned())
+        Hook::ALL
+            .iter()
+            .copied()
+            .find(|hook| hook.word().rsplit('/').next() == Some(word))
+    },
+};
+pub(super) const LOSS: Form<Counter> = Form {
+    expected: "a loss that the table `stats` counts, such as `ring-full` or `edges-lost`",
+    read: |word| {
+        let mut lossy = Counter::ALL
+            .iter()
+            .copied()
+            .filter(|counter| counter.loss() != Loss::Nothing);
+        lossy.find(|counter| counter.word().replace('_', "-") == word)
     },
 };
 

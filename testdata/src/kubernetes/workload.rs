@@ -1,0 +1,174 @@
+//! What owns pods: Deployments and their ReplicaSets, StatefulSets, DaemonSets, Jobs, CronJobs.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Map, Value, json};
+
+use super::{CANARY, Cluster, meta, pod, set_labels, set_meta, set_owner, timestamp};
+use crate::layout::pod::{object_uid, owner, run_name, template_hash};
+use crate::model::{Kind, Labels, Workload};
+
+/// All workload objects, kinds in the order that `kubectl` was asked for.
+pub(super) fn workloads(cluster: &Cluster<'_>) -> Vec<Map<String, Value>> {
+    let of = |kind: Kind| {
+        cluster
+            .scenario
+            .workloads
+            .iter()
+            .enumerate()
+            .filter(move |(_, workload)| workload.kind == kind)
+    };
+    let mut objects = Vec::new();
+    objects.extend(of(Kind::Deployment).map(|(_, workload)| controller(workload, "Deployment")));
+    for (place, workload) in of(Kind::Deployment) {
+        objects.extend(
+            revisions(cluster, place, workload)
+                .into_iter()
+                .map(|(revision, pods)| replica_set(workload, revision, pods)),
+        );
+    }
+    objects.extend(of(Kind::StatefulSet).map(|(_, workload)| controller(workload, "StatefulSet")));
+    objects.extend(of(Kind::DaemonSet).map(|(_, workload)| controller(workload, "DaemonSet")));
+    objects.extend(of(Kind::Job).map(|(_, workload)| job(workload, &workload.name.name)));
+    for (_, workload) in of(Kind::CronJob) {
+        objects.extend(runs(cluster, workload));
+    }
+    objects.extend(of(Kind::CronJob).map(|(_, workload)| cron_job(workload)));
+    objects
+}
+
+/// Annotations that somebody's tool wrote, with all of the manifest in them.
+fn annotate(object: &mut Map<String, Value>) {
+    set_meta(
+        object,
+        "annotations",
+        json!({ "kubectl.kubernetes.io/last-applied-configuration": CANARY }),
+    );
+}
+
+fn template(workload: &Workload, added: &Labels) -> Value {
+    let mut labels = workload.labels.clone();
+    labels.extend(added.clone());
+    json!({ "metadata": { "labels": labels }, "spec": pod::spec(workload) })
+}
+
+fn controller(workload: &Workload, kind: &str) -> Map<String, Value> {
+    let mut object = meta("apps/v1", kind, &workload.name.namespace, &workload.name.name);
+    annotate(&mut object);
+    set_labels(&mut object, &workload.labels);
+    let mut spec = Map::new();
+    if kind != "DaemonSet" {
+        spec.insert("replicas".to_owned(), json!(workload.replicas));
+    }
+    if kind == "StatefulSet" {
+        spec.insert("serviceName".to_owned(), json!(workload.name.name));
+    }
+    spec.insert("selector".to_owned(), json!({ "matchLabels": workload.selects }));
+    spec.insert("template".to_owned(), template(workload, &Labels::new()));
+    object.insert("spec".to_owned(), Value::Object(spec));
+    object
+}
+
+/// The revisions of a Deployment that have pods, with their number; always at least the one new pods are made from.
+fn revisions(cluster: &Cluster<'_>, place: usize, workload: &Workload) -> Vec<(u32, usize)> {
+    let mut known: BTreeSet<u32> = cluster
+        .layout
+        .pods
+        .iter()
+        .filter(|pod| pod.workload == place)
+        .map(|pod| pod.revision)
+        .collect();
+    known.insert(workload.defaults.revision.unwrap_or(1));
+    known
+        .into_iter()
+        .map(|revision| {
+            (
+                revision,
+                cluster.pods_of(place).filter(|pod| pod.revision == revision).count(),
+            )
+        })
+        .collect()
+}
+
+fn replica_set(workload: &Workload, revision: u32, pods: usize) -> Map<String, Value> {
+    let namespace = &workload.name.namespace;
+    let hash = template_hash(workload, revision);
+    let mut object = meta(
+        "apps/v1",
+        "ReplicaSet",
+        namespace,
+        &format!("{}-{hash}", workload.name.name),
+    );
+    annotate(&mut object);
+    let added: Labels = std::iter::once(("pod-template-hash".to_owned(), hash)).collect();
+    let with_hash = |labels: &Labels| -> Labels { labels.clone().into_iter().chain(added.clone()).collect() };
+    set_labels(&mut object, &with_hash(&workload.labels));
+    set_owner(&mut object, &owner("Deployment", namespace, &workload.name.name));
+    object.insert(
+        "spec".to_owned(),
+        json!({
+            "replicas": pods,
+            "selector": { "matchLabels": with_hash(&workload.selects) },
+            "template": template(workload, &added),
+        }),
+    );
+    object
+}
+
+fn job(workload: &Workload, name: &str) -> Map<String, Value> {
+    let namespace = &workload.name.namespace;
+    let mut object = meta("batch/v1", "Job", namespace, name);
+    annotate(&mut object);
+    let uid = object_uid("Job", namespace, name);
+    let added: Labels = [
+        ("batch.kubernetes.io/controller-uid", uid.as_str()),
+        ("batch.kubernetes.io/job-name", name),
+        ("controller-uid", uid.as_str()),
+        ("job-name", name),
+    ]
+    .into_iter()
+    .map(|(key, value)| (key.to_owned(), value.to_owned()))
+    .collect();
+    set_labels(&mut object, &workload.labels);
+    object.insert(
+        "spec".to_owned(),
+        json!({
+            "completions": workload.replicas,
+            "parallelism": workload.replicas,
+            "selector": { "matchLabels": { "batch.kubernetes.io/controller-uid": uid } },
+            "template": template(workload, &added),
+        }),
+    );
+    object
+}
+
+/// The Jobs of a CronJob that were due by the instant.
+fn runs(cluster: &Cluster<'_>, workload: &Workload) -> Vec<Map<String, Value>> {
+    let due = (0_u32..)
+        .zip(&workload.runs)
+        .filter(|(_, run)| run.first <= cluster.instant);
+    due.map(|(nth, run)| {
+        let mut object = job(workload, &run_name(workload, nth));
+        set_meta(&mut object, "creationTimestamp", timestamp(run.first));
+        set_owner(
+            &mut object,
+            &owner("CronJob", &workload.name.namespace, &workload.name.name),
+        );
+        object
+    })
+    .collect()
+}
+
+fn cron_job(workload: &Workload) -> Map<String, Value> {
+    let mut object = meta("batch/v1", "CronJob", &workload.name.namespace, &workload.name.name);
+    annotate(&mut object);
+    set_labels(&mut object, &workload.labels);
+    object.insert(
+        "spec".to_owned(),
+        json!({
+            "jobTemplate": { "spec": { "template": template(workload, &Labels::new()) } },
+            "schedule": "* * * * *",
+        }),
+    );
+    object
+}

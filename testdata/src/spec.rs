@@ -1,0 +1,229 @@
+//! Runs specifications: Markdown files whose examples are executed.
+//!
+//! Three kinds of fenced blocks mean something, all others are prose:
+//!
+//! - ` ```scenario NAME `: a scenario, or one line `include PATH` (relative to the Markdown file). It is compiled to
+//!   the tape `NAME`, and its Kubernetes objects are written to `NAME.json`;
+//! - ` ```yaml PATH ` (or any other language followed by a path): a file of that content;
+//! - ` ```console `: commands after `$ `, each followed by exactly what it prints on standard output, and by a line
+//!   `[exit N]` if it ends with another code than 0. `2>&1` at the end of a command adds standard error.
+//!
+//! All of one Markdown file happens in one fresh directory.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::kubernetes::list_at;
+use crate::layout::Layout;
+use crate::model::{Offset, Scenario};
+use crate::tape;
+
+mod markdown;
+
+use markdown::Block;
+
+/// What running a specification showed.
+#[derive(Debug, Default)]
+pub struct Report {
+    /// Commands run.
+    pub commands: usize,
+    /// What did not come out as written, each a text for a person.
+    pub failures: Vec<String>,
+}
+
+/// Why a specification could not be run at all.
+#[derive(Debug, thiserror::Error)]
+pub enum SpecError {
+    /// A file or program could not be used.
+    #[error("cannot {action} `{}`: {error}", path.display())]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// What happened.
+        error: std::io::Error,
+    },
+    /// A block is not what it should be.
+    #[error("{}:{line}: {message}", path.display())]
+    Block {
+        /// The Markdown file.
+        path: PathBuf,
+        /// Line of the block.
+        line: usize,
+        /// What is wrong.
+        message: String,
+    },
+}
+
+/// Runs one Markdown file with a `flowtape` binary. With `bless` the file is rewritten to say what was printed.
+pub fn run(markdown: &Path, flowtape: &Path, bless: bool) -> Result<Report, SpecError> {
+    let text = io("read", markdown, std::fs::read_to_string(markdown))?;
+    let scratch = io("make a directory in", &std::env::temp_dir(), tempfile::tempdir())?;
+    let mut report = Report::default();
+    let mut blessed = String::new();
+    for block in markdown::blocks(&text) {
+        match &block {
+            Block::Prose(prose) => blessed.push_str(prose),
+            Block::Fenced {
+                kind, name, line, body, ..
+            } => {
+                let block_error = |message: String| SpecError::Block {
+                    path: markdown.to_owned(),
+                    line: *line,
+                    message,
+                };
+                let mut shown = body.clone();
+                match (*kind, *name) {
+                    ("scenario", Some(name)) => {
+                        prepare(markdown, scratch.path(), name, body)?.map_err(block_error)?;
+                    }
+                    ("console", None) => {
+                        shown = console(body, flowtape, scratch.path(), *line, &mut report)?.map_err(block_error)?;
+                    }
+                    (_, Some(name)) => {
+                        let path = inside(scratch.path(), name)
+                            .ok_or_else(|| block_error(format!("`{name}` is not a relative path")))?;
+                        write_file(&path, body.as_bytes())?;
+                    }
+                    (_, None) => {}
+                }
+                blessed.push_str(&block.with_body(&shown));
+            }
+        }
+    }
+    if bless && blessed != text {
+        io("write", markdown, std::fs::write(markdown, blessed))?;
+        report.failures.clear();
+    }
+    Ok(report)
+}
+
+fn io<T>(action: &'static str, path: &Path, result: std::io::Result<T>) -> Result<T, SpecError> {
+    result.map_err(|error| SpecError::Io {
+        action,
+        path: path.to_owned(),
+        error,
+    })
+}
+
+/// A path below the scratch directory, if it stays there.
+fn inside(scratch: &Path, name: &str) -> Option<PathBuf> {
+    flowtape_schemas::manifest::is_inside(name).then(|| scratch.join(name))
+}
+
+fn write_file(path: &Path, content: &[u8]) -> Result<(), SpecError> {
+    if let Some(parent) = path.parent() {
+        io("make", parent, std::fs::create_dir_all(parent))?;
+    }
+    io("write", path, std::fs::write(path, content))
+}
+
+/// Compiles a scenario; the inner error is about the block.
+fn prepare(markdown: &Path, scratch: &Path, name: &str, body: &str) -> Result<Result<(), String>, SpecError> {
+    let text = match body.trim().strip_prefix("include ") {
+        Some(path) => {
+            let path = markdown.parent().unwrap_or(markdown).join(path.trim());
+            io("read", &path, std::fs::read_to_string(&path))?
+        }
+        None => body.to_owned(),
+    };
+    let compiled = Scenario::parse(&text)
+        .map_err(|problems| problems.to_string())
+        .and_then(|scenario| {
+            let layout = Layout::of(&scenario).map_err(|problems| problems.to_string())?;
+            let files = tape::compile(&scenario).map_err(|error| error.to_string())?;
+            Ok((files, list_at(&scenario, &layout, Offset(0))))
+        });
+    let (files, objects) = match compiled {
+        Ok(compiled) => compiled,
+        Err(message) => return Ok(Err(message)),
+    };
+    let Some(directory) = inside(scratch, name) else {
+        return Ok(Err(format!("`{name}` is not a name for a tape")));
+    };
+    io("write", &directory, tape::write(&directory, &files))?;
+    write_file(
+        &scratch.join(format!("{name}.json")),
+        format!("{objects:#}\n").as_bytes(),
+    )?;
+    Ok(Ok(()))
+}
+
+/// Runs the commands of a block and says what the block should look like; the inner error is about the block.
+fn console(
+    body: &str,
+    flowtape: &Path,
+    scratch: &Path,
+    line: usize,
+    report: &mut Report,
+) -> Result<Result<String, String>, SpecError> {
+    let mut shown = String::new();
+    for (command, expected) in markdown::commands(body) {
+        let Some((words, with_errors)) = markdown::words(command) else {
+            return Ok(Err(format!(
+                "expected a command such as `$ flowtape flows NAME`, found `{command}`"
+            )));
+        };
+        let output = Command::new(flowtape)
+            .args(&words)
+            .current_dir(scratch)
+            .env("NO_COLOR", "1")
+            .output();
+        let output = io("run", flowtape, output)?;
+        let mut printed = String::from_utf8_lossy(&output.stdout).into_owned();
+        if with_errors {
+            printed.push_str(&String::from_utf8_lossy(&output.stderr));
+        }
+        if !printed.is_empty() && !printed.ends_with('\n') {
+            printed.push_str("[no newline]\n");
+        }
+        match output.status.code() {
+            Some(0) => {}
+            // Writing to a string cannot fail.
+            Some(code) => {
+                let _ = writeln!(printed, "[exit {code}]");
+            }
+            None => printed.push_str("[killed]\n"),
+        }
+        report.commands += 1;
+        if printed != expected {
+            let errors = String::from_utf8_lossy(&output.stderr);
+            report.failures.push(format!(
+                "in the block on line {line}:\n$ {command}\n{}standard error:\n{errors}",
+                difference(&expected, &printed)
+            ));
+        }
+        // Writing to a string cannot fail.
+        let _ = write!(shown, "$ {command}\n{printed}");
+    }
+    Ok(Ok(shown))
+}
+
+/// Both texts line by line: what is common, what was expected and what was printed.
+fn difference(expected: &str, printed: &str) -> String {
+    let (expected, printed): (Vec<&str>, Vec<&str>) = (expected.lines().collect(), printed.lines().collect());
+    let same = |(a, b): &(&&str, &&str)| a == b;
+    let head = expected.iter().zip(&printed).take_while(same).count();
+    let rest = expected.len().min(printed.len()) - head;
+    let tail = expected
+        .iter()
+        .rev()
+        .zip(printed.iter().rev())
+        .take(rest)
+        .take_while(same)
+        .count();
+    let mut text = String::new();
+    let mut show = |mark: char, lines: &[&str]| {
+        for line in lines {
+            // Writing to a string cannot fail.
+            let _ = writeln!(text, "{mark} {line}");
+        }
+    };
+    show(' ', &expected[..head]);
+    show('-', &expected[head..expected.len() - tail]);
+    show('+', &printed[head..printed.len() - tail]);
+    show(' ', &expected[expected.len() - tail..]);
+    text
+}

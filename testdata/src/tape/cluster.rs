@@ -1,0 +1,69 @@
+//! Metadata tables: what a watch on the API server would have seen.
+
+use flowtape_schemas::cluster::Bound;
+use flowtape_schemas::metadata::{ClusterRows, Snapshot, rows};
+use flowtape_schemas::time::Time;
+
+use super::{CompileError, Writer, time};
+use crate::kubernetes::{changes, list_at};
+use crate::layout::Layout;
+use crate::model::{Offset, Scenario};
+
+pub(super) fn write(writer: &mut Writer, scenario: &Scenario, layout: &Layout) -> Result<(), CompileError> {
+    let ClusterRows {
+        pods,
+        containers,
+        services,
+        endpoint_slices,
+        namespaces,
+        nodes,
+        workloads,
+        network_policies,
+    } = cluster_rows(scenario, layout)?;
+    writer.add(None, &pods)?;
+    writer.add(None, &containers)?;
+    writer.add(None, &services)?;
+    writer.add(None, &endpoint_slices)?;
+    writer.add(None, &namespaces)?;
+    writer.add(None, &nodes)?;
+    writer.add(None, &workloads)?;
+    writer.add(None, &network_policies)?;
+    Ok(())
+}
+
+fn cluster_rows(scenario: &Scenario, layout: &Layout) -> Result<ClusterRows, CompileError> {
+    let mut snapshots = Vec::new();
+    for at in changes(scenario, layout) {
+        let text = list_at(scenario, layout, at).to_string();
+        snapshots.push(Snapshot::parse(text.as_bytes(), Some(time(at, Offset(0))))?);
+    }
+    let mut all = rows(snapshots)?;
+    // Snapshots were taken at every change, so their times are as good as a watch's.
+    macro_rules! observed {
+        ($($table:ident),*) => {$(
+            for row in &mut all.$table {
+                row.from_bound = seen(row.valid_from, row.from_bound);
+                row.to_bound = seen(row.valid_to, row.to_bound);
+            }
+        )*};
+    }
+    observed!(
+        pods,
+        containers,
+        services,
+        endpoint_slices,
+        namespaces,
+        nodes,
+        workloads,
+        network_policies
+    );
+    Ok(all)
+}
+
+/// A time that nothing declares was seen.
+const fn seen(at: Option<Time>, bound: Bound) -> Bound {
+    match (at, bound) {
+        (Some(_), Bound::Assumed) => Bound::Observed,
+        (_, bound) => bound,
+    }
+}

@@ -1,0 +1,234 @@
+//! Flows and events: what one node's recorder saw of the connections.
+
+use std::collections::BTreeMap;
+
+use flowtape_schemas::address::Address;
+use flowtape_schemas::node::{Direction, DirectionSource, EventKind, EventRow, FlowRow, Hook, Outcome};
+use flowtape_schemas::time::Time;
+
+use super::View;
+use crate::connection::{Connection, Endpoint, Socket};
+use crate::layout::HOST_NETNS;
+use crate::model::{self, Offset, Protocol, SeenBy};
+
+/// One side's view of one connection.
+struct Sight<'c> {
+    connection: &'c Connection,
+    direction: Direction,
+    local: Endpoint,
+    remote: Endpoint,
+    cgroup: u64,
+    netns: u32,
+}
+
+/// What flows are counted by.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Key {
+    interval: (Offset, Offset),
+    direction: Direction,
+    protocol: u8,
+    local: Address,
+    remote: Address,
+    port: u16,
+    outcome: Outcome,
+    cgroup: u64,
+    netns: u32,
+    predates: bool,
+}
+
+/// What is counted.
+struct Count {
+    operations: u64,
+    samples: u64,
+    first: Time,
+    last: Time,
+}
+
+/// The flows and events of one node, sorted.
+pub(super) fn rows(view: &View<'_>) -> (Vec<FlowRow>, Vec<EventRow>) {
+    let mut counts: BTreeMap<Key, Count> = BTreeMap::new();
+    let mut events = Vec::new();
+    for connection in view.connections {
+        for sight in sights(view, connection) {
+            let at = view.time(connection.at);
+            let count = counts.entry(sight.key(view)).or_insert(Count {
+                operations: 0,
+                samples: 0,
+                first: at,
+                last: at,
+            });
+            count.operations += u64::from(!connection.predates);
+            count.samples += 1;
+            count.first = count.first.min(at);
+            count.last = count.last.max(at);
+            events.push(sight.event(at));
+        }
+    }
+    events.sort_by_cached_key(|event| {
+        let port = if event.direction == Direction::In {
+            event.local_port
+        } else {
+            event.remote_port
+        };
+        (
+            event.cgroup_id,
+            event.direction,
+            event.protocol,
+            event.remote_ip,
+            port,
+            event.outcome,
+            event.clone(),
+        )
+    });
+    (
+        counts
+            .into_iter()
+            .map(|(key, count)| flow(view, &key, &count))
+            .collect(),
+        events,
+    )
+}
+
+/// The views that sockets of this node had of a connection: none, one or both.
+fn sights<'c>(view: &View<'_>, connection: &'c Connection) -> Vec<Sight<'c>> {
+    let blind =
+        |gap: &&model::Gap| gap.node == view.node.name && gap.at.first <= connection.at && connection.at <= gap.at.last;
+    if view.scenario.gaps.iter().any(|gap| blind(&gap)) {
+        return Vec::new();
+    }
+    let seen_by = view
+        .scenario
+        .traffic
+        .get(connection.traffic)
+        .map_or(SeenBy::Both, |traffic| traffic.seen_by);
+    let sight = |socket: Option<Socket>, direction, local, remote| {
+        let socket = socket.filter(|socket| socket.node == view.place)?;
+        let pod = socket.pod.and_then(|pod| view.layout.pods.get(pod));
+        let machine = view.layout.machines.get(view.place)?;
+        Some(Sight {
+            connection,
+            direction,
+            local,
+            remote,
+            cgroup: pod.map_or(machine.cgroup.id, |pod| pod.container_cgroup.id),
+            netns: pod.map_or(HOST_NETNS, |pod| pod.netns),
+        })
+    };
+    let client = sight(
+        connection.client_socket,
+        Direction::Out,
+        connection.client,
+        connection.dialed,
+    );
+    let server = sight(
+        connection.server_socket,
+        Direction::In,
+        connection.backend,
+        connection.source,
+    );
+    let client = client.filter(|_| seen_by != SeenBy::Server);
+    let server = server.filter(|_| seen_by != SeenBy::Client);
+    client.into_iter().chain(server).collect()
+}
+
+impl Sight<'_> {
+    fn key(&self, view: &View<'_>) -> Key {
+        Key {
+            interval: view.interval(self.connection.at),
+            direction: self.direction,
+            protocol: self.connection.protocol.number(),
+            local: self.local.0.into(),
+            remote: self.remote.0.into(),
+            port: if self.direction == Direction::In {
+                self.local.1
+            } else {
+                self.remote.1
+            },
+            outcome: outcome(self.connection.outcome),
+            cgroup: self.cgroup,
+            netns: self.netns,
+            predates: self.connection.predates,
+        }
+    }
+
+    fn event(&self, time: Time) -> EventRow {
+        let (kind, direction_source) = self.kind();
+        EventRow {
+            time,
+            kind,
+            direction: self.direction,
+            direction_source,
+            protocol: self.connection.protocol.number(),
+            local_ip: Some(self.local.0.into()),
+            local_port: Some(self.local.1),
+            remote_ip: Some(self.remote.0.into()),
+            remote_port: Some(self.remote.1),
+            outcome: Some(outcome(self.connection.outcome)),
+            errno: errno(self.connection.outcome),
+            cgroup_id: Some(self.cgroup),
+            netns: Some(self.netns),
+            // On the server's side the current task is not the one that acts.
+            task_cgroup_id: (self.direction == Direction::Out).then_some(self.cgroup),
+            socket_cookie: None,
+            pid: None,
+            process: None,
+            hook: Hook::Synthetic,
+        }
+    }
+
+    /// What happened, and how its direction is known.
+    fn kind(&self) -> (EventKind, DirectionSource) {
+        let established = self.connection.outcome == model::Outcome::Established;
+        match (self.connection.predates, self.connection.protocol, self.direction) {
+            (true, Protocol::Udp, _) => (EventKind::Snapshot, DirectionSource::BindFlag),
+            (true, Protocol::Tcp | Protocol::Sctp, _) => (EventKind::Snapshot, DirectionSource::Backlog),
+            (false, Protocol::Udp, Direction::In) => (EventKind::UdpIn, DirectionSource::BindFlag),
+            (false, Protocol::Udp, _) => (EventKind::UdpOut, DirectionSource::FirstPacket),
+            (false, _, Direction::In) => (EventKind::Accept, DirectionSource::State),
+            (false, _, _) if established => (EventKind::Connect, DirectionSource::State),
+            (false, _, _) => (EventKind::ConnectFailed, DirectionSource::State),
+        }
+    }
+}
+
+fn flow(view: &View<'_>, key: &Key, count: &Count) -> FlowRow {
+    FlowRow {
+        interval_start: view.time(key.interval.0),
+        interval_end: view.time(key.interval.1),
+        direction: key.direction,
+        protocol: key.protocol,
+        local_ip: Some(key.local),
+        remote_ip: Some(key.remote),
+        remote_folded: false,
+        service_port: Some(key.port),
+        outcome: key.outcome,
+        cgroup_id: Some(key.cgroup),
+        netns: Some(key.netns),
+        count: count.operations,
+        samples: count.samples,
+        first_seen: count.first,
+        last_seen: count.last,
+        predates_window: key.predates,
+        hook: Hook::Synthetic,
+    }
+}
+
+const fn outcome(outcome: model::Outcome) -> Outcome {
+    match outcome {
+        model::Outcome::Established => Outcome::Established,
+        model::Outcome::Refused => Outcome::Refused,
+        model::Outcome::Timeout => Outcome::Timeout,
+        model::Outcome::Unreachable => Outcome::Unreachable,
+        model::Outcome::Unknown => Outcome::Unknown,
+    }
+}
+
+/// The Linux errno behind an outcome (`include/uapi/asm-generic/errno.h`).
+const fn errno(outcome: model::Outcome) -> Option<i32> {
+    match outcome {
+        model::Outcome::Refused => Some(111),
+        model::Outcome::Timeout => Some(110),
+        model::Outcome::Unreachable => Some(113),
+        model::Outcome::Established | model::Outcome::Unknown => None,
+    }
+}
