@@ -30,19 +30,12 @@ const FENCES: &[Fence] = &[
     Fence {
         what: "k8s_openapi",
         within: "",
-        only: &[
-            "analyzer/src/parse/network_policy/",
-            "analyzer/src/render/network_policy",
-        ],
+        only: &["analyzer/src/parse/network_policy/", "analyzer/src/render/kubernetes"],
     },
     Fence {
         what: "rayon",
         within: "",
-        only: &[
-            "analyzer/src/tape/",
-            "analyzer/src/flow/reduce.rs",
-            "analyzer/src/identity/resolve.rs",
-        ],
+        only: &["analyzer/src/tape/", "analyzer/src/flow/sighting.rs"],
     },
     Fence {
         what: "aya",
@@ -191,7 +184,7 @@ fn a_fenced_name_in_its_place_is_accepted() {
     assert_accepted(
         fenced,
         &[(
-            "analyzer/src/parse/kubernetes/policy.rs",
+            "analyzer/src/parse/network_policy/peers.rs",
             "use k8s_openapi::api; use serde_yaml::Value;",
         )],
     );
