@@ -7,5 +7,6 @@ pub mod flow;
 pub mod identity;
 pub mod parse;
 pub mod policy;
+pub mod replay;
 pub mod semantics;
 pub mod tape;

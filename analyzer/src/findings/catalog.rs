@@ -101,8 +101,8 @@ pub enum Code {
     HostNetworkSubject,
     /// FT4008: A namespace lacks the label `kubernetes.io/metadata.name` that rules select it by.
     NamespaceUnlabelled,
-    /// FT4009: Recorded traffic from outside is left out of the policies by choice.
-    ExternalUncovered,
+    /// FT4009: Recorded traffic is left out of the policies, by choice or because no rule can say it.
+    LeftOut,
     /// FT4010: Traffic to a Service cannot be turned into a rule, because no backend is known.
     ServiceUnresolved,
     /// FT5001: The policies compared with do not isolate a workload: everything is allowed there.
@@ -352,11 +352,11 @@ pub const CATALOG: &[Entry] = &[
         "A namespace lacks the label `kubernetes.io/metadata.name` that rules select it by."
     ),
     entry!(
-        ExternalUncovered,
+        LeftOut,
         "FT4009",
         Warning,
-        "external-uncovered",
-        "Recorded traffic from outside is left out of the policies by choice."
+        "left-out",
+        "Recorded traffic is left out of the policies, by choice or because no rule can say it."
     ),
     entry!(
         ServiceUnresolved,

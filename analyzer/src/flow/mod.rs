@@ -45,7 +45,7 @@ pub fn edges(tape: &Tape, cluster: &Cluster, findings: &mut Findings) -> Flows {
     let mut collector = Collector::default();
     join::join(&sightings, &resolver, cluster, &mut collector, findings);
     let (edges, ignored) = collector.finish();
-    let edges = role::with_dns(edges);
+    let edges = role::with_published(role::with_dns(edges), cluster);
     report(&edges, ignored, findings);
     Flows { edges, ignored }
 }

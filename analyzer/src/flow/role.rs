@@ -7,6 +7,8 @@ use flowtape_schemas::address::Address;
 
 use super::edge::{Edge, EdgeKey, Peer, Transport};
 use crate::findings::{Code, Findings};
+use crate::identity::cluster::Cluster;
+use crate::identity::published::published;
 use crate::identity::resolve::Party;
 use crate::identity::{Identity, Reason, Role};
 
@@ -78,6 +80,29 @@ pub(super) fn with_dns(edges: Vec<Edge>) -> Vec<Edge> {
         marked.insert(edge.key.clone(), edge);
     }
     marked.into_values().collect()
+}
+
+/// Marks clients outside the cluster of ports that the cluster itself publishes.
+pub(super) fn with_published(edges: Vec<Edge>, cluster: &Cluster) -> Vec<Edge> {
+    let published = published(cluster);
+    let is_published = |key: &EdgeKey| {
+        let protocol = key.protocol.to_string();
+        let Identity::Workload(workload) = &key.to.identity else {
+            return false;
+        };
+        published
+            .iter()
+            .any(|one| one.workload == *workload && one.port == key.port && one.protocol == protocol)
+    };
+    let mut marked: Vec<Edge> = edges;
+    for edge in &mut marked {
+        let outside = matches!(edge.key.from.identity, Identity::External { .. });
+        if outside && edge.key.from.role.is_none() && is_published(&edge.key) {
+            edge.key.from.role = Some(Role::Published);
+        }
+    }
+    marked.sort_by(|a, b| a.key.cmp(&b.key));
+    marked
 }
 
 /// Reports a peer that could not be identified, with what is known of it.

@@ -6,6 +6,7 @@
 pub mod cluster;
 pub mod owner;
 pub mod prefix;
+pub mod published;
 pub mod resolve;
 pub mod service;
 pub mod timeline;
