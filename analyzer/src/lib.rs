@@ -8,5 +8,6 @@ pub mod identity;
 pub mod parse;
 pub mod policy;
 pub mod replay;
+pub mod render;
 pub mod semantics;
 pub mod tape;

@@ -42,20 +42,18 @@ pub fn parse<'a>(files: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<
         mut warnings,
         mut problems,
     } = found;
-    let set = PolicySet::new(policies);
-    if let (Err(error), true) = (&set, problems.is_empty()) {
-        let PolicySetError::Duplicate { second, .. } = error;
-        problems.extend(second.clone().map(|place| problem(place, error.clone().into())));
-    }
     problems.sort_by(|left, right| left.place.cmp(&right.place));
-    match set {
-        Ok(set) if problems.is_empty() => {
-            skipped.sort();
-            warnings.sort_by(|left, right| left.place.cmp(&right.place));
-            Ok(Parsed { set, skipped, warnings })
-        }
-        Ok(_) | Err(_) => Err(Problems(problems)),
+    if !problems.is_empty() {
+        return Err(Problems(problems));
     }
+    skipped.sort();
+    warnings.sort_by(|left, right| left.place.cmp(&right.place));
+    let unplaced = Source {
+        file: Arc::from(""),
+        line: 0,
+    };
+    let set = PolicySet::new(policies).map_err(|error| Problems(vec![problem(unplaced, error.into())]))?;
+    Ok(Parsed { set, skipped, warnings })
 }
 
 #[derive(Default)]

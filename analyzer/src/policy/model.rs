@@ -1,6 +1,6 @@
 //! The policy set: namespaced allow-rules, as NetworkPolicy v1 means them.
 //!
-//! Invariants: a set holds each (namespace, name) once, in ascending order; peers and ports of a rule are sorted and
+//! Invariants: a set holds each (namespace, name) once, in ascending order; each isolates in some direction; peers and ports of a rule are sorted and
 //! deduplicated, and a list of them is never empty. Rules keep their order, because `ingress/0` must mean to the reader
 //! what stands first in his file; the order has no effect on what is allowed.
 
@@ -223,6 +223,15 @@ pub enum PolicySetError {
         /// Where the other one is.
         second: Option<Source>,
     },
+    /// A policy that isolates in no direction. The API has no way to write it: without `policyTypes` it would deny all
+    /// ingress.
+    #[error("policy `{namespace}/{name}` isolates neither ingress nor egress, give it at least one")]
+    NoDirection {
+        /// The namespace.
+        namespace: String,
+        /// The name.
+        name: String,
+    },
 }
 
 fn described_places(first: Option<&Source>, second: Option<&Source>) -> String {
@@ -240,11 +249,15 @@ pub struct PolicySet {
 }
 
 impl PolicySet {
-    /// Sorts `policies` and checks that each (namespace, name) occurs once.
+    /// Sorts `policies` and checks that each (namespace, name) occurs once and isolates in some direction.
     pub fn new(policies: impl IntoIterator<Item = Policy>) -> Result<Self, PolicySetError> {
         let mut by_name: BTreeMap<(String, String), Policy> = BTreeMap::new();
         for policy in policies {
             let key = (policy.namespace.clone(), policy.name.clone());
+            if policy.ingress.is_none() && policy.egress.is_none() {
+                let (namespace, name) = key;
+                return Err(PolicySetError::NoDirection { namespace, name });
+            }
             if let Some(first) = by_name.get(&key) {
                 let (namespace, name) = key;
                 return Err(PolicySetError::Duplicate {

@@ -69,13 +69,14 @@ impl<'a> Endpoint<'a> {
         }
     }
 
-    /// The address in use, if known.
+    /// The address in use, if known; never IPv4 mapped into IPv6.
     #[must_use]
-    pub const fn address(self) -> Option<IpAddr> {
-        match self {
+    pub fn address(self) -> Option<IpAddr> {
+        let address = match self {
             Endpoint::Pod { pod: _, address } => address,
             Endpoint::Address(address) => Some(address),
-        }
+        };
+        address.map(|address| address.to_canonical())
     }
 }
 
@@ -110,7 +111,7 @@ pub struct World {
 
 impl World {
     /// Puts namespaces with their labels, pods, and nodes with their addresses together. Every namespace gets
-    /// [`NAMESPACE_NAME_LABEL`], whether it is given or not, because no API server leaves it out.
+    /// [`NAMESPACE_NAME_LABEL`], whether it is given or not, because no API server leaves it out. IPv4 addresses mapped into IPv6 become IPv4.
     pub fn new(
         namespaces: BTreeMap<String, Labels>,
         pods: impl IntoIterator<Item = Pod>,
@@ -121,10 +122,12 @@ impl World {
             pods: BTreeMap::new(),
             nodes,
         };
+        world.nodes.values_mut().for_each(canonicalize);
         for (name, labels) in &mut world.namespaces {
             labels.insert(NAMESPACE_NAME_LABEL.to_owned(), name.clone());
         }
-        for pod in pods {
+        for mut pod in pods {
+            canonicalize(&mut pod.addresses);
             let (namespace, name) = (pod.namespace.clone(), pod.name.clone());
             if !world.namespaces.contains_key(&namespace) {
                 return Err(WorldError::UnknownNamespace { namespace, name });
@@ -206,6 +209,7 @@ impl World {
     /// claim it, the first by namespace and name.
     #[must_use]
     pub fn endpoint_at(&self, address: IpAddr) -> Endpoint<'_> {
+        let address = address.to_canonical();
         let holds = |pod: &&Pod| !pod.host_network && pod.addresses.contains(&address);
         match self.pods().find(holds) {
             Some(pod) => Endpoint::Pod {
@@ -215,4 +219,8 @@ impl World {
             None => Endpoint::Address(address),
         }
     }
+}
+
+fn canonicalize(addresses: &mut Vec<IpAddr>) {
+    addresses.iter_mut().for_each(|address| *address = address.to_canonical());
 }
