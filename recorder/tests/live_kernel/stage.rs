@@ -1,0 +1,223 @@
+//! The programs, a worker, and what came of it.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use flowtape_recorder::kernel::Kernel;
+use flowtape_recorder::kernel::config::{Drained, HookCounters, KernelConfig};
+use flowtape_recorder::kernel::record::{CgroupPath, Record};
+use flowtape_recorder_ebpf::abi::event::Event;
+use flowtape_recorder_ebpf::abi::flow::{FlowKey, FlowValue, Overflow};
+use flowtape_recorder_ebpf::abi::id::{Direction, HookId, Outcome as FlowOutcome, RecordKind};
+
+use crate::Outcome;
+
+/// The sizes of a case, with the object that is tested.
+pub(crate) fn config() -> KernelConfig {
+    KernelConfig {
+        object: std::env::var_os("FLOWTAPE_BPF_OBJECT").map(Into::into),
+        ..KernelConfig::default()
+    }
+}
+
+/// Says why nothing can be tested here.
+pub(crate) fn preflight() -> Outcome {
+    // SAFETY: no pointers are involved.
+    if unsafe { libc::geteuid() } != 0 {
+        return Err("not root".into());
+    }
+    match Kernel::load(&config()) {
+        Ok(_kernel) => Ok(()),
+        Err(error) => Err(chain(&error).into()),
+    }
+}
+
+/// An error with its causes, as one line.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut line = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        line = format!("{line}: {error}");
+        cause = error.source();
+    }
+    line
+}
+
+/// What a worker says it did.
+#[derive(Debug, Default)]
+pub(crate) struct Facts(BTreeMap<String, String>);
+
+impl Facts {
+    /// A number by its name.
+    pub(crate) fn number<T: std::str::FromStr>(&self, name: &str) -> Outcome<T> {
+        let text = self
+            .0
+            .get(name)
+            .ok_or_else(|| format!("the worker did not say `{name}`"))?;
+        text.parse()
+            .map_err(|_not_a_number| format!("the worker said `{name} {text}`").into())
+    }
+
+    /// The worker's network namespace.
+    pub(crate) fn netns(&self) -> Outcome<u32> {
+        self.number("netns")
+    }
+}
+
+/// Runs a job in a process of its own, in a control group and a fresh network namespace; `meanwhile` is called until it ends.
+pub(crate) fn work(group: &Path, job: &[&str], mut meanwhile: impl FnMut() -> Outcome) -> Outcome<Facts> {
+    let mut worker = Command::new(std::env::current_exe()?)
+        .arg("--worker")
+        .arg(group)
+        .args(job)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()?;
+    // What a worker says is shorter than a pipe, so it never waits for us.
+    while worker.try_wait()?.is_none() {
+        if let Err(error) = meanwhile() {
+            worker.kill()?;
+            worker.wait()?;
+            return Err(error);
+        }
+        std::thread::sleep(std::time::Duration::from_millis(2));
+    }
+    let output = worker.wait_with_output()?;
+    let text = String::from_utf8(output.stdout)?;
+    if !output.status.success() {
+        return Err(format!("the worker `{}` failed: {text}", job.join(" ")).into());
+    }
+    let facts = text.lines().filter_map(|line| line.split_once(' '));
+    Ok(Facts(
+        facts.map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
+    ))
+}
+
+/// All that came out of the kernel.
+#[derive(Debug, Default)]
+pub(crate) struct Recording {
+    pub(crate) events: Vec<Event>,
+    pub(crate) overflows: Vec<Overflow>,
+    pub(crate) cgroups: Vec<CgroupPath>,
+    pub(crate) drained: Drained,
+    pub(crate) counters: Vec<HookCounters>,
+}
+
+impl Recording {
+    /// Takes the records that wait.
+    pub(crate) fn poll(&mut self, kernel: &mut Kernel) -> Outcome {
+        kernel.poll_events(&mut |record| match record {
+            Record::Event(event) => self.events.push(event),
+            Record::Overflow(overflow) => self.overflows.push(overflow),
+            Record::Cgroup(change) => self.cgroups.push(change),
+        })?;
+        Ok(())
+    }
+
+    /// Takes what was counted.
+    pub(crate) fn drain(&mut self, kernel: &mut Kernel) -> Outcome {
+        let drained = kernel.drain()?;
+        self.drained.flows.extend(drained.flows);
+        self.drained.listens.extend(drained.listens);
+        Ok(())
+    }
+
+    /// Detaches the programs and takes the rest.
+    pub(crate) fn finish(&mut self, kernel: &mut Kernel) -> Outcome {
+        kernel.stop()?;
+        self.poll(kernel)?;
+        self.drain(kernel)?;
+        self.counters = kernel.counters()?;
+        Ok(())
+    }
+
+    /// Runs a job and records it, without reading anything before it is done.
+    pub(crate) fn of(config: &KernelConfig, group: &Path, job: &[&str]) -> Outcome<(Self, Facts)> {
+        let mut kernel = Kernel::load(config)?;
+        let facts = work(group, job, || Ok(()))?;
+        let mut recording = Self::default();
+        recording.finish(&mut kernel)?;
+        Ok((recording, facts))
+    }
+
+    /// The counters of the TCP hook.
+    pub(crate) fn tcp(&self) -> Outcome<HookCounters> {
+        self.counters
+            .iter()
+            .find(|hook| hook.id == HookId::InetSockSetState)
+            .copied()
+            .ok_or_else(|| "the TCP hook has no counters".into())
+    }
+
+    /// The events of a network namespace and kind, in the order they came.
+    pub(crate) fn events_in(&self, netns: u32, kind: RecordKind) -> Vec<&Event> {
+        self.events
+            .iter()
+            .filter(|event| event.netns == netns && event.kind == kind.id())
+            .collect()
+    }
+
+    /// The flows of a network namespace, direction and outcome; several drains may each have a part of one.
+    pub(crate) fn flows_in(
+        &self,
+        netns: u32,
+        direction: Direction,
+        outcome: FlowOutcome,
+    ) -> Vec<&(FlowKey, FlowValue)> {
+        let wanted = |key: &FlowKey| (key.netns, key.direction, key.outcome) == (netns, direction.id(), outcome.id());
+        self.drained.flows.iter().filter(|(key, _)| wanted(key)).collect()
+    }
+
+    /// Occurrences counted in a network namespace, direction and outcome, overflows included.
+    pub(crate) fn count_in(&self, netns: u32, direction: Direction, outcome: FlowOutcome) -> u64 {
+        let wanted = |key: &FlowKey| (key.netns, key.direction, key.outcome) == (netns, direction.id(), outcome.id());
+        let counted: u64 = self
+            .flows_in(netns, direction, outcome)
+            .iter()
+            .map(|(_, value)| value.count)
+            .sum();
+        let overflown = self.overflows.iter().filter(|overflow| wanted(&overflow.key)).count();
+        counted + u64::try_from(overflown).unwrap_or(u64::MAX)
+    }
+
+    /// Checks what must hold whatever else the machine did meanwhile: nothing was handled that is not somewhere.
+    pub(crate) fn check_books(&self) -> Outcome {
+        let hook = self.tcp()?;
+        let counters = hook.counters;
+        let handled = counters.invocations - counters.filtered;
+        let consumed = u64::try_from(self.events.len())?;
+        if consumed != counters.samples {
+            return Err(format!("{consumed} events came and {} were sent", counters.samples).into());
+        }
+        if counters.samples + counters.ring_full + counters.thinned != handled {
+            return Err(format!("{handled} events do not add up: {counters:?}").into());
+        }
+        let flows: u64 = self.drained.flows.iter().map(|(_, value)| value.count).sum();
+        let listens: u64 = self
+            .drained
+            .listens
+            .iter()
+            .map(|(_, value)| u64::from(value.opened) + u64::from(value.closed))
+            .sum();
+        if flows + listens + counters.map_full != handled {
+            return Err(format!("{handled} operations, but {flows} flows, {listens} listens: {counters:?}").into());
+        }
+        let samples: u64 = self.drained.flows.iter().map(|(_, value)| value.samples).sum();
+        let sampled_overflows = self.overflows.iter().filter(|overflow| overflow.sampled != 0).count();
+        let of_edges = self
+            .events
+            .iter()
+            .filter(|event| event.direction != Direction::None.id())
+            .count();
+        // An edge lost to both map and ring cannot say whether its event fitted.
+        if counters.edge_lost == 0 && samples + u64::try_from(sampled_overflows)? != u64::try_from(of_edges)? {
+            return Err(format!("{of_edges} events of edges, {samples} + {sampled_overflows} by the edges").into());
+        }
+        let overflows = u64::try_from(self.overflows.len())?;
+        if hook.counters.map_full != overflows + hook.counters.edge_lost {
+            return Err(format!("{overflows} overflows do not add up: {counters:?}").into());
+        }
+        Ok(())
+    }
+}
