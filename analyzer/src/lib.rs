@@ -10,4 +10,5 @@ pub mod policy;
 pub mod replay;
 pub mod render;
 pub mod semantics;
+pub mod synthesis;
 pub mod tape;

@@ -7,6 +7,7 @@
 
 mod collect;
 pub mod edge;
+pub mod governed;
 mod join;
 mod role;
 mod sighting;

@@ -20,6 +20,17 @@ impl Protocol {
     /// All protocols in the order in which they are listed everywhere.
     pub const ALL: [Self; 3] = [Self::Tcp, Self::Udp, Self::Sctp];
 
+    /// The protocol of an IANA protocol number; `None` for one that policies cannot name.
+    #[must_use]
+    pub const fn from_number(number: u8) -> Option<Self> {
+        match number {
+            6 => Some(Self::Tcp),
+            17 => Some(Self::Udp),
+            132 => Some(Self::Sctp),
+            _ => None,
+        }
+    }
+
     /// The name as the API spells it.
     #[must_use]
     pub const fn name(self) -> &'static str {

@@ -3,67 +3,12 @@
 
 use std::collections::BTreeSet;
 
-use flowtape_schemas::node::Outcome;
-
-use crate::flow::edge::{Edge, EdgeKey, Endpoint as Seen, Transport};
-use crate::identity::{Identity, Role};
+use crate::flow::edge::{Edge, EdgeKey, Endpoint as Seen};
+use crate::flow::governed::{Governed, governed};
 use crate::policy::model::PolicySet;
 use crate::policy::ports::Protocol;
 use crate::semantics::eval::{Connection, Verdict, eval};
 use crate::semantics::world::{Endpoint, World};
-
-/// What policies have to do with an edge.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Governed {
-    /// Policies decide whether it works, and a generated set must allow it.
-    Yes,
-    /// No policy can deny it: it comes from the node of the server's pod.
-    Exempt,
-    /// It was not established, so no policy is asked to allow it.
-    NotEstablished,
-    /// It cannot be decided: a peer is unknown, or a Service without known backends.
-    Undecided,
-}
-
-/// What policies have to do with an edge.
-#[must_use]
-pub fn governed(key: &EdgeKey) -> Governed {
-    let EdgeKey {
-        from,
-        to,
-        protocol,
-        port: _,
-        outcome,
-    } = key;
-    let established = match outcome {
-        Outcome::Established => true,
-        // Nothing tells a lost datagram from a received one, so both need a rule.
-        Outcome::Unknown => *protocol == Transport::UDP,
-        Outcome::Refused | Outcome::Timeout | Outcome::Unreachable => false,
-    };
-    if !established {
-        return Governed::NotEstablished;
-    }
-    if matches!(from.role, Some(Role::OwnNode | Role::Kubelet)) {
-        return Governed::Exempt;
-    }
-    let unknown = |identity: &Identity| matches!(identity, Identity::Unknown { .. } | Identity::Service { .. });
-    if unknown(&from.identity) || unknown(&to.identity) || transport(*protocol).is_none() {
-        return Governed::Undecided;
-    }
-    Governed::Yes
-}
-
-/// The protocol as policies know it; `None` for one that they cannot name.
-#[must_use]
-pub fn transport(protocol: Transport) -> Option<Protocol> {
-    match protocol {
-        Transport::TCP => Some(Protocol::Tcp),
-        Transport::UDP => Some(Protocol::Udp),
-        Transport::SCTP => Some(Protocol::Sctp),
-        Transport(_) => None,
-    }
-}
 
 /// A recorded connection that a policy set would deny.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -103,7 +48,7 @@ fn denied_pair(edge: &Edge, set: &PolicySet, world: &World) -> Option<Denied> {
 /// `None` if an end of the pair is not in the world or the protocol is not one of policies.
 #[must_use]
 pub fn pair_verdict(key: &EdgeKey, pair: &(Seen, Seen), set: &PolicySet, world: &World) -> Option<Verdict> {
-    let protocol = transport(key.protocol)?;
+    let protocol = Protocol::from_number(key.protocol.0)?;
     let mut allowing = None;
     for from in endpoints(&pair.0, world) {
         for to in endpoints(&pair.1, world) {

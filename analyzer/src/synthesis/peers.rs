@@ -1,0 +1,193 @@
+//! Which peers of a rule an identity becomes.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use flowtape_schemas::address::Address;
+
+use super::selectors::Selectors;
+use crate::findings::{Code, Findings};
+use crate::flow::edge::{Edge, Endpoint};
+use crate::identity::cluster::Cluster;
+use crate::identity::service::ServiceHit;
+use crate::identity::timeline::Span;
+use crate::identity::{Identity, Role, Workload};
+use crate::policy::cidr::Cidr;
+use crate::policy::model::Peer;
+use crate::policy::ports::Protocol;
+use crate::policy::select::Selector;
+
+/// Label that every API server sets on every namespace (Kubernetes 1.22, `core/v1` LabelMetadataName).
+const NAMESPACE_NAME: &str = "kubernetes.io/metadata.name";
+
+/// Why an edge cannot become a rule.
+pub(super) struct Left(pub(super) &'static str);
+
+/// Turns identities into peers.
+pub(super) struct PeerRules<'a> {
+    cluster: &'a Cluster,
+    selectors: Selectors,
+}
+
+impl<'a> PeerRules<'a> {
+    pub(super) fn new(cluster: &'a Cluster) -> Self {
+        Self {
+            cluster,
+            selectors: Selectors::default(),
+        }
+    }
+
+    /// The selector of a workload's pods.
+    pub(super) fn selector(&mut self, workload: &Workload, findings: &mut Findings) -> Option<Selector> {
+        self.selectors.of(self.cluster, workload, findings)
+    }
+
+    /// Peers of an egress rule.
+    pub(super) fn of_server(&mut self, edge: &Edge, home: &str, findings: &mut Findings) -> Result<Vec<Peer>, Left> {
+        let seen: BTreeSet<&Endpoint> = edge.evidence.pairs.iter().map(|pair| &pair.1).collect();
+        if edge.key.to.role == Some(Role::ApiServer) {
+            return Ok(self.api_server(edge.key.port));
+        }
+        if edge.key.to.role == Some(Role::MetadataService) {
+            findings.report(Code::MetadataService, edge.to_string());
+        }
+        self.peers(&edge.key.to.identity, &seen, home, findings)
+    }
+
+    /// Peers of an ingress rule.
+    pub(super) fn of_client(&mut self, edge: &Edge, home: &str, findings: &mut Findings) -> Result<Vec<Peer>, Left> {
+        let seen: BTreeSet<&Endpoint> = edge.evidence.pairs.iter().map(|pair| &pair.0).collect();
+        self.peers(&edge.key.from.identity, &seen, home, findings)
+    }
+
+    fn peers(
+        &mut self,
+        identity: &Identity,
+        seen: &BTreeSet<&Endpoint>,
+        home: &str,
+        findings: &mut Findings,
+    ) -> Result<Vec<Peer>, Left> {
+        match identity {
+            Identity::Workload(workload) if workload.host_network => {
+                let nodes: BTreeSet<&str> = seen.iter().filter_map(|endpoint| self.node_of(endpoint)).collect();
+                Ok(self.nodes(&nodes, seen, findings))
+            }
+            Identity::Workload(workload) => self.pods(workload, home, findings),
+            Identity::Node { name } => Ok(self.nodes(&BTreeSet::from([name.as_str()]), seen, findings)),
+            Identity::External { address } => Ok(vec![Peer::block(Cidr::host(address.ip()))]),
+            Identity::Service { .. } | Identity::Unknown { .. } => Err(Left("no rule can name this peer")),
+        }
+    }
+
+    fn pods(&mut self, workload: &Workload, home: &str, findings: &mut Findings) -> Result<Vec<Peer>, Left> {
+        let Some(pods) = self.selector(workload, findings) else {
+            return Err(Left("no label selects the pods of this peer"));
+        };
+        if workload.namespace == home {
+            return Ok(vec![Peer::pods(pods)]);
+        }
+        let labels = self.cluster.namespaces.get(&workload.namespace);
+        if labels.is_none_or(|labels| labels.get(NAMESPACE_NAME) != Some(&workload.namespace)) {
+            findings.report(Code::NamespaceUnlabelled, format!("namespace {}", workload.namespace));
+        }
+        Ok(vec![Peer::pods_in(
+            Selector::from_labels([(NAMESPACE_NAME, workload.namespace.as_str())]),
+            pods,
+        )])
+    }
+
+    /// The InternalIPs of nodes, and the addresses of theirs that were seen, such as that of the pods' bridge.
+    fn nodes(&self, nodes: &BTreeSet<&str>, seen: &BTreeSet<&Endpoint>, findings: &mut Findings) -> Vec<Peer> {
+        let mut addresses: BTreeSet<Address> = BTreeSet::new();
+        for name in nodes {
+            findings.report(Code::NodeByAddress, format!("node {name} is named by its addresses"));
+            addresses.extend(
+                self.cluster
+                    .nodes
+                    .get(*name)
+                    .into_iter()
+                    .flat_map(|node| &node.internal_ips),
+            );
+        }
+        for endpoint in seen {
+            match endpoint {
+                Endpoint::Address(address) => {
+                    addresses.insert(*address);
+                }
+                Endpoint::Pod { .. } | Endpoint::Unknown => {}
+            }
+        }
+        let addresses: BTreeSet<IpAddr> = addresses.into_iter().map(Address::ip).collect();
+        addresses
+            .into_iter()
+            .map(|address| Peer::block(Cidr::host(address)))
+            .collect()
+    }
+
+    fn node_of(&self, endpoint: &Endpoint) -> Option<&'a str> {
+        match endpoint {
+            Endpoint::Pod { namespace, name } => {
+                let mut pods = self.cluster.pods.values();
+                pods.find(|pod| pod.namespace == *namespace && pod.name == *name)?
+                    .node
+                    .as_deref()
+            }
+            Endpoint::Address(address) => self.cluster.node_of(*address),
+            Endpoint::Unknown => None,
+        }
+    }
+
+    /// Every endpoint of Service `default/kubernetes` on this port.
+    fn api_server(&self, port: u16) -> Vec<Peer> {
+        let hit = |port_name: Option<&str>| ServiceHit {
+            namespace: "default".to_owned(),
+            name: "kubernetes".to_owned(),
+            port: 443,
+            port_name: port_name.map(str::to_owned),
+        };
+        let always = Span::of_validity(None, None);
+        let hits = [hit(None), hit(Some("https"))];
+        let backends = hits
+            .iter()
+            .flat_map(|hit| self.cluster.services.backends(hit, "TCP", always));
+        let addresses: BTreeSet<IpAddr> = backends
+            .filter(|backend| backend.port == port)
+            .map(|backend| backend.address.ip())
+            .collect();
+        addresses
+            .into_iter()
+            .map(|address| Peer::block(Cidr::host(address)))
+            .collect()
+    }
+
+    /// The port on which the servers of a DNS edge answer over the other protocol: that of the same Service's port 53,
+    /// otherwise the same number.
+    pub(super) fn dns_port(&self, edge: &Edge, protocol: Protocol) -> u16 {
+        let span = Span {
+            first: edge.evidence.first_seen,
+            last: edge.evidence.last_seen,
+        };
+        for service in &edge.evidence.services {
+            let rows = self.cluster.services.rows().iter();
+            let mut rows = rows.filter(|row| row.namespace == service.namespace && row.name == service.name);
+            let Some(port) = rows.find_map(|row| {
+                row.ports
+                    .iter()
+                    .find(|port| port.port == service.port && port.protocol == protocol.name())
+            }) else {
+                continue;
+            };
+            let hit = ServiceHit {
+                namespace: service.namespace.clone(),
+                name: service.name.clone(),
+                port: port.port,
+                port_name: port.name.clone(),
+            };
+            let backends = self.cluster.services.backends(&hit, protocol.name(), span);
+            if let Some(backend) = backends.first() {
+                return backend.port;
+            }
+        }
+        edge.key.port
+    }
+}

@@ -1,0 +1,160 @@
+//! Which selector stands for a workload, and whether it selects exactly that workload's pods.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::findings::{Code, Findings};
+use crate::identity::Workload;
+use crate::identity::cluster::Cluster;
+use crate::policy::one_or_more::OneOrMore;
+use crate::policy::select::{Labels, Requirement, Selector, Test};
+
+/// Labels that change with a revision, a run or a pod, so that no selector may rest on them.
+const VOLATILE: [&str; 12] = [
+    // Deployment controller: `apps/v1` DefaultDeploymentUniqueLabelKey.
+    "pod-template-hash",
+    // StatefulSet and DaemonSet controllers: `apps/v1` ControllerRevisionHashLabelKey, and its predecessor.
+    "controller-revision-hash",
+    "pod-template-generation",
+    // StatefulSet controller: `apps/v1` StatefulSetPodNameLabel, PodIndexLabel.
+    "statefulset.kubernetes.io/pod-name",
+    "apps.kubernetes.io/pod-index",
+    // Job controller: `batch/v1` ControllerUidLabel, JobNameLabel and their predecessors, JobCompletionIndexAnnotation.
+    "batch.kubernetes.io/controller-uid",
+    "batch.kubernetes.io/job-name",
+    "batch.kubernetes.io/job-completion-index",
+    "controller-uid",
+    "job-name",
+    // Argo Rollouts: DefaultRolloutUniqueLabelKey.
+    "rollouts-pod-template-hash",
+    // OpenShift deployment configurations: the name of one revision.
+    "deployment",
+];
+
+/// Selectors of workloads, each chosen and proved once.
+#[derive(Debug, Default)]
+pub(super) struct Selectors {
+    chosen: BTreeMap<Workload, Option<Selector>>,
+}
+
+impl Selectors {
+    /// The selector of a workload; `None` if no label of its pods can serve.
+    pub(super) fn of(&mut self, cluster: &Cluster, workload: &Workload, findings: &mut Findings) -> Option<Selector> {
+        if let Some(known) = self.chosen.get(workload) {
+            return known.clone();
+        }
+        let selector = choose(cluster, workload);
+        match &selector {
+            Some(selector) => prove(cluster, workload, selector, findings),
+            None => findings.report(
+                Code::Unselectable,
+                format!("{workload} has no label that could select its pods"),
+            ),
+        }
+        self.chosen.insert(workload.clone(), selector.clone());
+        selector
+    }
+}
+
+/// The workload's own selector where it has one; otherwise the labels common to its pods or its template.
+fn choose(cluster: &Cluster, workload: &Workload) -> Option<Selector> {
+    let own = own_requirements(cluster, workload);
+    if !own.is_empty() {
+        return Some(Selector::new(own));
+    }
+    let template = cluster.owners.row(workload).map(|row| row.template_labels.clone());
+    let labels = common_labels(cluster, workload).or(template)?;
+    let stable: Labels = labels.into_iter().filter(|(key, _)| !is_volatile(key)).collect();
+    (!stable.is_empty()).then(|| Selector::from_labels(stable))
+}
+
+fn is_volatile(key: &str) -> bool {
+    VOLATILE.contains(&key)
+}
+
+fn own_requirements(cluster: &Cluster, workload: &Workload) -> Vec<Requirement> {
+    let Some(row) = cluster.owners.row(workload) else {
+        return Vec::new();
+    };
+    let labels = row.match_labels.iter().flatten().filter(|(key, _)| !is_volatile(key));
+    let mut requirements: Vec<Requirement> = labels.map(|(key, value)| Requirement::equals(key, value)).collect();
+    for expression in row
+        .match_expressions
+        .iter()
+        .filter(|expression| !is_volatile(&expression.key))
+    {
+        let values = || OneOrMore::new(expression.values.iter().cloned());
+        let test = match expression.operator.as_str() {
+            "In" => values().map(Test::In),
+            "NotIn" => values().map(Test::NotIn),
+            "Exists" => Some(Test::Exists),
+            "DoesNotExist" => Some(Test::DoesNotExist),
+            // An operator this build does not know: the proof will show whom the rest also selects.
+            _ => None,
+        };
+        requirements.extend(test.map(|test| Requirement {
+            key: expression.key.clone(),
+            test,
+        }));
+    }
+    // A selector of negations alone would select by absence, which any new pod meets.
+    let positive = |requirement: &Requirement| matches!(requirement.test, Test::In(_) | Test::Exists);
+    if requirements.iter().any(positive) {
+        requirements
+    } else {
+        Vec::new()
+    }
+}
+
+fn common_labels(cluster: &Cluster, workload: &Workload) -> Option<Labels> {
+    cluster
+        .pods_of(workload)
+        .map(|pod| pod.labels.clone())
+        .reduce(|common, labels| {
+            common
+                .into_iter()
+                .filter(|(key, value)| labels.get(key) == Some(value))
+                .collect()
+        })
+}
+
+/// Reports pods of the workload that the selector misses, and pods of others that it also selects.
+fn prove(cluster: &Cluster, workload: &Workload, selector: &Selector, findings: &mut Findings) {
+    let mut others: BTreeSet<&Workload> = BTreeSet::new();
+    for pod in cluster
+        .pods
+        .values()
+        .filter(|pod| pod.namespace == workload.namespace && !pod.host_network)
+    {
+        let selected = selector.matches(&pod.labels);
+        if selected && pod.workload != *workload {
+            others.insert(&pod.workload);
+        }
+        if !selected && pod.workload == *workload {
+            let message = format!(
+                "the selector of {workload} misses its pod {}/{}",
+                pod.namespace, pod.name
+            );
+            findings.report(Code::SelectorOverlap, message);
+        }
+    }
+    for row in cluster
+        .owners
+        .topmost()
+        .filter(|row| row.namespace == workload.namespace)
+    {
+        let same = row.kind == workload.kind && row.name == workload.name;
+        if !same && !row.template_host_network && selector.matches(&row.template_labels) {
+            let message = format!(
+                "the selector of {workload} also selects pods of {}/{}/{}",
+                row.namespace, row.kind, row.name
+            );
+            findings.report(Code::SelectorOverlap, message);
+        }
+    }
+    for other in others.into_iter().filter(|other| cluster.owners.row(other).is_none()) {
+        findings.report(
+            Code::SelectorOverlap,
+            format!("the selector of {workload} also selects pods of {other}"),
+        );
+    }
+}
