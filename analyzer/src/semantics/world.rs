@@ -222,5 +222,7 @@ impl World {
 }
 
 fn canonicalize(addresses: &mut Vec<IpAddr>) {
-    addresses.iter_mut().for_each(|address| *address = address.to_canonical());
+    addresses
+        .iter_mut()
+        .for_each(|address| *address = address.to_canonical());
 }

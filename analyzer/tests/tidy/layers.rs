@@ -17,9 +17,36 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("parse", &["findings", "policy"]),
     ("synthesis", &["findings", "identity", "flow", "policy"]),
     ("replay", &["identity", "flow", "policy", "semantics"]),
-    ("diff", &["findings", "identity", "flow", "policy", "semantics", "replay"]),
-    ("json", &["findings", "tape", "identity", "flow", "policy", "semantics", "replay", "synthesis", "diff"]),
-    ("render", &["findings", "identity", "flow", "policy", "semantics", "synthesis", "diff"]),
+    (
+        "diff",
+        &["findings", "identity", "flow", "policy", "semantics", "replay"],
+    ),
+    (
+        "json",
+        &[
+            "findings",
+            "tape",
+            "identity",
+            "flow",
+            "policy",
+            "semantics",
+            "replay",
+            "synthesis",
+            "diff",
+        ],
+    ),
+    (
+        "render",
+        &[
+            "findings",
+            "identity",
+            "flow",
+            "policy",
+            "semantics",
+            "synthesis",
+            "diff",
+        ],
+    ),
     (
         "cli",
         &[
@@ -149,7 +176,7 @@ fn an_import_with_the_flow_is_accepted() {
     );
     assert_accepted(
         one_way,
-        &[("analyzer/src/policy/synthesize.rs", "use crate::flow::Edge;")],
+        &[("analyzer/src/synthesis/mod.rs", "use crate::flow::Edge;")],
     );
     assert_accepted(one_way, &[("analyzer/src/main.rs", "use flowtape::cli::run;")]);
     assert_accepted(one_way, &[("analyzer/src/flow/tests.rs", "use crate::render::text;")]);
