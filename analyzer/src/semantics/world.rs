@@ -122,7 +122,9 @@ impl World {
             pods: BTreeMap::new(),
             nodes,
         };
-        world.nodes.values_mut().for_each(canonicalize);
+        for addresses in world.nodes.values_mut() {
+            canonicalize(addresses);
+        }
         for (name, labels) in &mut world.namespaces {
             labels.insert(NAMESPACE_NAME_LABEL.to_owned(), name.clone());
         }
@@ -221,8 +223,8 @@ impl World {
     }
 }
 
-fn canonicalize(addresses: &mut Vec<IpAddr>) {
-    addresses
-        .iter_mut()
-        .for_each(|address| *address = address.to_canonical());
+fn canonicalize(addresses: &mut [IpAddr]) {
+    for address in addresses {
+        *address = address.to_canonical();
+    }
 }

@@ -19,6 +19,7 @@ const FENCES: &[Fence] = &[
         only: &[
             "analyzer/src/parse/",
             "analyzer/src/render/yaml.rs",
+            "analyzer/tests/policy_properties/yaml.rs",
             "testdata/src/parse/",
         ],
     },

@@ -1,0 +1,114 @@
+//! The evaluator: properties that hold for all policies and pods.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use flowtape::policy::model::{Direction, Policy, PolicySet};
+use flowtape::policy::ports::Protocol;
+use flowtape::semantics::eval::{Basis, Connection, Side, eval, side};
+use flowtape::semantics::world::{Endpoint, World};
+use proptest::collection::vec;
+use proptest::prelude::{Strategy, prop_assert, prop_assert_eq, proptest};
+use proptest::sample::select;
+
+use super::arbitrary::{address, labels, policy_set, rule, small_selector};
+use super::cases::pod;
+
+/// Pods `x/0`, `y/1`, `x/2` ... with these labels and addresses, in namespaces with these labels.
+fn world() -> impl Strategy<Value = World> {
+    let pods = vec((labels(), address()), 2..5);
+    (labels(), labels(), pods).prop_map(|(x, y, pods)| {
+        let namespaces = BTreeMap::from([("x".to_owned(), x), ("y".to_owned(), y)]);
+        let pods = pods
+            .into_iter()
+            .enumerate()
+            .map(|(at, (labels, address))| pod(if at % 2 == 0 { "x" } else { "y" }, &at.to_string(), labels, address));
+        World::new(namespaces, pods, BTreeMap::new()).unwrap()
+    })
+}
+
+/// Every connection between two ends of the world and one outside, on a few ports.
+fn connections(world: &World) -> Vec<Connection<'_>> {
+    let outside = [Endpoint::Address(IpAddr::from([10, 0, 0, 1]))];
+    let ends: Vec<Endpoint<'_>> = world.pods().map(|pod| world.endpoint(pod)).chain(outside).collect();
+    let pairs = ends.iter().flat_map(|&from| ends.iter().map(move |&to| (from, to)));
+    let services = [(Protocol::Tcp, 8), (Protocol::Udp, 8), (Protocol::Sctp, 65_535)];
+    pairs
+        .flat_map(|(from, to)| {
+            services.map(|(protocol, port)| Connection {
+                from,
+                to,
+                protocol,
+                port,
+            })
+        })
+        .collect()
+}
+
+fn with(set: &PolicySet, change: impl FnOnce(&mut Vec<Policy>)) -> PolicySet {
+    let mut policies = set.clone().into_policies();
+    change(&mut policies);
+    PolicySet::new(policies).unwrap()
+}
+
+proptest! {
+    #[test]
+    fn one_more_rule_never_denies_anything(
+        set in policy_set(small_selector().boxed()),
+        rule in rule(small_selector().boxed()),
+        ingress in select(vec![true, false]),
+        at in 0usize..4,
+        world in world(),
+    ) {
+        let more = with(&set, |policies| {
+            let count = policies.len().max(1);
+            let policy = policies.get_mut(at % count);
+            let rules = policy.and_then(|policy| if ingress { policy.ingress.as_mut() } else { policy.egress.as_mut() });
+            if let Some(rules) = rules {
+                rules.push(rule);
+            }
+        });
+        for connection in connections(&world) {
+            if eval(&set, &world, &connection).allowed() {
+                prop_assert!(eval(&more, &world, &connection).allowed(), "{connection:?}");
+            }
+        }
+    }
+
+    /// A side is isolated by a union if by either part, and then allowed by what either part's rules allow.
+    #[test]
+    fn policies_add_up(
+        left in policy_set(small_selector().boxed()),
+        right in policy_set(small_selector().boxed()),
+        world in world(),
+    ) {
+        let union = with(&left, |policies| {
+            policies.extend(right.iter().map(|policy| Policy { name: format!("other-{}", policy.name), ..policy.clone() }));
+        });
+        for connection in connections(&world) {
+            for direction in [Direction::Ingress, Direction::Egress] {
+                let [a, b, both] = [&left, &right, &union].map(|set| side(set, &world, &connection, direction));
+                let expected = match (a.basis, b.basis) {
+                    (Basis::Rule, _) | (_, Basis::Rule) => Basis::Rule,
+                    (Basis::NoRule, _) | (_, Basis::NoRule) => Basis::NoRule,
+                    (other, _) => other,
+                };
+                prop_assert_eq!(both.basis, expected);
+                prop_assert_eq!(both.allowed, expected.allows());
+            }
+        }
+    }
+
+    /// What stands behind a verdict is there when, and only when, rules decided.
+    #[test]
+    fn verdicts_name_what_they_rest_on(set in policy_set(small_selector().boxed()), world in world()) {
+        for connection in connections(&world) {
+            let verdict = eval(&set, &world, &connection);
+            for Side { allowed, basis, by } in [verdict.egress, verdict.ingress] {
+                prop_assert_eq!(allowed, basis.allows());
+                prop_assert_eq!(!by.is_empty(), matches!(basis, Basis::Rule | Basis::NoRule));
+                prop_assert!(by.iter().all(|by| by.rule.is_some() == (basis == Basis::Rule)));
+            }
+        }
+    }
+}

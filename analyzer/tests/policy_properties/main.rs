@@ -1,0 +1,11 @@
+//! The policy core against naive definitions: sets, selectors and prefixes, the evaluator, the parser and the writer.
+#![expect(clippy::unwrap_used, reason = "a test that cannot read its data fails")]
+
+mod algebra;
+mod arbitrary;
+mod cases;
+mod evaluation;
+mod hostile;
+mod reading;
+mod writing;
+mod yaml;
