@@ -8,18 +8,62 @@ use crate::identity::cluster::Cluster;
 use crate::policy::cidr::Cidr;
 use crate::policy::model::Peer;
 
+/// Why something is allowed on purpose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    /// Name resolution over the protocol that was not seen: clients fall back from UDP to TCP for long answers.
+    Dns,
+    /// Clients outside the cluster, on a port that the cluster itself publishes.
+    Published,
+}
+
+impl Kind {
+    /// The stable word of reports and JSON.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Dns => "dns",
+            Self::Published => "published",
+        }
+    }
+
+    const fn reason(self) -> &'static str {
+        match self {
+            Self::Dns => "name resolution is one unit, UDP and TCP",
+            Self::Published => "the cluster publishes this port to everybody outside it",
+        }
+    }
+}
+
 /// One thing allowed without a recorded edge that needs it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Addition {
-    /// Policy and direction: `NAMESPACE/NAME ingress`.
-    pub place: String,
-    /// What it allows, and why.
-    pub what: String,
+    /// Namespace of the policy.
+    pub namespace: String,
+    /// Name of the policy.
+    pub policy: String,
+    /// The rule: `ingress/0`.
+    pub rule: String,
+    /// Why it is allowed.
+    pub kind: Kind,
+    /// The port and protocol: `53/TCP`.
+    pub port: String,
 }
 
 impl fmt::Display for Addition {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{} allows {}", self.place, self.what)
+        let Self {
+            namespace,
+            policy,
+            rule,
+            kind,
+            port,
+        } = self;
+        write!(
+            formatter,
+            "{namespace}/{policy} {rule} allows {port}: {}",
+            kind.reason()
+        )
     }
 }
 

@@ -18,12 +18,12 @@ use crate::flow::governed::{Governed, governed};
 use crate::identity::cluster::Cluster;
 use crate::identity::published::{PublishedPort, published};
 use crate::identity::{Identity, Role, Workload};
-use crate::policy::model::{Peer, Policy, PolicySet, PolicySetError};
+use crate::policy::model::{Peer, Policy, PolicySet, PolicySetError, Rule};
 use crate::policy::ports::Protocol;
 use crate::policy::select::Selector;
-use additions::{Addition, outside_peers};
+use additions::{Addition, Kind, outside_peers};
 use peers::{Left, PeerRules};
-use rules::{RuleMap, protocol_of};
+use rules::{Grouped, RuleMap};
 use settings::{DefaultDeny, Dns, Published, Settings};
 
 /// A derived policy set and what there is to know about it.
@@ -92,12 +92,8 @@ impl Synthesis<'_> {
                 }
             }
         }
-        let wanted = |workload: &&Workload| {
-            self.settings
-                .namespace
-                .as_ref()
-                .is_none_or(|only| *only == workload.namespace)
-        };
+        let only = &self.settings.namespaces;
+        let wanted = |workload: &&Workload| only.is_empty() || only.contains(&workload.namespace);
         for workload in subjects.into_iter().filter(wanted) {
             if workload.host_network {
                 let message = format!("{workload} is on the host network, so no policy governs it");
@@ -118,7 +114,7 @@ impl Synthesis<'_> {
             self.leave_out(edge, why, findings);
             return;
         }
-        let Some(protocol) = protocol_of(edge.key.protocol) else {
+        let Some(protocol) = Protocol::from_number(edge.key.protocol.0) else {
             return;
         };
         let note = note(edge);
@@ -156,15 +152,15 @@ impl Synthesis<'_> {
             Ok(peers) => peers,
             Err(Left(why)) => return self.leave_out(edge, why, findings),
         };
-        let mut ports = BTreeSet::from([(protocol, edge.key.port)]);
-        if edge.key.to.role == Some(Role::Dns) && self.settings.dns == Dns::Auto {
+        let one_unit = edge.key.to.role == Some(Role::Dns) && self.settings.dns == Dns::Auto;
+        let dns = one_unit.then(|| {
             let other = if protocol == Protocol::Udp {
                 Protocol::Tcp
             } else {
                 Protocol::Udp
             };
-            ports.insert((other, self.peers.dns_port(edge, other)));
-        }
+            (other, self.peers.dns_port(edge, other))
+        });
         let Some(draft) = self.drafts.get_mut(subject) else {
             return;
         };
@@ -173,10 +169,9 @@ impl Synthesis<'_> {
             Side::Egress => &mut draft.egress,
         };
         for peer in &peers {
-            for (protocol, port) in &ports {
-                let observed =
-                    (*protocol, *port) == (protocol_of(edge.key.protocol).unwrap_or(*protocol), edge.key.port);
-                rules.add(peer.clone(), *protocol, *port, note, observed);
+            rules.observe(peer.clone(), protocol, edge.key.port, note);
+            if let Some((other, port)) = dns {
+                rules.add(peer.clone(), other, port, note, Kind::Dns);
             }
         }
     }
@@ -211,7 +206,9 @@ impl Synthesis<'_> {
             };
             let note = format!("everybody outside the cluster, published by {}", port.by);
             for peer in &outside {
-                draft.ingress.add(peer.clone(), protocol, port.port, &note, false);
+                draft
+                    .ingress
+                    .add(peer.clone(), protocol, port.port, &note, Kind::Published);
             }
         }
     }
@@ -245,14 +242,8 @@ impl Synthesis<'_> {
             ingress,
             egress,
         } = draft;
-        for (side, rules) in [(Side::Ingress, &ingress), (Side::Egress, &egress)] {
-            let place = format!("{}/{name} {}", workload.namespace, side.word());
-            self.additions.extend(rules.additions().map(|what| Addition {
-                place: place.clone(),
-                what,
-            }));
-        }
-        let (ingress, egress) = (ingress.into_rules(), egress.into_rules());
+        let ingress = self.rules(workload, &name, Side::Ingress, ingress);
+        let egress = self.rules(workload, &name, Side::Egress, egress);
         let isolates = |rules: &Vec<_>| !rules.is_empty() || self.settings.default_deny != DefaultDeny::None;
         if !isolates(&ingress) && !isolates(&egress) {
             return None;
@@ -272,6 +263,23 @@ impl Synthesis<'_> {
             egress: Some(egress).filter(isolates),
             source: None,
         })
+    }
+
+    /// The rules of one direction; what they add to the recording is kept by name.
+    fn rules(&mut self, workload: &Workload, policy: &str, side: Side, rules: RuleMap) -> Vec<Rule> {
+        let mut plain = Vec::new();
+        for (index, Grouped { rule, additions }) in rules.into_rules().into_iter().enumerate() {
+            let addition = |(kind, port): (Kind, String)| Addition {
+                namespace: workload.namespace.clone(),
+                policy: policy.to_owned(),
+                rule: format!("{}/{index}", side.word()),
+                kind,
+                port,
+            };
+            self.additions.extend(additions.into_iter().map(addition));
+            plain.push(rule);
+        }
+        plain
     }
 
     /// A policy for each namespace that selects every pod and allows nothing.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::flow::edge::Transport;
+use super::additions::Kind;
 use crate::policy::model::{Peer, Peers, PortMatch, PortRule, Ports, Rule};
 use crate::policy::one_or_more::OneOrMore;
 use crate::policy::ports::{PortRange, Protocol};
@@ -18,50 +18,71 @@ pub(super) struct RuleMap {
 struct Basis {
     notes: BTreeSet<String>,
     observed: bool,
+    additions: BTreeSet<Kind>,
+}
+
+/// A rule, and what it allows beyond the recording: the kind of addition, and the port with who is meant.
+pub(super) struct Grouped {
+    pub(super) rule: Rule,
+    pub(super) additions: BTreeSet<(Kind, String)>,
 }
 
 impl RuleMap {
-    /// Allows a peer a port. `observed` says that a recorded edge needs it; otherwise it is an addition.
-    pub(super) fn add(&mut self, peer: Peer, protocol: Protocol, port: u16, note: &str, observed: bool) {
-        let basis = self.peers.entry(peer).or_default().entry((protocol, port)).or_default();
+    /// Allows a peer a port that a recorded edge needs.
+    pub(super) fn observe(&mut self, peer: Peer, protocol: Protocol, port: u16, note: &str) {
+        let basis = self.basis(peer, protocol, port);
         basis.notes.insert(note.to_owned());
-        basis.observed |= observed;
+        basis.observed = true;
     }
 
-    /// What is allowed without a recorded edge that needs it.
-    pub(super) fn additions(&self) -> impl Iterator<Item = String> {
-        self.peers.values().flat_map(|ports| {
-            let added = ports.iter().filter(|(_, basis)| !basis.observed);
-            added.flat_map(|((protocol, port), basis)| {
-                basis
-                    .notes
-                    .iter()
-                    .map(move |note| format!("{port}/{} for: {note}", protocol.name()))
-            })
-        })
+    /// Allows a peer a port on purpose, whether or not a recorded edge needs it.
+    pub(super) fn add(&mut self, peer: Peer, protocol: Protocol, port: u16, note: &str, kind: Kind) {
+        let basis = self.basis(peer, protocol, port);
+        basis.notes.insert(note.to_owned());
+        basis.additions.insert(kind);
+    }
+
+    fn basis(&mut self, peer: Peer, protocol: Protocol, port: u16) -> &mut Basis {
+        self.peers.entry(peer).or_default().entry((protocol, port)).or_default()
     }
 
     /// One rule for all peers that have exactly the same ports.
-    pub(super) fn into_rules(self) -> Vec<Rule> {
+    pub(super) fn into_rules(self) -> Vec<Grouped> {
         let mut groups: BTreeMap<PortList, Members> = BTreeMap::new();
         for (peer, ports) in self.peers {
-            let (peers, notes) = groups.entry(ports.keys().copied().collect()).or_default();
-            peers.insert(peer);
-            notes.extend(ports.into_values().flat_map(|basis| basis.notes));
+            let members = groups.entry(ports.keys().copied().collect()).or_default();
+            members.peers.insert(peer);
+            for ((protocol, port), basis) in ports {
+                if !basis.observed {
+                    let what = |kind: Kind| (kind, format!("{port}/{protocol}", protocol = protocol.name()));
+                    members.additions.extend(basis.additions.into_iter().map(what));
+                }
+                members.notes.extend(basis.notes);
+            }
         }
-        let mut rules: Vec<Rule> = groups.into_iter().filter_map(rule).collect();
-        rules.sort_by(|a, b| (&a.peers, &a.ports).cmp(&(&b.peers, &b.ports)));
+        let mut rules: Vec<Grouped> = groups.into_iter().filter_map(grouped).collect();
+        rules.sort_by(|a, b| (&a.rule.peers, &a.rule.ports).cmp(&(&b.rule.peers, &b.rule.ports)));
         rules
     }
 }
 
 type PortList = Vec<(Protocol, u16)>;
 
-/// The peers of a rule, and what a reader should know of them.
-type Members = (BTreeSet<Peer>, BTreeSet<String>);
+/// What the peers of one rule have in common besides their ports.
+#[derive(Default)]
+struct Members {
+    peers: BTreeSet<Peer>,
+    notes: BTreeSet<String>,
+    additions: BTreeSet<(Kind, String)>,
+}
 
 /// A rule without peers or without ports would allow everybody or everything, so there is none: `None` instead.
-fn rule((ports, (peers, notes)): (PortList, Members)) -> Option<Rule> {
+fn grouped((ports, members): (PortList, Members)) -> Option<Grouped> {
+    let Members {
+        peers,
+        notes,
+        additions,
+    } = members;
     let port = |(protocol, port): (Protocol, u16)| {
         Some(PortRule {
             protocol,
@@ -71,10 +92,5 @@ fn rule((ports, (peers, notes)): (PortList, Members)) -> Option<Rule> {
     let ports = OneOrMore::new(ports.into_iter().filter_map(port))?;
     let mut rule = Rule::new(Peers::Of(OneOrMore::new(peers)?), Ports::Of(ports));
     rule.notes = notes.into_iter().collect();
-    Some(rule)
-}
-
-/// The protocol as policies name it.
-pub(super) fn protocol_of(transport: Transport) -> Option<Protocol> {
-    Protocol::from_number(transport.0)
+    Some(Grouped { rule, additions })
 }

@@ -1,5 +1,7 @@
 //! How policies are derived, as the command line says it.
 
+use std::collections::BTreeSet;
+
 /// How policies are derived; the words are those of the command line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
@@ -9,8 +11,8 @@ pub struct Settings {
     pub published: Published,
     /// What becomes of name resolution.
     pub dns: Dns,
-    /// Only policies of this namespace.
-    pub namespace: Option<String>,
+    /// Only policies of these namespaces; of all if there are none.
+    pub namespaces: BTreeSet<String>,
 }
 
 /// What is isolated.

@@ -174,10 +174,7 @@ fn an_import_with_the_flow_is_accepted() {
             "use crate::identity::Peer; use super::evidence::Evidence;",
         )],
     );
-    assert_accepted(
-        one_way,
-        &[("analyzer/src/synthesis/mod.rs", "use crate::flow::Edge;")],
-    );
+    assert_accepted(one_way, &[("analyzer/src/synthesis/mod.rs", "use crate::flow::Edge;")]);
     assert_accepted(one_way, &[("analyzer/src/main.rs", "use flowtape::cli::run;")]);
     assert_accepted(one_way, &[("analyzer/src/flow/tests.rs", "use crate::render::text;")]);
 }
