@@ -2,9 +2,12 @@
 
 #![forbid(unsafe_code)]
 
+pub mod cli;
+pub mod escape;
 pub mod findings;
 pub mod flow;
 pub mod identity;
+pub mod json;
 pub mod parse;
 pub mod policy;
 pub mod render;

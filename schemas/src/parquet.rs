@@ -60,6 +60,9 @@ pub enum FileError {
     /// The schema version cannot be read.
     #[error(transparent)]
     Version(#[from] VersionError),
+    /// The reader refuses to hold what the content expands to.
+    #[error("expands to more rows or text than the reader admits; it is damaged, or made to exhaust memory")]
+    TooLarge,
     /// Columns are missing or hold something else; every problem is listed.
     #[error("{}", joined(.0))]
     Columns(Vec<ColumnError>),
@@ -218,9 +221,23 @@ impl<C: ChunkReader + Clone + 'static> TableFile<C> {
         group: usize,
         each: &mut dyn FnMut(Vec<R>) -> Result<(), FileError>,
     ) -> Result<(), FileError> {
+        self.read_group_within(group, &mut |_, _| true, each)
+    }
+
+    /// The same for files that may be hostile: `admit` is asked, with the number of rows and their decoded size in
+    /// bytes, before each batch becomes rows. Compression can hide a thousand times its own size.
+    pub fn read_group_within<R: Row>(
+        &self,
+        group: usize,
+        admit: &mut dyn FnMut(u64, u64) -> bool,
+        each: &mut dyn FnMut(Vec<R>) -> Result<(), FileError>,
+    ) -> Result<(), FileError> {
         self.check_table::<R>()?;
         let mut batches = guarded(|| self.batches(group))?;
         while let Some(batch) = guarded(|| Ok(batches.next().transpose().map_err(ParquetError::from)?))? {
+            if !admit(batch.num_rows() as u64, batch.get_array_memory_size() as u64) {
+                return Err(FileError::TooLarge);
+            }
             each(guarded(|| R::decode(&batch).map_err(FileError::Columns))?)?;
         }
         Ok(())

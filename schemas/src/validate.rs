@@ -68,6 +68,14 @@ pub enum Problem {
     /// It cannot be read.
     #[error(transparent)]
     File(#[from] FileError),
+    /// The manifest promises another size.
+    #[error("has {found} bytes, the manifest says {expected}; the file was truncated or changed after it was recorded")]
+    Size {
+        /// Size in the manifest.
+        expected: u64,
+        /// Size of the file.
+        found: u64,
+    },
     /// The manifest promises other content.
     #[error("SHA-256 is {found}, the manifest says {expected}; the file changed after it was recorded")]
     Hash {
@@ -107,15 +115,25 @@ pub fn check_file(table: &str, bytes: &Bytes, entry: Option<&FileEntry>) -> Vec<
     problems
 }
 
-fn check_entry(bytes: &Bytes, entry: &FileEntry) -> Vec<Problem> {
-    let mut problems = Vec::new();
-    let found = sha256_hex(bytes);
-    if found != entry.sha256 {
-        problems.push(Problem::Hash {
-            expected: entry.sha256.clone(),
+/// How the bytes of a file differ from what the manifest promises; looks at nothing inside.
+#[must_use]
+pub fn check_bytes(bytes: &Bytes, entry: &FileEntry) -> Option<Problem> {
+    let found = bytes.len() as u64;
+    if found != entry.bytes {
+        return Some(Problem::Size {
+            expected: entry.bytes,
             found,
         });
     }
+    let found = sha256_hex(bytes);
+    (found != entry.sha256).then(|| Problem::Hash {
+        expected: entry.sha256.clone(),
+        found,
+    })
+}
+
+fn check_entry(bytes: &Bytes, entry: &FileEntry) -> Vec<Problem> {
+    let mut problems: Vec<Problem> = check_bytes(bytes, entry).into_iter().collect();
     if let Ok(file) = TableFile::open(bytes.clone())
         && file.rows() != entry.rows
     {
@@ -154,7 +172,8 @@ fn check_rows<R: CheckedRow>(bytes: Bytes) -> Vec<Problem> {
 }
 
 /// A row that knows how it could contradict itself.
-trait CheckedRow: Row {
+pub trait CheckedRow: Row {
+    /// What in this row contradicts what, if anything does.
     fn contradiction(&self) -> Option<&'static str>;
 }
 

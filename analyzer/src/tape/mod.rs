@@ -2,12 +2,32 @@
 //!
 //! With `cli`, this module is the only door to the file system. A [`Tape`] exists only if its version, columns, hashes
 //! and row counts were right; everything less grave is a reason in [`Health`] or a finding.
+//!
+//! - `directory` lists what lies in a directory, `place` says which path is which table's;
+//! - `recording` decides, from the manifest or without one, which files are read;
+//! - `read` decodes them in parallel within the bounds of `limit`;
+//! - `unite` brings the rows of all recordings together, `health` judges the whole.
+
+mod directory;
+mod error;
+mod health;
+mod limit;
+mod place;
+mod read;
+mod recording;
+mod threads;
+mod unite;
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 
-use flowtape_schemas::manifest::Window;
+use flowtape_schemas::manifest::{NodeRecording, Window};
 use flowtape_schemas::metadata::ClusterRows;
 use flowtape_schemas::node::{CgroupRow, FlowRow, ListenRow, NetnsRow, StatsRow};
+
+pub use self::error::{Damage, TapeError};
+pub use self::threads::with_threads;
+use crate::findings::Findings;
 
 /// One or several recordings, united.
 #[derive(Clone, Debug, Default)]
@@ -31,6 +51,8 @@ pub struct NodeTape {
     pub name: String,
     /// The time it covers; `None` where its recording has no manifest.
     pub window: Option<Window>,
+    /// What manifests say of this node's recordings.
+    pub recordings: Vec<NodeRecording>,
     /// Counted flows.
     pub flows: Vec<FlowRow>,
     /// Listening sockets.
@@ -43,6 +65,8 @@ pub struct NodeTape {
     pub stats: Vec<StatsRow>,
     /// Rows of table `events`, which is read only where `flows` leaves more than one answer.
     pub events: u64,
+    /// Rows of table `clock`, which no result depends on.
+    pub clock: u64,
 }
 
 /// Whether a recording is complete, and if not, why.
@@ -58,4 +82,18 @@ impl Health {
     pub fn is_complete(&self) -> bool {
         self.reasons.is_empty()
     }
+}
+
+/// Opens directories as one tape: recordings, metadata, or both in any number and order.
+///
+/// Files with the same content in two recordings count once, so that a tape given twice is the same as given once.
+pub fn open(paths: &[PathBuf], findings: &mut Findings) -> Result<Tape, TapeError> {
+    let listed = paths.iter().map(|path| directory::list(path));
+    let recordings = listed
+        .map(|listing| recording::choose(listing?, findings))
+        .collect::<Result<Vec<_>, _>>()?;
+    let contents = read::contents(&recordings)?;
+    let mut tape = unite::tape(&recordings, contents);
+    health::judge(&mut tape, &recordings, findings);
+    Ok(tape)
 }

@@ -7,6 +7,7 @@ use crate::{assert_accepted, assert_refused, assert_tidy};
 /// Part of `analyzer/src` and the parts it may name, besides itself. The longest matching path decides. A part that is
 /// not here is refused: a new one says where it stands in the flow before it is merged.
 const LAYERS: &[(&str, &[&str])] = &[
+    ("escape", &[]),
     ("findings", &[]),
     ("tape", &["findings"]),
     ("identity", &["findings", "tape"]),
@@ -24,6 +25,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     (
         "json",
         &[
+            "escape",
             "findings",
             "tape",
             "identity",
@@ -38,18 +40,22 @@ const LAYERS: &[(&str, &[&str])] = &[
     (
         "render",
         &[
+            "escape",
             "findings",
+            "tape",
             "identity",
             "flow",
             "policy",
             "semantics",
             "synthesis",
             "diff",
+            "json",
         ],
     ),
     (
         "cli",
         &[
+            "escape",
             "findings",
             "tape",
             "identity",

@@ -1,0 +1,18 @@
+//! `flowtape inspect`: whether a recording is complete, and what is in it.
+
+use crate::cli::args::{Global, InspectArgs};
+use crate::cli::exit::ExitStatus;
+use crate::cli::failure::Failure;
+use crate::cli::report::Report;
+use crate::findings::Findings;
+use crate::json::inspect::Inspect;
+use crate::render::text::inspect;
+use crate::tape;
+
+pub(in crate::cli) fn run(args: &InspectArgs, global: &Global) -> Result<ExitStatus, Failure> {
+    let mut findings = Findings::default();
+    let tape = tape::open(&args.input.tapes, &mut findings)?;
+    let body = Inspect::of(&tape);
+    let report = Report::of_tape("flowtape.inspect/v1", &tape, findings);
+    report.print(global, &body, |body| inspect::text(&tape, body))
+}

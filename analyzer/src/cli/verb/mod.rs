@@ -1,0 +1,8 @@
+//! The verbs, one file each: open what it reads, ask the stages, print.
+
+pub(super) mod diff;
+pub(super) mod explain;
+pub(super) mod flows;
+pub(super) mod generate;
+pub(super) mod inspect;
+pub(super) mod schema;

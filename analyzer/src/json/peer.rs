@@ -1,0 +1,118 @@
+//! One side of an edge or of a change.
+
+use serde::Serialize;
+
+use crate::flow::edge::Peer as DomainPeer;
+use crate::identity::{Identity, Workload};
+
+/// One side of an edge or of a change.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Peer {
+    /// What it was.
+    #[serde(flatten)]
+    pub identity: PeerIdentity,
+    /// What part it played, if a special one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub role: Option<&'static str>,
+}
+
+/// What a peer was.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(tag = "type", rename_all = "lowercase")]
+pub enum PeerIdentity {
+    /// Pods of a workload.
+    Workload {
+        /// Namespace of the pods.
+        namespace: String,
+        /// Kind of the owner.
+        kind: String,
+        /// Name of the owner.
+        name: String,
+        /// Whether the pods share the addresses of their node.
+        host_network: bool,
+    },
+    /// A Service whose backend is not known.
+    Service {
+        /// Its namespace.
+        namespace: String,
+        /// Its name.
+        name: String,
+    },
+    /// A node.
+    Node {
+        /// Its name.
+        name: String,
+    },
+    /// Addresses outside the cluster.
+    External {
+        /// The addresses.
+        cidr: String,
+        /// Names by which clients asked for them, where known.
+        names: Vec<String>,
+    },
+    /// It cannot be known.
+    Unknown {
+        /// The address, if there was one.
+        ip: Option<String>,
+        /// Why not.
+        reason: &'static str,
+    },
+}
+
+impl From<&DomainPeer> for Peer {
+    fn from(peer: &DomainPeer) -> Self {
+        Self {
+            identity: (&peer.identity).into(),
+            role: peer.role.map(crate::identity::Role::word),
+        }
+    }
+}
+
+impl From<&Identity> for PeerIdentity {
+    fn from(identity: &Identity) -> Self {
+        match identity {
+            Identity::Workload(Workload {
+                namespace,
+                kind,
+                name,
+                host_network,
+            }) => Self::Workload {
+                namespace: namespace.clone(),
+                kind: kind.clone(),
+                name: name.clone(),
+                host_network: *host_network,
+            },
+            Identity::Service { namespace, name } => Self::Service {
+                namespace: namespace.clone(),
+                name: name.clone(),
+            },
+            Identity::Node { name } => Self::Node { name: name.clone() },
+            Identity::External { address } => Self::External {
+                cidr: format!("{address}/{}", if address.ip().is_ipv4() { 32 } else { 128 }),
+                names: Vec::new(),
+            },
+            Identity::Unknown { address, reason } => Self::Unknown {
+                ip: address.map(|address| address.to_string()),
+                reason: reason.word(),
+            },
+        }
+    }
+}
+
+impl PeerIdentity {
+    /// The words that tell this peer from every other, in an order that never changes: what edge ids are made of.
+    pub(super) fn words(&self) -> Vec<&str> {
+        match self {
+            Self::Workload {
+                namespace,
+                kind,
+                name,
+                host_network: _,
+            } => vec!["workload", namespace, kind, name],
+            Self::Service { namespace, name } => vec!["service", namespace, name],
+            Self::Node { name } => vec!["node", name],
+            Self::External { cidr, names: _ } => vec!["external", cidr],
+            Self::Unknown { ip, reason } => vec!["unknown", ip.as_deref().unwrap_or(""), reason],
+        }
+    }
+}

@@ -1,0 +1,221 @@
+//! Whether a recording is complete: loss is data, and reaches every report.
+//!
+//! Every reason of [`Health`](super::Health) has a finding, so that text and JSON alike explain it. Lost samples of
+//! `events` are a finding and no reason: edges and counts are whole without them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use flowtape_schemas::cluster::{Bound, NodeRow};
+use flowtape_schemas::manifest::{HookState, Stop, Window};
+use flowtape_schemas::node::{Counter, Hook, Loss};
+use flowtape_schemas::time::Time;
+
+use super::recording::Recording;
+use super::{NodeTape, Tape};
+use crate::findings::{Code, Findings};
+
+/// Judges a tape: fills in its health and reports what the user must know.
+pub(super) fn judge(tape: &mut Tape, recordings: &[Recording], findings: &mut Findings) {
+    let mut judge = Judge {
+        reasons: BTreeSet::new(),
+        findings,
+    };
+    for recording in recordings.iter().filter(|recording| recording.manifest.is_none()) {
+        judge.without_manifest(recording);
+    }
+    for node in &tape.nodes {
+        judge.stop(node);
+        judge.hooks(node);
+        judge.losses(node);
+    }
+    judge.synthetic(&tape.nodes);
+    judge.content(tape);
+    judge.metadata(tape);
+    judge.nodes(tape);
+    tape.health.reasons = judge.reasons;
+}
+
+struct Judge<'f> {
+    reasons: BTreeSet<String>,
+    findings: &'f mut Findings,
+}
+
+impl Judge<'_> {
+    /// A finding that makes the recording incomplete; its message is the reason.
+    fn incomplete(&mut self, code: Code, message: String, count: u64) {
+        self.findings.report_many(code, message.clone(), count);
+        self.reasons.insert(message);
+    }
+
+    fn without_manifest(&mut self, recording: &Recording) {
+        let nodes: BTreeSet<&str> = recording
+            .files
+            .iter()
+            .filter_map(|file| file.place.node.as_deref())
+            .collect();
+        let what = match nodes.len() {
+            0 => "the metadata".to_owned(),
+            _ => format!("the recording of {}", quoted(nodes.iter().copied())),
+        };
+        self.incomplete(
+            Code::TapeWithoutManifest,
+            format!("{what} has no `manifest.json`: it did not end, or not cleanly"),
+            1,
+        );
+        for node in &recording.without_flows {
+            self.incomplete(
+                Code::TapeWithoutManifest,
+                format!("node `{node}` has no finished table `flows`"),
+                1,
+            );
+        }
+    }
+
+    fn stop(&mut self, node: &NodeTape) {
+        if node.recordings.iter().any(|recording| recording.stop == Stop::Unclean) {
+            let message = format!("the recorder of node `{}` did not stop cleanly", node.name);
+            self.incomplete(Code::UncleanStop, message, 1);
+        }
+    }
+
+    fn hooks(&mut self, node: &NodeTape) {
+        for report in node.recordings.iter().flat_map(|recording| &recording.hooks) {
+            let because = report
+                .reason
+                .as_ref()
+                .map(|reason| format!(": {reason}"))
+                .unwrap_or_default();
+            let name = &node.name;
+            match report.state {
+                HookState::Attached => {}
+                HookState::Fallback => {
+                    let message = format!("hook `{}` had a stand-in on node `{name}`{because}", report.hook);
+                    self.findings.report(Code::HookUnavailable, message);
+                }
+                HookState::Unavailable => {
+                    let message = format!("hook `{}` was not available on node `{name}`{because}", report.hook);
+                    self.incomplete(Code::HookUnavailable, message, 1);
+                }
+            }
+        }
+    }
+
+    /// Losses that the recorder counted in `stats`, and what the manifest knows beyond them.
+    fn losses(&mut self, node: &NodeTape) {
+        let mut sums: BTreeMap<(Counter, Hook), u64> = BTreeMap::new();
+        for row in node.stats.iter().filter(|row| row.value > 0) {
+            let sum = sums.entry((row.counter, row.hook)).or_default();
+            *sum = sum.saturating_add(row.value);
+        }
+        let (mut edges, mut events) = (0_u64, 0_u64);
+        for ((counter, hook), value) in sums {
+            let name = &node.name;
+            match counter.loss() {
+                Loss::Nothing => {}
+                Loss::Events => {
+                    events = events.saturating_add(value);
+                    let message = format!("samples are missing on node `{name}` (`{counter}` of hook `{hook}`)");
+                    self.findings.report_many(Code::EventsLost, message, value);
+                }
+                Loss::Edges if counter == Counter::BlindNanos => {
+                    let message = format!("hook `{hook}` was blind for {} on node `{name}`", seconds(value));
+                    self.incomplete(Code::EdgesLost, message, 1);
+                }
+                Loss::Edges => {
+                    edges = edges.saturating_add(value);
+                    let message = format!("operations were lost on node `{name}` (`{counter}` of hook `{hook}`)");
+                    self.incomplete(Code::EdgesLost, message, value);
+                }
+            }
+        }
+        let told = |lost: fn(&flowtape_schemas::manifest::NodeRecording) -> u64| {
+            node.recordings
+                .iter()
+                .fold(0_u64, |sum, recording| sum.saturating_add(lost(recording)))
+        };
+        let more_edges = told(|recording| recording.lost_edges).saturating_sub(edges);
+        let more_events = told(|recording| recording.lost_events).saturating_sub(events);
+        if more_edges > 0 {
+            let message = format!("operations were lost on node `{}` (manifest)", node.name);
+            self.incomplete(Code::EdgesLost, message, more_edges);
+        }
+        if more_events > 0 {
+            let message = format!("samples are missing on node `{}` (manifest)", node.name);
+            self.findings.report_many(Code::EventsLost, message, more_events);
+        }
+    }
+
+    fn synthetic(&mut self, nodes: &[NodeTape]) {
+        let flows = nodes.iter().flat_map(|node| node.flows.iter().map(|row| row.hook));
+        let listens = nodes.iter().flat_map(|node| node.listens.iter().map(|row| row.hook));
+        let synthetic = flows.chain(listens).filter(|hook| *hook == Hook::Synthetic).count();
+        if synthetic > 0 {
+            let message = "rows were written by hand or made from a scenario, and not observed";
+            self.findings
+                .report_many(Code::SyntheticRows, message, synthetic as u64);
+        }
+    }
+
+    fn content(&mut self, tape: &Tape) {
+        if tape.nodes.is_empty() {
+            let message = "there is metadata only: no node was recorded".to_owned();
+            self.incomplete(Code::EmptyWindow, message, 1);
+        } else if tape.nodes.iter().all(|node| node.flows.is_empty()) {
+            self.findings
+                .report(Code::EmptyWindow, "no node recorded any flow in the window");
+        }
+    }
+
+    fn metadata(&mut self, tape: &Tape) {
+        let cluster = &tape.cluster;
+        if *cluster == flowtape_schemas::metadata::ClusterRows::default() {
+            let message = "there is no metadata of the cluster".to_owned();
+            self.incomplete(Code::NoMetadata, message, 1);
+            return;
+        }
+        let starts = [
+            cluster
+                .namespaces
+                .iter()
+                .map(|row| (row.valid_from, row.from_bound))
+                .collect::<Vec<_>>(),
+            cluster
+                .services
+                .iter()
+                .map(|row| (row.valid_from, row.from_bound))
+                .collect(),
+        ]
+        .concat();
+        if !starts.is_empty() && starts.iter().all(|start| *start == (None, Bound::Assumed)) {
+            let message = "the metadata has no time and is taken to hold for the whole window";
+            self.findings.report(Code::MetadataAssumed, message);
+        }
+    }
+
+    /// Nodes that the cluster had in the window and that no recording is of.
+    fn nodes(&mut self, tape: &Tape) {
+        if tape.nodes.is_empty() {
+            return;
+        }
+        let recorded: BTreeSet<&str> = tape.nodes.iter().map(|node| node.name.as_str()).collect();
+        let present = tape.cluster.nodes.iter().filter(|row| was_there(row, tape.window));
+        let missing: BTreeSet<&str> = present.map(|row| row.name.as_str()).collect();
+        for node in missing.difference(&recorded) {
+            self.incomplete(Code::NodesNotRecorded, format!("nobody recorded node `{node}`"), 1);
+        }
+    }
+}
+
+fn was_there(row: &NodeRow, window: Option<Window>) -> bool {
+    let (start, end) = window.map_or((Time::MIN, Time::MAX), |window| (window.start, window.end));
+    row.valid_from.is_none_or(|from| from <= end) && row.valid_to.is_none_or(|to| to >= start)
+}
+
+fn quoted<'a>(names: impl Iterator<Item = &'a str>) -> String {
+    names.map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+}
+
+/// Nanoseconds as seconds with three digits of fraction.
+fn seconds(nanos: u64) -> String {
+    format!("{}.{:03} s", nanos / 1_000_000_000, nanos / 1_000_000 % 1000)
+}
