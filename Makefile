@@ -12,7 +12,6 @@ DENY_VERSION := 0.20.2
 DENY := $(FLOWTAPE_TOOLS)/cargo-deny-$(DENY_VERSION)
 BUILD_DIR := $(or $(CARGO_TARGET_DIR),target)
 
-LIVE_TESTS := $(wildcard recorder/tests/live*.rs recorder/tests/live*/main.rs recorder/lab/tests/live*.rs recorder/lab/tests/live*/main.rs)
 
 say = @printf '[%-4s] %s\n'
 
@@ -35,8 +34,8 @@ test: cc ## Run every test; those that need root and eBPF run where this machine
 	@$(MAKE) live
 
 live: cc ## Record real traffic between network namespaces; needs root and eBPF, and says what is missing
-	$(say) LIVE '$(or $(LIVE_TESTS),no live test in this tree)'
-	@[ -z '$(LIVE_TESTS)' ] || cargo test --locked -p flowtape-recorder -p flowtape-lab --test 'live*' -- --nocapture --test-threads=1
+	$(say) LIVE 'cargo test --test live*'
+	@cargo test --locked -p flowtape-recorder -p flowtape-lab --test 'live*'
 
 spec: cc ## Run the written specification and the golden scenarios
 	$(say) SPEC 'testdata/spec'
@@ -88,7 +87,7 @@ bpf-check: ## Check that the committed kernel object belongs to its sources
 ## Keep it
 
 tools: $(DENY)/bin/cargo-deny ## Install cargo-deny and what builds the kernel object
-	@[ ! -e recorder-ebpf/build.sh ] || bash recorder-ebpf/build.sh --install
+	@bash recorder-ebpf/build.sh --install
 
 $(DENY)/bin/cargo-deny: | cc
 	$(say) NEED 'cargo-deny $(DENY_VERSION): about 3 minutes on 2 cores, once'
