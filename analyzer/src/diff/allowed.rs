@@ -1,0 +1,316 @@
+//! What a policy set allows, named by its rules.
+//!
+//! Every rule is taken by itself: the workloads its policy selects, the peers it names, its ports. Of these remains what
+//! the naive evaluator allows at both ends. What policies allow by not isolating a pod is without end and not listed.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use crate::flow::edge::Transport;
+use crate::identity::Workload;
+use crate::policy::cidr::Cidr;
+use crate::policy::model::{Direction, Peers, Policy, PolicySet, PortMatch, Ports, Rule};
+use crate::policy::ports::{PortRange, PortSet, Protocol};
+use crate::semantics::eval::{Basis, By, Connection, RuleId, side};
+use crate::semantics::world::{Endpoint, Pod};
+
+use super::address::first_outside;
+use super::change::{Kind, Pair};
+use super::connections::Connections;
+use super::peer::Peer;
+use super::universe::{Block, Member, Universe, blocks};
+
+/// Everything the rules of the set allow in its universe.
+pub(super) fn allowed(universe: &Universe<'_>) -> Connections {
+    let mut found = Connections::none(Kind::Policies, true);
+    for policy in universe.set {
+        for direction in [Direction::Ingress, Direction::Egress] {
+            for (index, rule) in policy.rules(direction).unwrap_or_default().iter().enumerate() {
+                let named = Named::new(policy, direction, index, rule);
+                named.collect(universe, &mut found);
+            }
+        }
+    }
+    found
+}
+
+/// One rule, ready to be asked whom it names.
+struct Named<'a> {
+    policy: &'a Policy,
+    direction: Direction,
+    rule: &'a Rule,
+    by: By,
+    /// The policy with nothing but this rule, on any port.
+    peers_alone: PolicySet,
+}
+
+/// One end of a connection between pods.
+struct End<'a> {
+    workload: &'a Workload,
+    pod: &'a Pod,
+    isolating: &'a PolicySet,
+}
+
+impl<'a> Named<'a> {
+    fn new(policy: &'a Policy, direction: Direction, index: usize, rule: &'a Rule) -> Self {
+        let rules = Some(vec![Rule::new(rule.peers.clone(), Ports::Any)]);
+        let (ingress, egress) = match direction {
+            Direction::Ingress => (rules, None),
+            Direction::Egress => (None, rules),
+        };
+        let alone = Policy {
+            ingress,
+            egress,
+            ..policy.clone()
+        };
+        Self {
+            policy,
+            direction,
+            rule,
+            by: By {
+                kind: "NetworkPolicy",
+                namespace: policy.namespace.clone(),
+                name: policy.name.clone(),
+                rule: Some(RuleId { direction, index }),
+                source: rule.source.clone().or_else(|| policy.source.clone()),
+            },
+            peers_alone: PolicySet::new([alone]).expect("one policy has a unique name"),
+        }
+    }
+
+    fn collect(&self, universe: &Universe<'_>, found: &mut Connections) {
+        for (workload, members) in universe.workloads() {
+            let selects = |member: &&Member| {
+                member.pod.namespace == self.policy.namespace && self.policy.subject.matches(&member.pod.labels)
+            };
+            for subject in members.iter().filter(selects) {
+                self.pods(universe, workload, subject, found);
+                self.addresses(universe, workload, subject, found);
+            }
+        }
+    }
+
+    /// Pods that the rule names.
+    fn pods(&self, universe: &Universe<'_>, own: &Workload, subject: &Member, found: &mut Connections) {
+        for (workload, members) in universe.workloads() {
+            for peer in members {
+                let same = workload == own && peer.pod.name == subject.pod.name;
+                if same && !peer.repeats {
+                    continue;
+                }
+                // A pod always reaches itself; the question is whether it reaches the next of its kind.
+                let twin = same.then(|| Pod {
+                    name: format!("{}+", peer.pod.name),
+                    ..peer.pod.clone()
+                });
+                let ends = [
+                    End {
+                        workload: own,
+                        pod: &subject.pod,
+                        isolating: subject.isolating(self.direction),
+                    },
+                    End {
+                        workload,
+                        pod: twin.as_ref().unwrap_or(&peer.pod),
+                        isolating: peer.isolating(opposite(self.direction)),
+                    },
+                ];
+                self.between(universe, &ends, found);
+            }
+        }
+    }
+
+    /// What the rule allows between its subject, which is first, and a pod that it may name.
+    fn between(&self, universe: &Universe<'_>, ends: &[End<'_>; 2], found: &mut Connections) {
+        let [subject, peer] = ends;
+        let (from, to) = match self.direction {
+            Direction::Egress => (subject, peer),
+            Direction::Ingress => (peer, subject),
+        };
+        let routes = routes(universe, from.pod, to.pod);
+        let named = |(from, to): &(Endpoint<'_>, Endpoint<'_>)| {
+            let probe = connection(*from, *to, Protocol::Tcp, PortRange::ALL.first());
+            side(&self.peers_alone, universe.world, &probe, self.direction).basis == Basis::Rule
+        };
+        if !routes.iter().any(named) {
+            return;
+        }
+        for protocol in Protocol::ALL {
+            let pair = Pair {
+                from: Peer::Workload(from.workload.clone()),
+                to: Peer::Workload(to.workload.clone()),
+                protocol: transport(protocol),
+            };
+            let ports = ports_of(&self.rule.ports, protocol, Some(to.pod));
+            for range in cut(
+                &ports,
+                &cuts(peer.isolating, opposite(self.direction), protocol, to.pod),
+            ) {
+                let works = |(from, to): &(Endpoint<'_>, Endpoint<'_>)| {
+                    let connection = connection(*from, *to, protocol, range.first());
+                    let allows =
+                        |end: &End<'_>, direction| side(end.isolating, universe.world, &connection, direction).allowed;
+                    allows(subject, self.direction) && allows(peer, opposite(self.direction))
+                };
+                if routes.iter().any(works) {
+                    self.add(found, &pair, range);
+                }
+            }
+        }
+    }
+
+    /// Addresses that the rule names.
+    fn addresses(&self, universe: &Universe<'_>, own: &Workload, subject: &Member, found: &mut Connections) {
+        for (cidr, except) in self.blocks() {
+            let Some((peer, address)) = outside_peer(universe, cidr, except) else {
+                continue;
+            };
+            let own_endpoint = universe
+                .world
+                .endpoints(&subject.pod)
+                .into_iter()
+                .find(|endpoint| endpoint.address().is_none_or(|own| own.is_ipv4() == address.is_ipv4()));
+            // A pod without an address of this family reaches nobody there.
+            let Some(own_endpoint) = own_endpoint else { continue };
+            let (own_peer, far) = (Peer::Workload(own.clone()), Endpoint::Address(address));
+            let ((from, from_peer), (to, to_peer)) = match self.direction {
+                Direction::Egress => ((own_endpoint, own_peer), (far, peer)),
+                Direction::Ingress => ((far, peer), (own_endpoint, own_peer)),
+            };
+            for protocol in Protocol::ALL {
+                let pair = Pair {
+                    from: from_peer.clone(),
+                    to: to_peer.clone(),
+                    protocol: transport(protocol),
+                };
+                for range in ports_of(&self.rule.ports, protocol, to.selectable_pod()).ranges() {
+                    let asked = connection(from, to, protocol, range.first());
+                    if side(
+                        subject.isolating(self.direction),
+                        universe.world,
+                        &asked,
+                        self.direction,
+                    )
+                    .allowed
+                    {
+                        self.add(found, &pair, *range);
+                    }
+                }
+            }
+        }
+    }
+
+    fn blocks(&self) -> Vec<Block> {
+        match &self.rule.peers {
+            Peers::Any => ["0.0.0.0/0", "::/0"]
+                .into_iter()
+                .filter_map(|every| Some((every.parse().ok()?, Vec::new())))
+                .collect(),
+            Peers::Of(_) => blocks(&self.rule.peers),
+        }
+    }
+
+    fn add(&self, found: &mut Connections, pair: &Pair, range: PortRange) {
+        let ports: PortSet = [range].into_iter().collect();
+        let known = found.known.entry(pair.clone()).or_default();
+        known.ports = known.ports.union(&ports);
+        let named = known.by.entry(self.by.clone()).or_default();
+        *named = named.union(&ports);
+    }
+}
+
+/// Who is in a prefix that is no pod, and an address that stands for it; `None` if there is nobody else.
+fn outside_peer(universe: &Universe<'_>, cidr: Cidr, except: Vec<Cidr>) -> Option<(Peer, IpAddr)> {
+    let single = cidr == Cidr::host(cidr.network());
+    if let (true, Some(node)) = (single, universe.node_at(cidr.network())) {
+        let name = node.to_owned();
+        return Some((Peer::Node { name }, cidr.network()));
+    }
+    let taken = universe.taken().iter().map(|address| Cidr::host(*address));
+    let address = first_outside(cidr, except.iter().copied().chain(taken))?;
+    Some((Peer::Addresses { cidr, except }, address))
+}
+
+/// The addresses over which two pods can talk.
+fn routes<'a>(universe: &Universe<'a>, from: &'a Pod, to: &'a Pod) -> Vec<(Endpoint<'a>, Endpoint<'a>)> {
+    let mut routes = Vec::new();
+    for from in universe.world.endpoints(from) {
+        for to in universe.world.endpoints(to) {
+            let same_family = match (from.address(), to.address()) {
+                (Some(from), Some(to)) => from.is_ipv4() == to.is_ipv4(),
+                (None, _) | (_, None) => true,
+            };
+            if same_family {
+                routes.push((from, to));
+            }
+        }
+    }
+    routes
+}
+
+const fn connection<'a>(from: Endpoint<'a>, to: Endpoint<'a>, protocol: Protocol, port: u16) -> Connection<'a> {
+    Connection {
+        from,
+        to,
+        protocol,
+        port,
+    }
+}
+
+const fn opposite(direction: Direction) -> Direction {
+    match direction {
+        Direction::Ingress => Direction::Egress,
+        Direction::Egress => Direction::Ingress,
+    }
+}
+
+const fn transport(protocol: Protocol) -> Transport {
+    match protocol {
+        Protocol::Tcp => Transport::TCP,
+        Protocol::Udp => Transport::UDP,
+        Protocol::Sctp => Transport::SCTP,
+    }
+}
+
+/// The numbers of a rule's ports at this destination.
+fn ports_of(ports: &Ports, protocol: Protocol, to: Option<&Pod>) -> PortSet {
+    let Ports::Of(listed) = ports else {
+        return PortSet::all();
+    };
+    let matches = listed.iter().filter(|port| port.protocol == protocol);
+    let ranges = matches.flat_map(|port| match &port.port {
+        PortMatch::Any => vec![PortRange::ALL],
+        PortMatch::Range(range) => vec![*range],
+        PortMatch::Named(name) => numbers(name, protocol, to),
+    });
+    ranges.collect()
+}
+
+/// The numbers of a named port at this destination.
+fn numbers(name: &str, protocol: Protocol, to: Option<&Pod>) -> Vec<PortRange> {
+    let ports = to.into_iter().flat_map(|pod| &pod.ports);
+    let named = ports.filter(|port| port.name == name && port.protocol == protocol);
+    named.filter_map(|port| PortRange::single(port.port)).collect()
+}
+
+/// Ports at which the answer of these policies may change: the first of each range they name, and the one behind it.
+fn cuts(set: &PolicySet, direction: Direction, protocol: Protocol, to: &Pod) -> BTreeSet<u16> {
+    let rules = set.iter().filter_map(|policy| policy.rules(direction)).flatten();
+    let ranges = rules.flat_map(|rule| ports_of(&rule.ports, protocol, Some(to)).ranges().to_vec());
+    let ends = ranges.flat_map(|range| [Some(range.first()), range.last().checked_add(1)]);
+    ends.flatten().collect()
+}
+
+/// The ranges of a set, cut so that each lies between two cuts.
+fn cut(ports: &PortSet, cuts: &BTreeSet<u16>) -> Vec<PortRange> {
+    let mut pieces = Vec::new();
+    for range in ports.ranges() {
+        let inside = cuts.range(range.first()..=range.last()).copied();
+        let starts: BTreeSet<u16> = inside.chain([range.first()]).collect();
+        let mut ends = starts.iter().skip(1).map(|start| start - 1).chain([range.last()]);
+        for start in &starts {
+            pieces.extend(ends.next().and_then(|end| PortRange::new(*start, end)));
+        }
+    }
+    pieces
+}

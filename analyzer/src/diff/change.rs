@@ -1,0 +1,367 @@
+//! Changes: the differences between two sides, and how they are told.
+
+use std::cmp::Ordering;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use crate::flow::edge::Transport;
+use crate::identity::Workload;
+use crate::policy::model::Direction;
+use crate::policy::ports::PortSet;
+use crate::semantics::eval::By;
+
+use super::peer::Peer;
+
+/// What kind of difference a change is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Class {
+    /// No connection between these peers and protocol before.
+    Added,
+    /// No connection between these peers and protocol any more.
+    Removed,
+    /// More ports of a pair that had some.
+    Widened,
+    /// Fewer ports of a pair that still has some.
+    Narrowed,
+    /// The same connections of a peer under another name.
+    Renamed,
+    /// It cannot be decided.
+    Undecided,
+}
+
+impl Class {
+    /// Every class, in the order of lists and summaries.
+    pub const ALL: [Self; 6] = [
+        Self::Added,
+        Self::Removed,
+        Self::Widened,
+        Self::Narrowed,
+        Self::Renamed,
+        Self::Undecided,
+    ];
+
+    /// The stable word of reports and JSON.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Added => "added",
+            Self::Removed => "removed",
+            Self::Widened => "widened",
+            Self::Narrowed => "narrowed",
+            Self::Renamed => "renamed",
+            Self::Undecided => "undecided",
+        }
+    }
+
+    /// The class of the same difference with the sides exchanged.
+    #[must_use]
+    pub const fn mirrored(self) -> Self {
+        match self {
+            Self::Added => Self::Removed,
+            Self::Removed => Self::Added,
+            Self::Widened => Self::Narrowed,
+            Self::Narrowed => Self::Widened,
+            Self::Renamed => Self::Renamed,
+            Self::Undecided => Self::Undecided,
+        }
+    }
+}
+
+/// One of the two sides of a diff.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Side {
+    /// The first.
+    Before,
+    /// The second.
+    After,
+}
+
+impl Side {
+    /// The stable word of reports and JSON.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Before => "before",
+            Self::After => "after",
+        }
+    }
+
+    /// The other one.
+    #[must_use]
+    pub const fn other(self) -> Self {
+        match self {
+            Self::Before => Self::After,
+            Self::After => Self::Before,
+        }
+    }
+}
+
+/// What a side of a diff is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    /// A recording, which shows connections.
+    Tape,
+    /// Policies, which allow connections.
+    Policies,
+}
+
+/// Who connects to whom over which protocol: what ports are compared for.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Pair {
+    /// The client.
+    pub from: Peer,
+    /// The server.
+    pub to: Peer,
+    /// The protocol.
+    pub protocol: Transport,
+}
+
+/// Why one side has a connection that the other has not, or why that cannot be decided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Reason {
+    /// The other side, a complete recording, does not show it.
+    NotSeen,
+    /// The policies of the other side deny it at the client.
+    EgressDenied,
+    /// The policies of the other side deny it at the server.
+    IngressDenied,
+    /// The policies of the other side deny it at both ends.
+    BothDenied,
+    /// Undecided: the other side, a recording, does not show it and is incomplete.
+    Incomplete,
+    /// Undecided: the side that shows it supposes the server, one of several behind a Service.
+    BackendsAssumed,
+    /// Undecided: the other side shows a connection that may be this one, of a peer that it cannot identify.
+    MaybeUnidentified,
+    /// Undecided: a peer is not known.
+    UnknownPeer,
+    /// Undecided: a peer had more than one possible identity.
+    AmbiguousPeer,
+    /// Undecided: the server is a Service, and no backend of it is known.
+    ServiceUnresolved,
+    /// Undecided: the port is not known, or policies cannot name the protocol, or a pod is not in the metadata.
+    NotJudged,
+}
+
+impl Reason {
+    /// The stable word of JSON.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::NotSeen => "not-seen",
+            Self::EgressDenied => "egress-denied",
+            Self::IngressDenied => "ingress-denied",
+            Self::BothDenied => "egress-and-ingress-denied",
+            Self::Incomplete => "incomplete",
+            Self::BackendsAssumed => "backends-assumed",
+            Self::MaybeUnidentified => "maybe-unidentified",
+            Self::UnknownPeer => "unknown-peer",
+            Self::AmbiguousPeer => "ambiguous-peer",
+            Self::ServiceUnresolved => "service-unresolved",
+            Self::NotJudged => "not-judged",
+        }
+    }
+
+    /// Whether a change for this reason is undecided.
+    #[must_use]
+    pub const fn undecided(self) -> bool {
+        match self {
+            Self::NotSeen | Self::EgressDenied | Self::IngressDenied | Self::BothDenied => false,
+            Self::Incomplete
+            | Self::BackendsAssumed
+            | Self::MaybeUnidentified
+            | Self::UnknownPeer
+            | Self::AmbiguousPeer
+            | Self::ServiceUnresolved
+            | Self::NotJudged => true,
+        }
+    }
+}
+
+/// One difference in what is seen or allowed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// What kind of difference.
+    pub class: Class,
+    /// Who connects to whom.
+    pub pair: Pair,
+    /// The server's ports that differ; empty where they are not known.
+    pub ports: PortSet,
+    /// The side that has it.
+    pub side: Side,
+    /// What that side is.
+    pub kind: Kind,
+    /// Why the other side has it not, or why that cannot be decided.
+    pub reason: Reason,
+    /// The policies and rules that deny it, or that allow it; sorted.
+    pub by: Vec<By>,
+}
+
+impl Change {
+    /// The difference without its peers and ports: `allowed, never seen: dvwa/dvwa-mysql ingress/0 (p.yaml:7)`.
+    #[must_use]
+    pub fn explanation(&self) -> String {
+        let side = self.side.word();
+        let has = match self.kind {
+            Kind::Tape => format!("seen only {side}"),
+            Kind::Policies => "allowed, never seen".to_owned(),
+        };
+        let why = match self.reason {
+            Reason::NotSeen => has,
+            Reason::EgressDenied => "denied at the client".to_owned(),
+            Reason::IngressDenied => "denied at the server".to_owned(),
+            Reason::BothDenied => "denied at both ends".to_owned(),
+            Reason::Incomplete => format!("{has}, and the other recording is incomplete"),
+            Reason::BackendsAssumed => format!("{has}, and the server is one of several that may have been meant"),
+            Reason::MaybeUnidentified => {
+                format!("{has}, and the other recording has it perhaps, from or to a peer it cannot identify")
+            }
+            Reason::UnknownPeer => format!("{has}, and a peer is not known"),
+            Reason::AmbiguousPeer => format!("{has}, and a peer has several possible identities"),
+            Reason::ServiceUnresolved => format!("{has}, and no backend of the Service is known"),
+            Reason::NotJudged => format!("{has}, and cannot be judged"),
+        };
+        let rules: Vec<String> = self.by.iter().map(told).collect();
+        if rules.is_empty() {
+            return why;
+        }
+        format!("{why}: {}", rules.join(", "))
+    }
+}
+
+impl fmt::Display for Change {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Pair { from, to, protocol } = &self.pair;
+        let ports = &self.ports;
+        let blank = if ports.is_empty() { "" } else { " " };
+        write!(
+            formatter,
+            "{from} -> {to} {protocol}{blank}{ports}: {}",
+            self.explanation()
+        )
+    }
+}
+
+/// A policy or rule in a sentence.
+fn told(by: &By) -> String {
+    let By {
+        kind: _,
+        namespace,
+        name,
+        rule,
+        source,
+    } = by;
+    let rule = rule.map_or_else(String::new, |rule| format!(" {rule}"));
+    let place = source
+        .as_ref()
+        .map_or_else(String::new, |source| format!(" ({source})"));
+    format!("{namespace}/{name}{rule}{place}")
+}
+
+/// What two sides differ in.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Diff {
+    /// Every difference, by class, then by peers, protocol, side and ports.
+    pub changes: Vec<Change>,
+    /// Workloads with connections that the policies do not isolate, so that everything is allowed there; sorted. Each
+    /// is a difference without end, and stands here in place of one change for every peer and port.
+    pub unbounded: Vec<Unbounded>,
+    /// Recordings that are incomplete, so that what they do not show proves nothing.
+    pub incomplete: BTreeSet<Side>,
+    /// Connections with a peer that a recording cannot identify, whether the other side has them or not; sorted.
+    pub unidentified: Vec<Unidentified>,
+}
+
+/// A connection with a peer that a recording cannot identify.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Unidentified {
+    /// The recording.
+    pub side: Side,
+    /// Who connects to whom.
+    pub pair: Pair,
+}
+
+/// A direction of a workload in which everything is allowed.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Unbounded {
+    /// The workload.
+    pub workload: Workload,
+    /// The direction.
+    pub direction: Direction,
+    /// The side that allows everything.
+    pub side: Side,
+}
+
+impl Diff {
+    /// The same difference with the sides exchanged.
+    #[must_use]
+    pub fn mirrored(self) -> Self {
+        let Self {
+            mut changes,
+            mut unbounded,
+            incomplete,
+            mut unidentified,
+        } = self;
+        for change in &mut changes {
+            change.class = change.class.mirrored();
+            change.side = change.side.other();
+        }
+        for one in &mut unbounded {
+            one.side = one.side.other();
+        }
+        for one in &mut unidentified {
+            one.side = one.side.other();
+        }
+        Self {
+            changes,
+            unbounded,
+            incomplete: incomplete.into_iter().map(Side::other).collect(),
+            unidentified,
+        }
+        .sorted()
+    }
+
+    /// How many changes there are of each class; every class is there.
+    #[must_use]
+    pub fn summary(&self) -> BTreeMap<Class, u64> {
+        let mut summary: BTreeMap<Class, u64> = Class::ALL.into_iter().map(|class| (class, 0)).collect();
+        for change in &self.changes {
+            *summary.entry(change.class).or_default() += 1;
+        }
+        summary
+    }
+
+    /// Only what begins or ends in one of these namespaces; of none, everything.
+    #[must_use]
+    pub fn within(mut self, namespaces: &[String]) -> Self {
+        let named = |namespace: &str| namespaces.is_empty() || namespaces.iter().any(|one| one == namespace);
+        if !namespaces.is_empty() {
+            let ends = |pair: &Pair| {
+                [&pair.from, &pair.to]
+                    .into_iter()
+                    .any(|peer| peer.namespace().is_some_and(named))
+            };
+            self.changes.retain(|change| ends(&change.pair));
+            self.unidentified.retain(|one| ends(&one.pair));
+            self.unbounded.retain(|one| named(&one.workload.namespace));
+        }
+        self
+    }
+
+    pub(super) fn sorted(mut self) -> Self {
+        self.changes.sort_by(order);
+        self.unbounded.sort();
+        self.unidentified.sort();
+        self
+    }
+}
+
+fn order(left: &Change, right: &Change) -> Ordering {
+    let key = |change: &Change| (change.side, change.kind, change.reason);
+    left.class
+        .cmp(&right.class)
+        .then_with(|| left.pair.cmp(&right.pair))
+        .then_with(|| key(left).cmp(&key(right)))
+        .then_with(|| left.ports.cmp(&right.ports))
+        .then_with(|| left.by.cmp(&right.by))
+}

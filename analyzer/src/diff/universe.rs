@@ -1,0 +1,189 @@
+//! The pods that policies are judged on, by workload.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use crate::identity::Workload;
+use crate::identity::cluster::Cluster;
+use crate::policy::cidr::Cidr;
+use crate::policy::model::{Direction, Peer, Peers, Policy, PolicySet};
+use crate::policy::select::Labels;
+use crate::replay::world::{OTHER_POD, representative};
+use crate::semantics::world::{NamedPort, Pod, World};
+
+/// A prefix with its exceptions, as a rule names it.
+pub(super) type Block = (Cidr, Vec<Cidr>);
+
+/// Everything that exists, the policies, and which of them select which pod.
+pub(super) struct Universe<'a> {
+    pub(super) world: &'a World,
+    pub(super) set: &'a PolicySet,
+    /// Pods that policies can select, by workload.
+    members: BTreeMap<Workload, Vec<Member>>,
+    /// Which node has an address.
+    nodes: BTreeMap<IpAddr, &'a str>,
+    /// Every address of a pod or a node.
+    taken: BTreeSet<IpAddr>,
+}
+
+/// A pod that stands for all pods of its workload which the policies cannot tell from it.
+pub(super) struct Member {
+    /// The pod, on no node: traffic from a pod's own node is no matter of policies, and pods move.
+    pub(super) pod: Pod,
+    /// Whether there can be a second pod of its kind.
+    pub(super) repeats: bool,
+    egress: PolicySet,
+    ingress: PolicySet,
+}
+
+impl Member {
+    /// The policies that isolate the pod in a direction.
+    pub(super) const fn isolating(&self, direction: Direction) -> &PolicySet {
+        match direction {
+            Direction::Egress => &self.egress,
+            Direction::Ingress => &self.ingress,
+        }
+    }
+}
+
+impl<'a> Universe<'a> {
+    /// Sorts the pods of `world`, which is the universe of `cluster`, by workload.
+    pub(super) fn new(cluster: &Cluster, world: &'a World, set: &'a PolicySet) -> Self {
+        let workloads = workloads(cluster);
+        let blocks: BTreeSet<Block> = set.iter().flat_map(blocks_of_policy).collect();
+        let mut kinds: BTreeMap<&Workload, BTreeMap<Alike<'_>, &Pod>> = BTreeMap::new();
+        for pod in world.pods().filter(|pod| !pod.host_network) {
+            if let Some(workload) = workloads.get(&(pod.namespace.clone(), pod.name.clone())) {
+                kinds
+                    .entry(workload)
+                    .or_default()
+                    .entry(alike(pod, &blocks))
+                    .or_insert(pod);
+            }
+        }
+        let members = kinds.into_iter().map(|(workload, pods)| {
+            let members = pods.into_values().map(|pod| member(pod, workload, set));
+            (workload.clone(), members.collect())
+        });
+        let nodes = world.nodes().iter();
+        let nodes: BTreeMap<IpAddr, &str> = nodes
+            .flat_map(|(name, addresses)| addresses.iter().map(|address| (*address, name.as_str())))
+            .collect();
+        let of_pods = world.pods().flat_map(|pod| pod.addresses.iter().copied());
+        Self {
+            world,
+            set,
+            members: members.collect(),
+            taken: of_pods.chain(nodes.keys().copied()).collect(),
+            nodes,
+        }
+    }
+
+    /// Every workload with its pods.
+    pub(super) fn workloads(&self) -> impl Iterator<Item = (&Workload, &[Member])> {
+        self.members
+            .iter()
+            .map(|(workload, members)| (workload, members.as_slice()))
+    }
+
+    /// The pods of a workload.
+    pub(super) fn members(&self, workload: &Workload) -> &[Member] {
+        self.members.get(workload).map_or(&[], Vec::as_slice)
+    }
+
+    /// The node that has an address.
+    pub(super) fn node_at(&self, address: IpAddr) -> Option<&str> {
+        self.nodes.get(&address).copied()
+    }
+
+    /// Every address of a pod or a node.
+    pub(super) const fn taken(&self) -> &BTreeSet<IpAddr> {
+        &self.taken
+    }
+}
+
+/// The prefixes that the rules of a policy name; those of no peer list are both families.
+fn blocks_of_policy(policy: &Policy) -> Vec<Block> {
+    let rules = [Direction::Ingress, Direction::Egress].into_iter();
+    let rules = rules.filter_map(|direction| policy.rules(direction)).flatten();
+    rules.flat_map(|rule| blocks(&rule.peers)).collect()
+}
+
+/// The prefixes among the peers of a rule. That of everybody has none: it matches without looking at addresses.
+pub(super) fn blocks(peers: &Peers) -> Vec<Block> {
+    let Peers::Of(listed) = peers else { return Vec::new() };
+    let block = |peer: &Peer| match peer {
+        Peer::Block { cidr, except } => Some((*cidr, except.clone())),
+        Peer::Pods { .. } => None,
+    };
+    listed.iter().filter_map(block).collect()
+}
+
+/// The workload of each pod of the universe, by namespace and name of the pod.
+fn workloads(cluster: &Cluster) -> BTreeMap<(String, String), Workload> {
+    let mut workloads = BTreeMap::new();
+    for namespace in cluster
+        .namespaces
+        .keys()
+        .chain(cluster.pods.values().map(|pod| &pod.namespace))
+    {
+        workloads.insert((namespace.clone(), OTHER_POD.to_owned()), other(namespace));
+    }
+    for row in cluster.owners.topmost() {
+        let workload = Workload {
+            namespace: row.namespace.clone(),
+            kind: row.kind.clone(),
+            name: row.name.clone(),
+            host_network: row.template_host_network,
+        };
+        workloads.insert((row.namespace.clone(), OTHER_POD.to_owned()), other(&row.namespace));
+        workloads.insert((row.namespace.clone(), representative(&row.kind, &row.name)), workload);
+    }
+    for pod in cluster.pods.values() {
+        workloads.insert((pod.namespace.clone(), pod.name.clone()), pod.workload.clone());
+    }
+    workloads
+}
+
+/// What stands for every pod of a namespace that has no label.
+fn other(namespace: &str) -> Workload {
+    Workload {
+        namespace: namespace.to_owned(),
+        kind: "Pod".to_owned(),
+        name: OTHER_POD.to_owned(),
+        host_network: false,
+    }
+}
+
+/// What policies can see of a pod: labels, named ports, and which of their prefixes hold its addresses.
+type Alike<'a> = (&'a Labels, &'a [NamedPort], Vec<(bool, Vec<bool>)>);
+
+fn alike<'a>(pod: &'a Pod, blocks: &BTreeSet<Block>) -> Alike<'a> {
+    let within = |address: IpAddr| {
+        let holds =
+            |(cidr, except): &Block| cidr.contains(address) && !except.iter().any(|hole| hole.contains(address));
+        (address.is_ipv4(), blocks.iter().map(holds).collect())
+    };
+    let addresses = pod.addresses.iter().copied().map(within).collect();
+    (&pod.labels, pod.ports.as_slice(), addresses)
+}
+
+fn member(pod: &Pod, workload: &Workload, set: &PolicySet) -> Member {
+    let isolating = |direction: Direction| {
+        let selects = |policy: &&Policy| {
+            policy.namespace == pod.namespace
+                && policy.rules(direction).is_some()
+                && policy.subject.matches(&pod.labels)
+        };
+        PolicySet::new(set.iter().filter(selects).cloned()).expect("a part of a set has unique names, too")
+    };
+    Member {
+        repeats: workload.kind != "Pod" || workload.name == OTHER_POD,
+        egress: isolating(Direction::Egress),
+        ingress: isolating(Direction::Ingress),
+        pod: Pod {
+            node: None,
+            ..pod.clone()
+        },
+    }
+}
