@@ -71,3 +71,60 @@ pub enum KernelError {
     #[error("the ring buffer is not readable")]
     Record(#[from] RecordError),
 }
+
+/// An error and its causes as one line.
+///
+/// Some libraries repeat their cause in their own text; what was already said is left out. Of a cause with several lines,
+/// such as the verifier's log, the first is taken: the rest belongs to a bug report.
+#[must_use]
+pub fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = first_line(error);
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let line = first_line(error);
+        if !text.contains(&line) {
+            text = format!("{text}: {line}");
+        }
+        cause = error.source();
+    }
+    text
+}
+
+fn first_line(error: &dyn std::error::Error) -> String {
+    error
+        .to_string()
+        .lines()
+        .next()
+        .unwrap_or_default()
+        .trim_end_matches([':', ' '])
+        .to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("{text}")]
+    struct Link {
+        text: &'static str,
+        source: Option<Box<Link>>,
+    }
+
+    #[test]
+    fn causes_are_told_once_and_in_one_line() {
+        let root = Link {
+            text: "not permitted",
+            source: None,
+        };
+        let middle = Link {
+            text: "load: not permitted. Log:\nline 1",
+            source: Some(Box::new(root)),
+        };
+        let top = Link {
+            text: "cannot record",
+            source: Some(Box::new(middle)),
+        };
+        assert_eq!(with_causes(&top), "cannot record: load: not permitted. Log");
+    }
+}

@@ -51,6 +51,8 @@ fn run_cases(wanted: &[&str]) -> Outcome<std::process::ExitCode> {
     use std::io::Write as _;
     use std::process::ExitCode;
 
+    use flowtape_recorder::kernel::error::with_causes;
+
     let mut out = std::io::stdout();
     let cases: Vec<&Case> = CASES
         .iter()
@@ -72,7 +74,7 @@ fn run_cases(wanted: &[&str]) -> Outcome<std::process::ExitCode> {
             Ok(Ok(())) => writeln!(out, "live {name} ... ok ({took} ms)")?,
             Ok(Err(error)) => {
                 failed += 1;
-                writeln!(out, "live {name} ... FAILED: {error}")?;
+                writeln!(out, "live {name} ... FAILED: {}", with_causes(&*error))?;
             }
             Err(_panic) => {
                 failed += 1;
