@@ -3,6 +3,7 @@
 //! With `tape`, the only door to the file system, and the only one to the terminal and the arguments.
 
 pub mod args;
+mod directory;
 pub mod exit;
 mod failure;
 mod output;

@@ -73,6 +73,11 @@ pub fn manifest(policy: &Policy) -> Result<String, RenderError> {
     Ok(yaml::document(&policy.notes, &tree))
 }
 
+/// One policy as the JSON object of the API.
+pub fn json(policy: &Policy) -> serde_json::Result<serde_json::Value> {
+    serde_json::to_value(object(policy))
+}
+
 /// One policy as the typed object of the API. Notes have no place in it.
 fn object(policy: &Policy) -> NetworkPolicy {
     let Policy {
