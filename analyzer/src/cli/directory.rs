@@ -32,7 +32,7 @@ pub(super) fn check(directory: &Path, force: bool) -> Result<(), Failure> {
 }
 
 /// Writes all files beside their places first, and only then moves them there.
-pub(super) fn write(directory: &Path, files: Vec<OutputFile>, force: bool) -> Result<(), Failure> {
+pub(super) fn write(directory: &Path, files: &[OutputFile], force: bool) -> Result<(), Failure> {
     check(directory, force)?;
     if let Some(file) = files
         .iter()
@@ -46,7 +46,7 @@ pub(super) fn write(directory: &Path, files: Vec<OutputFile>, force: bool) -> Re
     }
     let failed = |error: &io::Error| Failure::of(format!("cannot write into `{}`", directory.display()), error);
     let mut moves: Vec<(PathBuf, PathBuf)> = Vec::new();
-    for file in &files {
+    for file in files {
         let folder = directory.join(&file.folder);
         let (place, beside) = (folder.join(&file.name), folder.join(format!("{}.tmp", file.name)));
         let written = fs::create_dir_all(&folder).and_then(|()| fs::write(&beside, &file.content));

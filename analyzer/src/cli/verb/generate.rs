@@ -36,7 +36,7 @@ pub(in crate::cli) fn run(args: &GenerateArgs, global: &Global) -> Result<ExitSt
         kubernetes::manifests(&generated.set).map_err(|error| Failure::of("cannot write the policies", &error))?;
     check_reading_back(&generated.set, &text);
     if let Some(output) = &args.output {
-        directory::write(output, files(&generated.set)?, args.force)?;
+        directory::write(output, &files(&generated.set)?, args.force)?;
     }
     let body = body(&generated)?;
     let report = Report::of_tape("flowtape.generate/v1", &tape, findings);
