@@ -1,4 +1,38 @@
 //! Records socket operations and Kubernetes metadata into a tape.
+//!
+//! The only privileged crate. Data flows one way:
+//!
+//! ```text
+//! kernel (maps, ring buffer) ─▶ record ─▶ convert ─▶ tape (Parquet files, manifest last)
+//! /proc, cgroup2 mount ───────▶ cgroup, netns ──────▲
+//! kubectl's JSON ─────────────▶ metadata ───────────▲
+//! ```
+//!
+//! - [`cli`] says what may be asked, [`output`] is the only place that prints;
+//! - [`record`] is the verb that drives a window, [`convert`] turns what the kernel says into rows;
+//! - [`cgroup`] and [`netns`] say which pod a socket belonged to;
+//! - [`tape`] writes files so that whatever finished before a crash opens.
+//!
+//! Only [`tape`], [`metadata`] and [`cli`] exist on systems other than Linux.
 
+#[cfg(target_os = "linux")]
+pub mod cgroup;
 pub mod check;
+pub mod cli;
+#[cfg(target_os = "linux")]
+pub mod clock;
+#[cfg(target_os = "linux")]
+pub mod convert;
+pub mod exit;
 pub mod kernel;
+#[cfg(target_os = "linux")]
+pub mod listen;
+pub mod metadata;
+#[cfg(target_os = "linux")]
+pub mod netns;
+pub mod output;
+#[cfg(target_os = "linux")]
+pub mod record;
+#[cfg(target_os = "linux")]
+pub mod shutdown;
+pub mod tape;

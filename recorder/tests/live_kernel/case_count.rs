@@ -43,7 +43,7 @@ fn ring_of_one_page() -> Outcome {
     );
     assert_eq!(
         recording.count_in(netns, Direction::In, FlowOutcome::Established),
-        facts.number("accepted")?
+        facts.number::<u64>("accepted")?
     );
     assert_eq!(
         recording

@@ -1,0 +1,154 @@
+//! What may be asked of `flowtape-recorder`: types and help, and which module answers.
+
+mod value;
+
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::exit::Exit;
+use crate::metadata::{self, SnapshotSource};
+pub use value::{Events, ValueError, parse_bytes, parse_duration};
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0    done
+  1    done, and what you gated on was found (`record --strict`: the recording is incomplete)
+  2    bad usage, unreadable input, missing privileges; nothing was overwritten
+  101  a bug of flowtape-recorder; please report it
+  130  interrupted a second time, before the tape was complete
+
+Data goes to stdout, everything else to stderr.";
+
+const RECORD_EXAMPLES: &str = "\
+Examples:
+  flowtape-recorder record --duration 30m -o my-tape
+  flowtape-recorder record --duration 1h -o my-tape --node worker-1 --events first:8
+  flowtape-recorder record -o my-tape     # until Ctrl-C or SIGTERM, which end the window cleanly
+
+A line that begins with `recording` on stderr says that the hooks are attached; the last line says whether the \
+recording is complete, and why not. Files are finished every 60 seconds or 64 MiB; whatever was finished opens, even \
+after a `kill -9`, and a directory without `manifest.json` is an incomplete tape.";
+
+const METADATA_EXAMPLES: &str = "\
+Examples:
+  kubectl get pods,services,endpointslices,namespaces,nodes,networkpolicies,deployments,replicasets,\
+statefulsets,daemonsets,jobs,cronjobs -A -o json > cluster.json
+  flowtape-recorder metadata --from cluster.json -o my-cluster
+  kubectl get ... -A -o json | flowtape-recorder metadata --from - -o my-cluster
+  flowtape-recorder metadata -o my-cluster --from before.json@2026-01-01T09:00:00Z --from after.json@2026-01-01T09:30:00Z
+
+Only named fields are kept: never environment values, arguments, or annotations outside a short list. Give the \
+directory to the analyzer together with a recording: `flowtape flows my-tape my-cluster`.";
+
+/// Records what the sockets of a node do, and what a cluster consists of, into a tape.
+#[derive(Debug, Parser)]
+#[command(name = "flowtape-recorder", version, after_help = EXIT_CODES)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+/// What the recorder can do.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Record the sockets of this machine for a while
+    #[command(after_help = RECORD_EXAMPLES)]
+    Record(RecordArgs),
+    /// Turn what `kubectl get -A -o json` prints into the metadata tables of a tape
+    #[command(after_help = METADATA_EXAMPLES)]
+    Metadata(MetadataArgs),
+}
+
+/// Arguments of `record`.
+#[derive(Clone, Debug, Args)]
+pub struct RecordArgs {
+    /// How long to record, such as 30s, 10m or 1h30m; without it until Ctrl-C or SIGTERM
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    pub duration: Option<Duration>,
+    /// Directory of the tape; made if it does not exist
+    #[arg(short, long, value_name = "DIR")]
+    pub output: PathBuf,
+    /// Name of this node in the cluster [default: the host name]
+    #[arg(long, value_name = "NAME")]
+    pub node: Option<String>,
+    /// Size of the ring buffer that carries single events, a power of two, such as 8MiB
+    #[arg(long, value_name = "N", default_value = "8MiB", value_parser = parse_bytes)]
+    pub ring_bytes: u32,
+    /// How many edges the kernel can hold between two drains
+    #[arg(long, value_name = "N", default_value = "65536")]
+    pub flow_entries: NonZeroU32,
+    /// Time between two drains of the kernel's counts
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = parse_duration)]
+    pub interval: Duration,
+    /// Time after which files are finished and others begun: what a crash can cost at most
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = parse_duration)]
+    pub rotation: Duration,
+    /// Which single events to keep: `all`, or `first:K` of each edge and interval. Counts are complete either way
+    #[arg(long, value_name = "all|first:K", default_value = "all")]
+    pub events: Events,
+    /// Replace the tape in DIR. A directory that holds anything else is refused all the same
+    #[arg(long)]
+    pub force: bool,
+    /// Exit with 1 if the recording is incomplete
+    #[arg(long)]
+    pub strict: bool,
+}
+
+/// Arguments of `metadata`.
+#[derive(Clone, Debug, Args)]
+pub struct MetadataArgs {
+    /// A snapshot: what `kubectl get ... -A -o json` printed, and when; `-` is stdin. Several need a time each
+    #[arg(long, value_name = "FILE[@TIME]", required = true)]
+    pub from: Vec<SnapshotSource>,
+    /// Directory of the tape; made if it does not exist
+    #[arg(short, long, value_name = "DIR")]
+    pub output: PathBuf,
+    /// Replace the tape in DIR. A directory that holds anything else is refused all the same
+    #[arg(long)]
+    pub force: bool,
+}
+
+/// Runs what was asked.
+pub fn run(cli: Cli) -> anyhow::Result<Exit> {
+    match cli.verb {
+        Verb::Metadata(arguments) => metadata::run(&arguments),
+        #[cfg(target_os = "linux")]
+        Verb::Record(arguments) => crate::record::run(&arguments),
+        #[cfg(not(target_os = "linux"))]
+        Verb::Record(_) => {
+            anyhow::bail!("sockets are recorded on Linux only; run this verb on the node, and `metadata` anywhere")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Cli;
+    use clap::{CommandFactory as _, Parser as _};
+
+    #[test]
+    fn the_declaration_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn bad_values_are_refused_with_what_is_expected() {
+        for (arguments, expected) in [
+            (vec!["record", "-o", "d", "--duration", "soon"], "30s"),
+            (vec!["record", "-o", "d", "--duration", "0s"], "above zero"),
+            (vec!["record", "-o", "d", "--events", "some"], "first:K"),
+            (vec!["record", "-o", "d", "--ring-bytes", "5000"], "power of two"),
+            (vec!["record"], "--output"),
+            (vec!["metadata", "-o", "d"], "--from"),
+        ] {
+            let line = ["flowtape-recorder"].into_iter().chain(arguments);
+            let error = Cli::try_parse_from(line).unwrap_err();
+            assert_eq!(error.exit_code(), 2);
+            assert!(error.to_string().contains(expected), "{error}");
+        }
+    }
+}

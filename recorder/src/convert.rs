@@ -1,0 +1,254 @@
+//! What the kernel says becomes rows of a tape. Pure: no IO, no clock.
+//!
+//! The kernel's zeros (no control group, no namespace, no port) become nulls, its wildcards become null addresses, and a
+//! number that this build does not know is refused rather than guessed.
+
+use std::cmp::Ordering;
+
+use flowtape_recorder_ebpf::abi;
+use flowtape_recorder_ebpf::abi::counters::Counters;
+use flowtape_recorder_ebpf::abi::event::{Event, FLAG_TASK};
+use flowtape_recorder_ebpf::abi::flow::{FlowKey, FlowValue};
+use flowtape_recorder_ebpf::abi::id::{HookId, RecordKind};
+use flowtape_schemas::address::Address;
+use flowtape_schemas::node::{
+    Counter, Direction, DirectionSource, EventKind, EventRow, FlowRow, Hook, Outcome, StatsRow,
+};
+use flowtape_schemas::time::Time;
+
+use crate::clock::{BootNanos, Offset};
+
+/// A number that this build gives no meaning to: the kernel object belongs to another build.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the kernel programs sent {field} {number}, which this build does not know; use the object it was built with")]
+pub struct UnknownNumber {
+    /// What it is a number of.
+    pub field: &'static str,
+    /// The number.
+    pub number: u64,
+}
+
+/// From when to when something was counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Interval {
+    /// The last drain, or the beginning of the window.
+    pub start: Time,
+    /// This drain.
+    pub end: Time,
+}
+
+/// A socket operation as a row of `events`.
+pub fn event_row(event: &Event, offset: Offset) -> Result<EventRow, UnknownNumber> {
+    let kind = event_kind(event.kind)?;
+    let direction = direction(event.direction)?;
+    let has_peer = !matches!(kind, EventKind::Listen | EventKind::Unlisten);
+    let has_task = event.flags & FLAG_TASK != 0;
+    let remote_ip = address(event.remote_ip).filter(|_| has_peer);
+    Ok(EventRow {
+        time: offset.time(BootNanos(event.ts_ns)),
+        kind,
+        direction,
+        direction_source: match direction {
+            Direction::In | Direction::Out => DirectionSource::State,
+            Direction::None | Direction::Unknown => DirectionSource::None,
+        },
+        protocol: event.protocol,
+        local_ip: address(event.local_ip),
+        local_port: port(event.local_port),
+        remote_ip,
+        remote_port: port(event.remote_port).filter(|_| remote_ip.is_some()),
+        outcome: has_peer.then_some(outcome(event.outcome)?),
+        errno: i32::try_from(event.errno).ok().filter(|&errno| errno != 0),
+        cgroup_id: known(event.cgroup_id),
+        netns: known32(event.netns),
+        task_cgroup_id: known(event.task_cgroup_id).filter(|_| has_task),
+        socket_cookie: known(event.cookie),
+        pid: known32(event.pid).filter(|_| has_task),
+        process: process(&event.comm).filter(|_| has_task),
+        hook: hook(hook_id(event.hook)?),
+    })
+}
+
+/// What was counted for one edge key as a row of `flows`.
+///
+/// The kernel is turned to its other maps a moment after the interval's end was read, and an operation that began before
+/// that may be counted after it: `first_seen` and `last_seen` can be a moment outside the interval.
+pub fn flow_row(
+    key: &FlowKey,
+    value: &FlowValue,
+    by: HookId,
+    interval: Interval,
+    offset: Offset,
+) -> Result<FlowRow, UnknownNumber> {
+    // A program that found the key a moment before another one on another CPU may have put its earlier time second.
+    let (first, last) = (value.first_ns.min(value.last_ns), value.first_ns.max(value.last_ns));
+    Ok(FlowRow {
+        interval_start: interval.start,
+        interval_end: interval.end,
+        direction: direction(key.direction)?,
+        protocol: key.protocol,
+        local_ip: address(key.local_ip),
+        remote_ip: address(key.remote_ip),
+        remote_folded: false,
+        service_port: port(key.service_port),
+        outcome: outcome(key.outcome)?,
+        cgroup_id: known(key.cgroup_id),
+        netns: known32(key.netns),
+        count: value.count,
+        samples: value.samples,
+        first_seen: offset.time(BootNanos(first)),
+        last_seen: offset.time(BootNanos(last)),
+        predates_window: false,
+        hook: hook(by),
+    })
+}
+
+/// What a hook did in an interval as rows of `stats`; what is zero has no row.
+#[must_use]
+pub fn stats_rows(by: HookId, did: &Counters, interval: Interval) -> Vec<StatsRow> {
+    let Counters {
+        invocations,
+        filtered,
+        samples,
+        ring_full,
+        thinned,
+        map_full,
+        edge_lost,
+        read_fail,
+    } = *did;
+    let counts = [
+        (Counter::Invocations, invocations),
+        (Counter::Filtered, filtered),
+        (Counter::Samples, samples),
+        (Counter::RingFull, ring_full),
+        (Counter::SteppedDown, thinned),
+        (Counter::MapFull, map_full),
+        (Counter::EdgesLost, edge_lost),
+        (Counter::ReadFailed, read_fail),
+    ];
+    counts
+        .into_iter()
+        .filter_map(|(counter, value)| stats_row(hook(by), counter, value, interval))
+        .collect()
+}
+
+/// One row of `stats`, unless there is nothing to count.
+#[must_use]
+pub fn stats_row(hook: Hook, counter: Counter, value: u64, interval: Interval) -> Option<StatsRow> {
+    (value > 0).then_some(StatsRow {
+        interval_start: interval.start,
+        interval_end: interval.end,
+        hook,
+        counter,
+        value,
+    })
+}
+
+/// The growth of every counter since an earlier look.
+#[must_use]
+pub fn growth(now: &Counters, before: &Counters) -> Counters {
+    Counters {
+        invocations: now.invocations.saturating_sub(before.invocations),
+        filtered: now.filtered.saturating_sub(before.filtered),
+        samples: now.samples.saturating_sub(before.samples),
+        ring_full: now.ring_full.saturating_sub(before.ring_full),
+        thinned: now.thinned.saturating_sub(before.thinned),
+        map_full: now.map_full.saturating_sub(before.map_full),
+        edge_lost: now.edge_lost.saturating_sub(before.edge_lost),
+        read_fail: now.read_fail.saturating_sub(before.read_fail),
+    }
+}
+
+/// The order of events inside a row group: by edge key, then by time, so that equal keys make runs.
+#[must_use]
+pub fn edge_order(left: &Event, right: &Event) -> Ordering {
+    edge_key(left).cmp(&edge_key(right))
+}
+
+fn edge_key(event: &Event) -> impl Ord + use<> {
+    let is_client = event.direction == abi::id::Direction::Out.id();
+    let service_port = if is_client { event.remote_port } else { event.local_port };
+    (
+        (event.direction, event.protocol, event.cgroup_id, event.netns),
+        (event.local_ip, event.remote_ip, service_port, event.outcome, event.kind),
+        (event.ts_ns, event.cookie),
+    )
+}
+
+/// The hook of the schema behind a program.
+#[must_use]
+pub fn hook(id: HookId) -> Hook {
+    match id {
+        HookId::InetSockSetState => Hook::SetState,
+        HookId::CgroupMkdir => Hook::CgroupMkdir,
+        HookId::CgroupRmdir => Hook::CgroupRmdir,
+    }
+}
+
+/// An address of the kernel; the wildcards are no address.
+pub(crate) fn address(from: abi::address::Address) -> Option<Address> {
+    (!from.is_unspecified()).then_some(Address::from_bytes(from.0))
+}
+
+pub(crate) fn known(number: u64) -> Option<u64> {
+    (number != 0).then_some(number)
+}
+
+pub(crate) fn known32(number: u32) -> Option<u32> {
+    (number != 0).then_some(number)
+}
+
+fn port(number: u16) -> Option<u16> {
+    (number != 0).then_some(number)
+}
+
+/// The name of a task up to its first zero; bytes that are no UTF-8 become U+FFFD.
+fn process(comm: &[u8]) -> Option<String> {
+    let name = comm.split(|&byte| byte == 0).next().unwrap_or_default();
+    (!name.is_empty()).then(|| String::from_utf8_lossy(name).into_owned())
+}
+
+fn event_kind(number: u16) -> Result<EventKind, UnknownNumber> {
+    match RecordKind::from_id(number) {
+        Some(RecordKind::Listen) => Ok(EventKind::Listen),
+        Some(RecordKind::Unlisten) => Ok(EventKind::Unlisten),
+        Some(RecordKind::ConnectOk) => Ok(EventKind::Connect),
+        Some(RecordKind::ConnectFail) => Ok(EventKind::ConnectFailed),
+        Some(RecordKind::Accept) => Ok(EventKind::Accept),
+        Some(RecordKind::Overflow | RecordKind::CgroupMade | RecordKind::CgroupRemoved) | None => {
+            Err(unknown("event kind", number))
+        }
+    }
+}
+
+fn direction(number: u8) -> Result<Direction, UnknownNumber> {
+    match abi::id::Direction::from_id(number) {
+        Some(abi::id::Direction::In) => Ok(Direction::In),
+        Some(abi::id::Direction::Out) => Ok(Direction::Out),
+        Some(abi::id::Direction::None) => Ok(Direction::None),
+        None => Err(unknown("direction", number)),
+    }
+}
+
+/// An attempt that its own side gave up was neither refused nor timed out: how it would have ended is unknown.
+fn outcome(number: u8) -> Result<Outcome, UnknownNumber> {
+    match abi::id::Outcome::from_id(number) {
+        Some(abi::id::Outcome::Established) => Ok(Outcome::Established),
+        Some(abi::id::Outcome::Refused) => Ok(Outcome::Refused),
+        Some(abi::id::Outcome::TimedOut) => Ok(Outcome::Timeout),
+        Some(abi::id::Outcome::Unreachable) => Ok(Outcome::Unreachable),
+        Some(abi::id::Outcome::Aborted | abi::id::Outcome::Unknown) => Ok(Outcome::Unknown),
+        None => Err(unknown("outcome", number)),
+    }
+}
+
+fn hook_id(number: u8) -> Result<HookId, UnknownNumber> {
+    HookId::from_id(number).ok_or_else(|| unknown("hook", number))
+}
+
+fn unknown(field: &'static str, number: impl Into<u64>) -> UnknownNumber {
+    UnknownNumber {
+        field,
+        number: number.into(),
+    }
+}

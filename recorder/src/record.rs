@@ -1,0 +1,271 @@
+//! `flowtape-recorder record`: drives one window from attaching to the manifest.
+//!
+//! Two threads. This one empties the ring buffer and the kernel's maps and looks at control groups; the other sorts,
+//! encodes and writes. Between them is a bounded queue. When the writer falls behind, single events are dropped and
+//! counted; counts, listeners and control groups wait for room.
+
+mod collect;
+mod node;
+mod node_tape;
+mod pace;
+mod queue;
+mod report;
+mod surroundings;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::thread;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use flowtape_recorder_ebpf::abi::control::SAMPLE_ALL;
+use flowtape_schemas::manifest::{Manifest, NodeRecording, Origin, Stop, Window};
+use flowtape_schemas::time::Time;
+
+use crate::cli::{Events, RecordArgs};
+use crate::clock::{self, BootNanos, Offset};
+use crate::exit::Exit;
+use crate::kernel::Kernel;
+use crate::kernel::config::KernelConfig;
+use crate::output;
+use crate::shutdown::{self, Deadline, Reason};
+use crate::tape::{Target, node_directory, tape_id, tool, write_manifest};
+use collect::Collector;
+use node_tape::Written;
+use pace::Pace;
+use queue::Queue;
+use surroundings::Surroundings;
+
+/// Pause after records were read. Long enough that reading costs little, short enough that 8 MiB do not fill.
+const PAUSE: Duration = Duration::from_millis(5);
+
+/// Wait while nothing happens; a ring buffer that passes half its size ends it at once.
+const IDLE: Duration = Duration::from_millis(50);
+
+/// Runs the verb.
+pub fn run(arguments: &RecordArgs) -> anyhow::Result<Exit> {
+    let machine = node::Machine::here()?;
+    let node = node::name(arguments.node.as_deref(), &machine.host)?;
+    let target = Target::check(&arguments.output, arguments.force)?;
+    shutdown::listen().context("cannot listen for signals")?;
+    let start = clock::sample().context("cannot read the clocks")?;
+    let kernel = Kernel::load(&kernel_config(arguments)).context("cannot record here")?;
+    let tape = target.prepare(&node_directory(&node))?;
+
+    let mut session = Session::begin(kernel, &tape, &node, start, arguments)?;
+    let until = arguments
+        .duration
+        .map_or_else(|| "until Ctrl-C".to_owned(), |duration| format!("for {duration:?}"));
+    output::say(format_args!("recording on {node} {until} into {}", tape.display()));
+    let ended = session.record(Deadline::after(arguments.duration));
+    let (window, hooks, written) = session.finish(ended)?;
+
+    let recording = NodeRecording {
+        name: node,
+        window,
+        kernel: machine.release,
+        architecture: machine.architecture,
+        hooks,
+        settings: settings(arguments),
+        stop: Stop::Clean,
+        lost_events: written.lost_events,
+        lost_edges: written.lost_edges,
+    };
+    let report = report::Report::of(&recording, &written);
+    let mut manifest = Manifest::new(tool(), Origin::Recorded, tape_id(&written.files));
+    manifest.window = Some(window);
+    manifest.nodes = vec![recording];
+    manifest.files = written.files;
+    write_manifest(&tape, &manifest)?;
+    output::say(&report);
+    let gated = arguments.strict && !report.is_complete();
+    Ok(if gated { Exit::Found } else { Exit::Done })
+}
+
+fn kernel_config(arguments: &RecordArgs) -> KernelConfig {
+    KernelConfig {
+        ring_bytes: arguments.ring_bytes,
+        flow_entries: arguments.flow_entries.get(),
+        sample_limit: match arguments.events {
+            Events::All => SAMPLE_ALL,
+            Events::First(count) => count.get(),
+        },
+        ..KernelConfig::default()
+    }
+}
+
+/// What was asked for, as the manifest keeps it.
+fn settings(arguments: &RecordArgs) -> BTreeMap<String, String> {
+    let duration = arguments
+        .duration
+        .map_or_else(|| "unlimited".to_owned(), |duration| format!("{duration:?}"));
+    [
+        ("duration", duration),
+        ("interval", format!("{:?}", arguments.interval)),
+        ("rotation", format!("{:?}", arguments.rotation)),
+        ("events", arguments.events.to_string()),
+        ("ring_bytes", arguments.ring_bytes.to_string()),
+        ("flow_entries", arguments.flow_entries.to_string()),
+    ]
+    .map(|(name, value)| (name.to_owned(), value))
+    .into()
+}
+
+/// A window that is being recorded.
+struct Session {
+    kernel: Kernel,
+    offset: Offset,
+    started: Time,
+    interval: Duration,
+    rotation: Duration,
+    collector: Collector,
+    surroundings: Surroundings,
+    queue: Queue,
+}
+
+impl Session {
+    /// The kernel counts already; from here on somebody listens.
+    fn begin(
+        kernel: Kernel,
+        tape: &Path,
+        node: &str,
+        start: flowtape_schemas::node::ClockRow,
+        arguments: &RecordArgs,
+    ) -> anyhow::Result<Self> {
+        let offset = Offset::of(&start);
+        let started = offset.time(BootNanos(kernel.attached_ns()));
+        let mut session = Self {
+            kernel,
+            offset,
+            started,
+            interval: arguments.interval,
+            rotation: arguments.rotation,
+            collector: Collector::new(offset, started),
+            surroundings: Surroundings::new(),
+            queue: Queue::start(tape, &node_directory(node), offset, start)?,
+        };
+        if session.surroundings.mount().is_none() {
+            output::warn(
+                "no cgroup v2 hierarchy is mounted: sockets are known by network namespace and address only; \
+                 mount one with `mount -t cgroup2 none DIR`",
+            );
+        }
+        session.look_around()?;
+        Ok(session)
+    }
+
+    /// Records until it is time to stop.
+    fn record(&mut self, deadline: Deadline) -> anyhow::Result<Reason> {
+        let (mut drain, mut rotation) = (Pace::new(self.interval), Pace::new(self.rotation));
+        loop {
+            let taken = self.poll()?;
+            if let Some(reason) = deadline.reached() {
+                return Ok(reason);
+            }
+            if drain.is_due() {
+                self.drain()?;
+                self.look_around()?;
+            }
+            if rotation.is_due() {
+                let intervals = self.snapshot();
+                self.queue.rotate(intervals, clock::sample()?)?;
+            }
+            let wait = drain.wait_at_most(deadline.wait_at_most(if taken > 0 { PAUSE } else { IDLE }));
+            if taken > 0 {
+                thread::sleep(wait);
+            } else {
+                self.kernel.wait(wait)?;
+            }
+        }
+    }
+
+    /// Detaches first, then takes all that is left: nothing in flight is lost, and nothing is added meanwhile.
+    fn finish(
+        mut self,
+        ended: anyhow::Result<Reason>,
+    ) -> anyhow::Result<(Window, Vec<flowtape_schemas::manifest::HookReport>, Written)> {
+        // A writer that gave up makes every hand-over fail; its own error is the cause.
+        let outcome = ended.and_then(|_| self.take_the_rest());
+        let hooks = self.kernel.hooks().iter().map(report::hook).collect();
+        let Self { queue, .. } = self;
+        let written = queue.finish();
+        // What stopped the writer is the cause of what stopped this side.
+        let (written, end) = written
+            .and_then(|written| Ok((written, outcome?)))
+            .context("the tape is incomplete")?;
+        let window = Window {
+            start: self.started,
+            end,
+        };
+        Ok((window, hooks, written))
+    }
+
+    fn take_the_rest(&mut self) -> anyhow::Result<Time> {
+        let end = self.offset.time(BootNanos(self.kernel.stop()?));
+        while self.poll()? > 0 {}
+        self.drain_at(end)?;
+        self.look_around()?;
+        let intervals = self.snapshot();
+        self.queue.rotate(intervals, clock::sample()?)?;
+        Ok(end)
+    }
+
+    /// Empties the ring buffer and hands over the events; gives the number of records.
+    fn poll(&mut self) -> anyhow::Result<usize> {
+        let Self {
+            kernel,
+            collector,
+            surroundings,
+            queue,
+            offset,
+            ..
+        } = self;
+        let taken = kernel.poll_events(&mut |record| {
+            collector.take(record, surroundings, *offset);
+            if let Some(events) = collector.full_chunk() {
+                let dropped = queue.offer(events);
+                collector.dropped(dropped);
+            }
+        })?;
+        if !queue.is_alive() {
+            anyhow::bail!("the writer stopped");
+        }
+        Ok(taken)
+    }
+
+    fn drain(&mut self) -> anyhow::Result<()> {
+        let at = self.offset.time(clock::now()?);
+        self.drain_at(at)
+    }
+
+    fn drain_at(&mut self, at: Time) -> anyhow::Result<()> {
+        let drained = self.kernel.drain()?;
+        let counters = self.kernel.counters()?;
+        // What the drained counts tell of stands in the ring buffer by now.
+        self.poll()?;
+        let dropped = self.queue.offer(self.collector.take_chunk());
+        self.collector.dropped(dropped);
+        let counted = self.collector.end_interval(at, drained, &counters);
+        self.queue.counted(counted)
+    }
+
+    /// Looks at control groups and namespaces.
+    fn look_around(&mut self) -> anyhow::Result<()> {
+        let at = self.offset.time(clock::now()?);
+        self.poll()?;
+        self.surroundings.look(at);
+        Ok(())
+    }
+
+    /// Every interval that is known: what ended since the last rotation, and what is still open.
+    fn snapshot(&mut self) -> queue::Intervals {
+        queue::Intervals {
+            listens: (self.collector.listeners.take_ended(), self.collector.listeners.live()),
+            cgroups: (self.surroundings.cgroups.take_ended(), self.surroundings.cgroups.live()),
+            netns: (
+                self.surroundings.namespaces.take_ended(),
+                self.surroundings.namespaces.live(),
+            ),
+        }
+    }
+}

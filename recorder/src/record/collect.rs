@@ -1,0 +1,301 @@
+//! Puts together what the kernel tells and what it counted, interval by interval. No IO.
+
+use std::collections::BTreeMap;
+
+use flowtape_recorder_ebpf::abi::counters::Counters;
+use flowtape_recorder_ebpf::abi::event::Event;
+use flowtape_recorder_ebpf::abi::flow::{FlowKey, FlowValue, Overflow};
+use flowtape_recorder_ebpf::abi::id::HookId;
+use flowtape_schemas::node::{Counter, Hook, StatsRow};
+use flowtape_schemas::time::Time;
+
+use super::surroundings::Surroundings;
+use crate::clock::{BootNanos, Offset};
+use crate::convert::{Interval, growth, hook, stats_row, stats_rows};
+use crate::kernel::config::{Drained, HookCounters};
+use crate::kernel::record::Record;
+use crate::listen::Listeners;
+
+/// Events handed over at a time.
+const CHUNK: usize = 8_192;
+
+/// Edges kept here for an interval when the kernel's map has no room for them; more are counted as lost.
+const OVERFLOW: usize = 262_144;
+
+/// What was counted in one interval.
+#[derive(Debug)]
+pub(super) struct Counted {
+    pub(super) interval: Interval,
+    pub(super) flows: Vec<(FlowKey, FlowValue)>,
+    pub(super) stats: Vec<StatsRow>,
+}
+
+/// What is known since the last drain.
+pub(super) struct Collector {
+    pub(super) listeners: Listeners,
+    chunk: Vec<Event>,
+    interval_start: Time,
+    overflow: BTreeMap<FlowKey, FlowValue>,
+    before: BTreeMap<HookId, HookCounters>,
+    /// Events the recorder itself dropped.
+    events_dropped: u64,
+    /// Operations of edges for which there was no room here either.
+    edges_lost: u64,
+}
+
+impl Collector {
+    /// Nothing is known at the beginning of the window.
+    pub(super) fn new(offset: Offset, start: Time) -> Self {
+        Self {
+            listeners: Listeners::new(offset),
+            chunk: Vec::with_capacity(CHUNK),
+            interval_start: start,
+            overflow: BTreeMap::new(),
+            before: BTreeMap::new(),
+            events_dropped: 0,
+            edges_lost: 0,
+        }
+    }
+
+    /// Takes one record of the ring buffer.
+    pub(super) fn take(&mut self, record: Record, surroundings: &mut Surroundings, offset: Offset) {
+        match record {
+            Record::Event(event) => {
+                self.listeners.note(&event);
+                self.chunk.push(event);
+            }
+            Record::Overflow(overflow) => self.add_overflow(&overflow),
+            Record::Cgroup(change) => {
+                let at = offset.time(BootNanos(change.ts_ns));
+                if change.made {
+                    surroundings.cgroups.made(change.id, change.path, at);
+                } else {
+                    surroundings.cgroups.removed(change.id, change.path, at);
+                }
+            }
+        }
+    }
+
+    /// Events to hand over, once there are enough of them.
+    pub(super) fn full_chunk(&mut self) -> Option<Vec<Event>> {
+        (self.chunk.len() >= CHUNK).then(|| self.take_chunk())
+    }
+
+    /// Events to hand over, however many.
+    pub(super) fn take_chunk(&mut self) -> Vec<Event> {
+        std::mem::replace(&mut self.chunk, Vec::with_capacity(CHUNK))
+    }
+
+    /// The writer had no room for so many events.
+    pub(super) fn dropped(&mut self, events: u64) {
+        self.events_dropped += events;
+    }
+
+    /// Ends the interval with what was drained and how far the counters are.
+    pub(super) fn end_interval(&mut self, at: Time, drained: Drained, counters: &[HookCounters]) -> Counted {
+        let interval = Interval {
+            start: self.interval_start,
+            end: at.max(self.interval_start),
+        };
+        self.interval_start = interval.end;
+        let Drained { mut flows, listens } = drained;
+        flows.extend(std::mem::take(&mut self.overflow));
+        let mut stats = Vec::new();
+        let mut map_was_full = false;
+        for now in counters {
+            let before = self.before.insert(now.id, *now);
+            let did = growth(
+                &now.counters,
+                &before.map_or_else(Counters::default, |before| before.counters),
+            );
+            map_was_full |= did.map_full > 0;
+            stats.extend(stats_rows(now.id, &did, interval));
+            let missed = now
+                .recursion_misses
+                .saturating_sub(before.map_or(0, |before| before.recursion_misses));
+            stats.extend(stats_row(hook(now.id), Counter::RecursionMissed, missed, interval));
+        }
+        self.listeners.drained(&listens, map_was_full);
+        let counted = flows.iter().map(|(_, value)| value.count).sum();
+        let own = [
+            (hook(HookId::InetSockSetState), Counter::Counted, counted),
+            (
+                Hook::Writer,
+                Counter::WriterDropped,
+                std::mem::take(&mut self.events_dropped),
+            ),
+            (Hook::Writer, Counter::EdgesLost, std::mem::take(&mut self.edges_lost)),
+        ];
+        stats.extend(
+            own.into_iter()
+                .filter_map(|(hook, counter, value)| stats_row(hook, counter, value, interval)),
+        );
+        Counted { interval, flows, stats }
+    }
+
+    fn add_overflow(&mut self, overflow: &Overflow) {
+        let Overflow {
+            kind: _,
+            hook: _,
+            sampled,
+            pad: _,
+            ts_ns,
+            key,
+        } = *overflow;
+        if self.overflow.len() >= OVERFLOW && !self.overflow.contains_key(&key) {
+            self.edges_lost += 1;
+            return;
+        }
+        let value = self.overflow.entry(key).or_insert_with(|| FlowValue {
+            first_ns: ts_ns,
+            last_ns: ts_ns,
+            ..FlowValue::default()
+        });
+        value.first_ns = value.first_ns.min(ts_ns);
+        value.last_ns = value.last_ns.max(ts_ns);
+        value.count += 1;
+        value.samples += u64::from(sampled);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Collector;
+    use crate::clock::Offset;
+    use crate::kernel::config::{Drained, HookCounters};
+    use crate::kernel::record::{CgroupPath, Record};
+    use crate::record::surroundings::Surroundings;
+    use flowtape_recorder_ebpf::abi::counters::Counters;
+    use flowtape_recorder_ebpf::abi::event::Event;
+    use flowtape_recorder_ebpf::abi::flow::{FlowKey, FlowValue, Overflow};
+    use flowtape_recorder_ebpf::abi::id::{HookId, RecordKind};
+    use flowtape_schemas::node::{ClockRow, Counter, StatsRow};
+    use flowtape_schemas::time::Time;
+
+    fn offset() -> Offset {
+        Offset::of(&ClockRow {
+            boot_nanos: 0,
+            wall_time: Time(0),
+        })
+    }
+
+    fn collector() -> Collector {
+        Collector::new(offset(), Time(100))
+    }
+
+    fn overflow(port: u16, ts_ns: u64, sampled: u8) -> Record {
+        let key = FlowKey {
+            service_port: port,
+            ..FlowKey::default()
+        };
+        Record::Overflow(Overflow {
+            sampled,
+            ts_ns,
+            key,
+            ..Overflow::default()
+        })
+    }
+
+    fn counters(invocations: u64, ring_full: u64, misses: u64) -> Vec<HookCounters> {
+        vec![HookCounters {
+            id: HookId::InetSockSetState,
+            counters: Counters {
+                invocations,
+                ring_full,
+                ..Counters::default()
+            },
+            recursion_misses: misses,
+        }]
+    }
+
+    fn count(stats: &[StatsRow], counter: Counter) -> Option<u64> {
+        stats.iter().find(|row| row.counter == counter).map(|row| row.value)
+    }
+
+    #[test]
+    fn counters_become_what_grew_and_zeros_have_no_row() {
+        let mut all = collector();
+        let first = all.end_interval(Time(200), Drained::default(), &counters(5, 0, 0));
+        let second = all.end_interval(Time(300), Drained::default(), &counters(9, 2, 1));
+        assert_eq!((first.interval.start, first.interval.end), (Time(100), Time(200)));
+        assert_eq!((second.interval.start, second.interval.end), (Time(200), Time(300)));
+        assert_eq!(count(&first.stats, Counter::Invocations), Some(5));
+        assert_eq!(count(&first.stats, Counter::RingFull), None);
+        assert_eq!(count(&second.stats, Counter::Invocations), Some(4));
+        assert_eq!(count(&second.stats, Counter::RingFull), Some(2));
+        assert_eq!(count(&second.stats, Counter::RecursionMissed), Some(1));
+        let third = all.end_interval(Time(400), Drained::default(), &counters(9, 2, 1));
+        assert!(third.stats.is_empty());
+    }
+
+    #[test]
+    fn occurrences_the_map_had_no_room_for_are_counted_here() {
+        let mut all = collector();
+        let mut around = Surroundings::new();
+        for record in [overflow(80, 120, 1), overflow(80, 110, 0), overflow(81, 130, 1)] {
+            all.take(record, &mut around, offset());
+        }
+        let drained = Drained {
+            flows: vec![(
+                FlowKey::default(),
+                FlowValue {
+                    count: 7,
+                    ..FlowValue::default()
+                },
+            )],
+            listens: Vec::new(),
+        };
+        let counted = all.end_interval(Time(200), drained, &[]);
+        assert_eq!(count(&counted.stats, Counter::Counted), Some(10));
+        let port_80 = counted.flows.iter().find(|(key, _)| key.service_port == 80).unwrap().1;
+        assert_eq!(
+            (port_80.count, port_80.samples, port_80.first_ns, port_80.last_ns),
+            (2, 1, 110, 120)
+        );
+        assert!(
+            all.end_interval(Time(300), Drained::default(), &[]).flows.is_empty(),
+            "counted once"
+        );
+    }
+
+    #[test]
+    fn events_are_handed_over_in_chunks_and_drops_are_counted() {
+        let mut all = collector();
+        let mut around = Surroundings::new();
+        let event = Record::Event(Event {
+            kind: RecordKind::Accept.id(),
+            ..Event::default()
+        });
+        let mut handed = 0;
+        for _ in 0..super::CHUNK + 3 {
+            all.take(event.clone(), &mut around, offset());
+            handed += all.full_chunk().map_or(0, |chunk| chunk.len());
+        }
+        assert_eq!((handed, all.take_chunk().len()), (super::CHUNK, 3));
+        all.dropped(3);
+        let counted = all.end_interval(Time(200), Drained::default(), &[]);
+        assert_eq!(count(&counted.stats, Counter::WriterDropped), Some(3));
+    }
+
+    #[test]
+    fn control_groups_reach_their_tracker() {
+        let mut all = collector();
+        let mut around = Surroundings::new();
+        let change = |made, ts_ns| {
+            Record::Cgroup(CgroupPath {
+                made,
+                ts_ns,
+                id: 7,
+                path: "/a".to_owned(),
+                cut: false,
+            })
+        };
+        all.take(change(true, 150), &mut around, offset());
+        all.take(change(false, 160), &mut around, offset());
+        let ended = around.cgroups.take_ended();
+        assert_eq!(
+            (ended[0].valid_from, ended[0].valid_to),
+            (Some(Time(150)), Some(Time(160)))
+        );
+    }
+}

@@ -1,0 +1,71 @@
+//! Writes tapes. Every file is written beside its name, closed, synced and only then renamed, and the manifest comes
+//! last: whatever a crash leaves behind is either whole or ignored.
+
+mod append;
+mod directory;
+mod file;
+mod interval;
+mod manifest;
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use flowtape_schemas::parquet::FileError;
+
+pub use append::AppendTable;
+pub use directory::{DirectoryError, Target};
+pub use file::TapeFile;
+pub use interval::IntervalTable;
+pub use manifest::{tape_id, tool, write_manifest};
+
+/// Directory of the tables of the cluster's metadata.
+pub const CLUSTER_DIRECTORY: &str = "cluster";
+
+/// Directory of a node's tables: `node=<name>`, which other tools read as a partition.
+#[must_use]
+pub fn node_directory(node: &str) -> String {
+    format!("node={node}")
+}
+
+/// Why a tape could not be written. What was finished before stays readable.
+#[derive(Debug, thiserror::Error)]
+pub enum TapeError {
+    /// The file system refused.
+    #[error("cannot {action} `{}`", path.display())]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// Rows could not be encoded, or their sink refused.
+    #[error("cannot write table file `{}`", path.display())]
+    Table {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: FileError,
+    },
+    /// The manifest could not be rendered.
+    #[error("cannot render the manifest")]
+    Manifest(#[from] serde_json::Error),
+}
+
+impl TapeError {
+    fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::Io { action, path, source }
+    }
+}
+
+/// Makes the names in a directory durable.
+fn sync_directory(path: &Path) -> Result<(), TapeError> {
+    // Only Unix opens directories as files; elsewhere the file system keeps names durable by itself or not at all.
+    if cfg!(unix) {
+        let directory = std::fs::File::open(path).map_err(TapeError::io("open directory", path))?;
+        directory.sync_all().map_err(TapeError::io("sync directory", path))?;
+    }
+    Ok(())
+}
