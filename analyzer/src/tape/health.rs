@@ -192,12 +192,17 @@ impl Judge<'_> {
         }
     }
 
-    /// Nodes that the cluster had in the window and that no recording is of.
+    /// Nodes that the cluster had in the window and that no recording is of. A recording is of the node it is named
+    /// after, and of every node whose pods had their cgroups before its eyes: a recorder may run under another name.
     fn nodes(&mut self, tape: &Tape) {
         if tape.nodes.is_empty() {
             return;
         }
-        let recorded: BTreeSet<&str> = tape.nodes.iter().map(|node| node.name.as_str()).collect();
+        let cgroups = tape.nodes.iter().flat_map(|node| &node.cgroups);
+        let uids: BTreeSet<&String> = cgroups.filter_map(|row| row.pod_uid.as_ref()).collect();
+        let seen = tape.cluster.pods.iter().filter(|row| uids.contains(&row.uid));
+        let names = tape.nodes.iter().map(|node| node.name.as_str());
+        let recorded: BTreeSet<&str> = names.chain(seen.filter_map(|row| row.node.as_deref())).collect();
         let present = tape.cluster.nodes.iter().filter(|row| was_there(row, tape.window));
         let missing: BTreeSet<&str> = present.map(|row| row.name.as_str()).collect();
         for node in missing.difference(&recorded) {
