@@ -395,7 +395,12 @@ mod tests {
                 "{}",
                 entry.number
             );
-            assert!(entry.page.contains("## What to do"), "{}", entry.number);
+            let (meaning, remedy) = entry.page.split_once("\n## What to do\n").expect(entry.number);
+            assert!(
+                meaning.len() > 150 && remedy.len() > 30,
+                "{} says too little",
+                entry.number
+            );
         }
     }
 }
