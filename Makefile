@@ -35,7 +35,7 @@ test: cc ## Run every test; those that need root and eBPF run where this machine
 
 live: cc ## Record real traffic between network namespaces; needs root and eBPF, and says what is missing
 	$(say) LIVE 'cargo test --test live*'
-	@cargo test --locked -p flowtape-recorder -p flowtape-lab --test 'live*'
+	@cargo test --workspace --locked --test 'live*'
 
 spec: cc ## Run the written specification and the golden scenarios
 	$(say) SPEC 'testdata/spec'
