@@ -8,7 +8,9 @@ pub mod exit;
 mod failure;
 mod output;
 mod panic;
+mod policies;
 mod report;
+mod side;
 mod verb;
 
 use std::ffi::OsString;

@@ -1,95 +1,59 @@
 //! The body of `flowtape.diff/v1`.
 
-use std::collections::BTreeMap;
-
 use serde::Serialize;
 
 use super::peer::Peer;
+use crate::diff::change::{Change as DomainChange, Class, Diff as DomainDiff};
+use crate::semantics::eval::By as DomainBy;
 
 /// Body of `flowtape.diff/v1`.
 #[derive(Clone, Debug, Serialize)]
 pub struct Diff {
-    /// Every difference, sorted.
+    /// Every difference, by class, then by peers and protocol.
     pub changes: Vec<Change>,
-    /// How many there are of each class; every class is there.
-    pub summary: BTreeMap<&'static str, u64>,
+    /// How many there are of each class.
+    pub summary: Summary,
+}
+
+/// How many changes there are of each class.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Summary {
+    /// No connection between these peers and protocol before.
+    pub added: u64,
+    /// No connection between these peers and protocol any more.
+    pub removed: u64,
+    /// More ports of a pair that had some.
+    pub widened: u64,
+    /// Fewer ports of a pair that still has some.
+    pub narrowed: u64,
+    /// The same connections of a peer under another name.
+    pub renamed: u64,
+    /// It cannot be decided.
+    pub undecided: u64,
 }
 
 /// One difference in what is seen or allowed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Change {
-    /// What kind of difference.
-    pub class: Class,
+    /// `added`, `removed`, `widened`, `narrowed`, `renamed` or `undecided`.
+    pub class: &'static str,
     /// The client.
     pub from: Peer,
     /// The server.
     pub to: Peer,
     /// `TCP`, `UDP`, `SCTP`, or `IP-` and the number.
     pub protocol: String,
-    /// The server's ports that differ, such as `80,443,8000-8010`.
+    /// The server's ports that differ, such as `80,443,8000-8010`; empty where they are not known.
     pub ports: String,
-    /// A stable word or sentence that says why.
-    pub reason: String,
+    /// The side that has the connection: `before` or `after`.
+    pub side: &'static str,
+    /// A stable word that says why the other side has it not, or why that cannot be decided.
+    pub reason: &'static str,
     /// The difference in one sentence.
     pub message: String,
-    /// The policies behind it, where policies were compared.
+    /// The policies and rules behind it, where policies were compared.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub by: Vec<By>,
-}
-
-/// What kind of difference a change is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Class {
-    /// No connection between these peers and protocol before.
-    Added,
-    /// No connection between these peers and protocol any more.
-    Removed,
-    /// More ports of a pair that had some.
-    Widened,
-    /// Fewer ports of a pair that still has some.
-    Narrowed,
-    /// The same connections of a peer under another name.
-    Renamed,
-    /// It cannot be decided.
-    Undecided,
-}
-
-impl Class {
-    /// Every class, in the order of the summary.
-    pub const ALL: [Self; 6] = [
-        Self::Added,
-        Self::Removed,
-        Self::Widened,
-        Self::Narrowed,
-        Self::Renamed,
-        Self::Undecided,
-    ];
-
-    /// The word in the document.
-    #[must_use]
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Added => "added",
-            Self::Removed => "removed",
-            Self::Widened => "widened",
-            Self::Narrowed => "narrowed",
-            Self::Renamed => "renamed",
-            Self::Undecided => "undecided",
-        }
-    }
-}
-
-impl Diff {
-    /// The body for these changes, which come sorted.
-    #[must_use]
-    pub fn of(changes: Vec<Change>) -> Self {
-        let mut summary: BTreeMap<&'static str, u64> = Class::ALL.iter().map(|class| (class.word(), 0)).collect();
-        for change in &changes {
-            *summary.entry(change.class.word()).or_default() += 1;
-        }
-        Self { changes, summary }
-    }
 }
 
 /// A policy that decided something.
@@ -103,8 +67,71 @@ pub struct By {
     pub name: String,
     /// The rule, such as `ingress/0`; null: the policy isolates, and no rule matches.
     pub rule: Option<String>,
-    /// File it was read from.
+    /// File it was read from, below the path given.
     pub file: Option<String>,
     /// Line in that file, from 1.
     pub line: Option<usize>,
+}
+
+impl From<&DomainDiff> for Diff {
+    fn from(diff: &DomainDiff) -> Self {
+        let counts = diff.summary();
+        let count = |class| counts.get(&class).copied().unwrap_or(0);
+        Self {
+            changes: diff.changes.iter().map(Change::from).collect(),
+            summary: Summary {
+                added: count(Class::Added),
+                removed: count(Class::Removed),
+                widened: count(Class::Widened),
+                narrowed: count(Class::Narrowed),
+                renamed: count(Class::Renamed),
+                undecided: count(Class::Undecided),
+            },
+        }
+    }
+}
+
+impl From<&DomainChange> for Change {
+    fn from(change: &DomainChange) -> Self {
+        let DomainChange {
+            class,
+            pair,
+            ports,
+            side,
+            kind: _,
+            reason,
+            by,
+        } = change;
+        Self {
+            class: class.word(),
+            from: (&pair.from).into(),
+            to: (&pair.to).into(),
+            protocol: pair.protocol.to_string(),
+            ports: ports.to_string(),
+            side: side.word(),
+            reason: reason.word(),
+            message: change.to_string(),
+            by: by.iter().map(By::from).collect(),
+        }
+    }
+}
+
+impl From<&DomainBy> for By {
+    fn from(by: &DomainBy) -> Self {
+        let DomainBy {
+            kind,
+            namespace,
+            name,
+            rule,
+            source,
+        } = by;
+        Self {
+            kind,
+            namespace: namespace.clone(),
+            name: name.clone(),
+            rule: rule.map(|rule| rule.to_string()),
+            file: source.as_ref().map(|source| source.file.to_string()),
+            line: source.as_ref().map(|source| source.line),
+        }
+    }
 }

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use crate::diff::peer::Peer as ComparedPeer;
 use crate::flow::edge::Peer as DomainPeer;
 use crate::identity::{Identity, Workload};
 
@@ -47,6 +48,9 @@ pub enum PeerIdentity {
     External {
         /// The addresses.
         cidr: String,
+        /// Parts of them that are left out; only where a rule does so.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        except: Vec<String>,
         /// Names by which clients asked for them, where known.
         names: Vec<String>,
     },
@@ -68,20 +72,50 @@ impl From<&DomainPeer> for Peer {
     }
 }
 
+impl From<&ComparedPeer> for Peer {
+    fn from(peer: &ComparedPeer) -> Self {
+        let identity = match peer {
+            ComparedPeer::Workload(workload) => workload.into(),
+            ComparedPeer::Service { namespace, name } => PeerIdentity::Service {
+                namespace: namespace.clone(),
+                name: name.clone(),
+            },
+            ComparedPeer::Node { name } => PeerIdentity::Node { name: name.clone() },
+            ComparedPeer::Addresses { cidr, except } => PeerIdentity::External {
+                cidr: cidr.to_string(),
+                except: except.iter().map(ToString::to_string).collect(),
+                names: Vec::new(),
+            },
+            ComparedPeer::Unknown { address, reason } => PeerIdentity::Unknown {
+                ip: address.map(|address| address.to_string()),
+                reason: reason.word(),
+            },
+        };
+        Self { identity, role: None }
+    }
+}
+
+impl From<&Workload> for PeerIdentity {
+    fn from(workload: &Workload) -> Self {
+        let Workload {
+            namespace,
+            kind,
+            name,
+            host_network,
+        } = workload;
+        Self::Workload {
+            namespace: namespace.clone(),
+            kind: kind.clone(),
+            name: name.clone(),
+            host_network: *host_network,
+        }
+    }
+}
+
 impl From<&Identity> for PeerIdentity {
     fn from(identity: &Identity) -> Self {
         match identity {
-            Identity::Workload(Workload {
-                namespace,
-                kind,
-                name,
-                host_network,
-            }) => Self::Workload {
-                namespace: namespace.clone(),
-                kind: kind.clone(),
-                name: name.clone(),
-                host_network: *host_network,
-            },
+            Identity::Workload(workload) => workload.into(),
             Identity::Service { namespace, name } => Self::Service {
                 namespace: namespace.clone(),
                 name: name.clone(),
@@ -89,6 +123,7 @@ impl From<&Identity> for PeerIdentity {
             Identity::Node { name } => Self::Node { name: name.clone() },
             Identity::External { address } => Self::External {
                 cidr: format!("{address}/{}", if address.ip().is_ipv4() { 32 } else { 128 }),
+                except: Vec::new(),
                 names: Vec::new(),
             },
             Identity::Unknown { address, reason } => Self::Unknown {
@@ -111,7 +146,11 @@ impl PeerIdentity {
             } => vec!["workload", namespace, kind, name],
             Self::Service { namespace, name } => vec!["service", namespace, name],
             Self::Node { name } => vec!["node", name],
-            Self::External { cidr, names: _ } => vec!["external", cidr],
+            Self::External {
+                cidr,
+                except: _,
+                names: _,
+            } => vec!["external", cidr],
             Self::Unknown { ip, reason } => vec!["unknown", ip.as_deref().unwrap_or(""), reason],
         }
     }

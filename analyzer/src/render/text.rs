@@ -1,5 +1,7 @@
 //! Text for people: tables in columns, names from a tape made harmless.
 
+pub mod diff;
+pub mod flows;
 pub mod inspect;
 
 use std::fmt::Write as _;

@@ -1,9 +1,215 @@
-//! `flowtape diff`.
+//! `flowtape diff`: what changed between two recordings, or between a recording and policies.
 
-use crate::cli::args::{DiffArgs, Global};
+use crate::cli::args::{DiffArgs, FailOn, Global};
 use crate::cli::exit::ExitStatus;
 use crate::cli::failure::Failure;
+use crate::cli::output;
+use crate::cli::policies::{self, Policies};
+use crate::cli::report::Report;
+use crate::cli::side::{SidePath, side};
+use crate::diff::change::{Class, Diff, Side};
+use crate::diff::{Recording, recordings, with_policies};
+use crate::escape::escaped;
+use crate::findings::Findings;
+use crate::flow::{self, Flows};
+use crate::identity::cluster::Cluster;
+use crate::json;
+use crate::json::Input;
+use crate::render::text;
+use crate::replay::world::world;
+use crate::tape::{self, Health};
 
-pub(in crate::cli) fn run(_args: &DiffArgs, _global: &Global) -> Result<ExitStatus, Failure> {
-    Err(Failure::plain("this build has no `diff` yet"))
+pub(in crate::cli) fn run(args: &DiffArgs, global: &Global) -> Result<ExitStatus, Failure> {
+    let gate = Gate::new(args)?;
+    let found = match (side(&args.before)?, side(&args.after)?) {
+        (SidePath::Tape(before), SidePath::Tape(after)) => {
+            two_tapes(&Opened::open(before)?, &Opened::open(after)?, gate)
+        }
+        (SidePath::Tape(tape), SidePath::Policies(path)) => {
+            tape_and_policies(&Opened::open(tape)?, policies::read(&path)?, gate)
+        }
+        (SidePath::Policies(path), SidePath::Tape(tape)) => {
+            let policies = policies::read(&path)?;
+            let mut found = tape_and_policies(&Opened::open(tape)?, policies, gate);
+            found.diff = found.diff.mirrored();
+            found.inputs.rotate_right(1);
+            found
+        }
+        (SidePath::Policies(_), SidePath::Policies(_)) => {
+            return Err(Failure::plain(
+                "two policy sets cannot be compared with each other yet, one side must be a tape",
+            )
+            .hint("compare each with a tape: `flowtape diff TAPE POLICIES`; `tape:PATH` forces a path to be read as a tape"));
+        }
+    };
+    let Found {
+        diff,
+        inputs,
+        health,
+        findings,
+    } = found;
+    let diff = diff.within(&args.namespaces);
+    let report = Report {
+        schema: "flowtape.diff/v1",
+        inputs,
+        health,
+        findings,
+    };
+    let body = json::diff::Diff::from(&diff);
+    let strict = report.print(global, &body, |_| text::diff::text(&diff))?;
+    Ok(strict.max(gate.judge(&diff)))
+}
+
+/// What a comparison gave.
+struct Found {
+    diff: Diff,
+    inputs: Vec<Input>,
+    health: Health,
+    findings: Findings,
+}
+
+/// A tape with its edges.
+struct Opened {
+    tape: tape::Tape,
+    cluster: Cluster,
+    flows: Flows,
+    findings: Findings,
+}
+
+impl Opened {
+    fn open(path: std::path::PathBuf) -> Result<Self, Failure> {
+        let mut findings = Findings::default();
+        let tape = tape::open(&[path], &mut findings)?;
+        let cluster = Cluster::new(&tape.cluster, &mut findings);
+        let flows = flow::edges(&tape, &cluster, &mut findings);
+        Ok(Self {
+            tape,
+            cluster,
+            flows,
+            findings,
+        })
+    }
+
+    fn recording(&self, gate: Gate<'_>) -> Recording<'_> {
+        Recording {
+            flows: &self.flows,
+            complete: gate.allow_incomplete || self.tape.health.is_complete(),
+        }
+    }
+}
+
+fn two_tapes(before: &Opened, after: &Opened, gate: Gate<'_>) -> Found {
+    let mut findings = Findings::default();
+    let mut health = Health::default();
+    // What is said of a recording says of which.
+    for (opened, side) in [(before, Side::Before), (after, Side::After)] {
+        let word = side.word();
+        for finding in opened.findings.list() {
+            findings.report_many(finding.code, format!("{word}: {}", finding.message), finding.count);
+        }
+        let reasons = opened.tape.health.reasons.iter();
+        health.reasons.extend(reasons.map(|reason| format!("{word}: {reason}")));
+    }
+    let inputs = [before, after].into_iter().flat_map(|one| Input::of_tape(&one.tape));
+    Found {
+        diff: recordings(before.recording(gate), after.recording(gate)),
+        inputs: inputs.collect(),
+        health,
+        findings,
+    }
+}
+
+/// The tape first; the caller mirrors what was given the other way round.
+fn tape_and_policies(opened: &Opened, policies: Policies, gate: Gate<'_>) -> Found {
+    let Policies { parsed, input } = policies;
+    for warning in &parsed.warnings {
+        output::say(&format!("warning: {}", escaped(&warning.to_string())));
+    }
+    if let Some(first) = parsed.skipped.first() {
+        let (count, place, kind) = (parsed.skipped.len(), &first.place, &first.kind);
+        let told =
+            format!("note: {count} objects that are no NetworkPolicy were left alone, the first a {kind} in {place}");
+        output::say(&escaped(&told));
+    }
+    let mut findings = opened.findings.clone();
+    let universe = world(&opened.cluster);
+    let recording = opened.recording(gate);
+    let diff = with_policies(recording, &opened.cluster, &universe, &parsed.set, &mut findings);
+    let mut inputs = Input::of_tape(&opened.tape);
+    inputs.push(input);
+    Found {
+        diff,
+        inputs,
+        health: opened.tape.health.clone(),
+        findings,
+    }
+}
+
+/// Which differences end with exit code 1.
+#[derive(Clone, Copy)]
+struct Gate<'a> {
+    fail_on: &'a [FailOn],
+    allow_incomplete: bool,
+}
+
+impl<'a> Gate<'a> {
+    fn new(args: &'a DiffArgs) -> Result<Self, Failure> {
+        let fail_on = args.fail_on.as_slice();
+        if fail_on.len() > 1 && fail_on.contains(&FailOn::None) {
+            return Err(Failure::plain("`--fail-on none` cannot stand beside other classes"));
+        }
+        Ok(Self {
+            fail_on,
+            allow_incomplete: args.allow_incomplete,
+        })
+    }
+
+    fn judge(self, diff: &Diff) -> ExitStatus {
+        if self.fail_on.contains(&FailOn::None) {
+            return ExitStatus::Done;
+        }
+        let changed = diff.changes.iter().any(|change| self.asks(change.class));
+        // Where nothing isolates a workload, everything is allowed there that was not before.
+        let unbounded = diff.unbounded.iter().any(|one| {
+            self.asks(match one.side {
+                Side::After => Class::Added,
+                Side::Before => Class::Removed,
+            })
+        });
+        if changed || unbounded {
+            return ExitStatus::Found;
+        }
+        match self.doubt(diff) {
+            Some(doubt) => {
+                output::say(&format!(
+                    "note: exit code 1, because {doubt}, so that no change proves nothing; `--allow-incomplete` takes it as it is"
+                ));
+                ExitStatus::Found
+            }
+            None => ExitStatus::Done,
+        }
+    }
+
+    fn asks(self, class: Class) -> bool {
+        self.fail_on.iter().any(|one| match one {
+            FailOn::Any => true,
+            FailOn::None => false,
+            FailOn::Added => class == Class::Added,
+            FailOn::Removed => class == Class::Removed,
+            FailOn::Widened => class == Class::Widened,
+            FailOn::Narrowed => class == Class::Narrowed,
+        })
+    }
+
+    /// Why the absence of changes proves nothing.
+    fn doubt(self, diff: &Diff) -> Option<String> {
+        if self.allow_incomplete {
+            return None;
+        }
+        if let Some(side) = diff.incomplete.first() {
+            return Some(format!("side `{}` is incomplete", side.word()));
+        }
+        let one = diff.unidentified.first()?;
+        Some(format!("side `{}` has peers that it cannot identify", one.side.word()))
+    }
 }

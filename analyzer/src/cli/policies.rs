@@ -1,0 +1,178 @@
+//! The door to policies on disk: finds and reads the files, and leaves what they mean to `parse`.
+
+use std::fmt::Write as _;
+use std::fs::{self, DirEntry, File};
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+
+use flowtape_schemas::manifest::sha256_hex;
+
+use super::failure::Failure;
+use crate::json::Input;
+use crate::parse::kubernetes::{Parsed, parse};
+
+/// The largest file of policies: 20 times what a cluster with 5,000 policies prints.
+const FILE_BYTES: u64 = 64 << 20;
+
+/// Files and directories that are looked at below one path.
+const ENTRIES: usize = 1 << 20;
+
+/// Nested directories that are gone into.
+const DEPTH: usize = 64;
+
+/// What ends the name of a file that can hold policies.
+const ENDINGS: [&str; 3] = ["yaml", "yml", "json"];
+
+/// Policies from disk.
+pub(super) struct Policies {
+    /// What they are, and what in the files is none or probably not meant.
+    pub(super) parsed: Parsed,
+    /// What they are called in a document: by their texts, not by where they lie.
+    pub(super) input: Input,
+}
+
+/// Reads the policies of a file, or of every file below a directory. Hidden files and directories are passed over, as
+/// `.git` is; links are refused, not passed over, so that no policy is missed in silence.
+pub(super) fn read(path: &Path) -> Result<Policies, Failure> {
+    let files = files(path)?;
+    if files.is_empty() {
+        return Err(Failure::plain(format!(
+            "no policies: there is no `.yaml`, `.yml` or `.json` file below `{}`",
+            path.display()
+        ))
+        .hint("`flowtape generate TAPE -o DIR` writes policies"));
+    }
+    let mut texts = Vec::new();
+    let mut faults = Vec::new();
+    for (name, file) in files {
+        match text(&file) {
+            Ok(text) => texts.push((name, text)),
+            Err(fault) => faults.push(format!("`{name}`: {fault}")),
+        }
+    }
+    let pairs = texts.iter().map(|(name, text)| (name.as_str(), text.as_str()));
+    let parsed = parse(pairs);
+    if let Err(problems) = &parsed {
+        faults.extend(problems.0.iter().map(ToString::to_string));
+    }
+    match parsed {
+        Ok(parsed) if faults.is_empty() => Ok(Policies {
+            parsed,
+            input: input(&texts),
+        }),
+        Ok(_) | Err(_) => Err(Failure::Told {
+            message: format!("policies cannot be used: `{}`", path.display()),
+            causes: faults,
+            hint: None,
+        }),
+    }
+}
+
+/// Whether there is a file below a directory that can hold policies, apart from the manifest of a tape.
+pub(super) fn any_below(path: &Path) -> Result<bool, Failure> {
+    Ok(files(path)?
+        .iter()
+        .any(|(name, _)| name != flowtape_schemas::manifest::MANIFEST_FILE))
+}
+
+/// Names below the path given, with `/` between the parts, and where the files are; sorted by name.
+fn files(path: &Path) -> Result<Vec<(String, PathBuf)>, Failure> {
+    let metadata = fs::metadata(path).map_err(|error| {
+        if error.kind() == io::ErrorKind::NotFound {
+            return Failure::plain(format!("no such file or directory: `{}`", path.display()));
+        }
+        Failure::of(format!("cannot read `{}`", path.display()), &error)
+    })?;
+    if !metadata.is_dir() {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        return Ok(vec![(name, path.to_owned())]);
+    }
+    let mut walk = Walk {
+        root: path,
+        seen: 0,
+        files: Vec::new(),
+    };
+    walk.directory(path, "", 0)?;
+    walk.files.sort();
+    Ok(walk.files)
+}
+
+struct Walk<'a> {
+    root: &'a Path,
+    seen: usize,
+    files: Vec<(String, PathBuf)>,
+}
+
+impl Walk<'_> {
+    fn directory(&mut self, directory: &Path, prefix: &str, depth: usize) -> Result<(), Failure> {
+        let fail = |error: io::Error| Failure::of(format!("cannot read `{}`", directory.display()), &error);
+        for entry in fs::read_dir(directory).map_err(fail)? {
+            self.entry(&entry.map_err(fail)?, prefix, depth)?;
+        }
+        Ok(())
+    }
+
+    fn entry(&mut self, entry: &DirEntry, prefix: &str, depth: usize) -> Result<(), Failure> {
+        self.seen += 1;
+        if self.seen > ENTRIES || depth > DEPTH {
+            return Err(Failure::plain(format!(
+                "more than {ENTRIES} entries or {DEPTH} levels, which is no directory of policies: `{}`",
+                self.root.display()
+            )));
+        }
+        let Ok(name) = entry.file_name().into_string() else {
+            return Err(Failure::plain(format!(
+                "the name of a file is not UTF-8, rename it: `{}`",
+                entry.path().display()
+            )));
+        };
+        if name.starts_with('.') {
+            return Ok(());
+        }
+        let fail = |error: io::Error| Failure::of(format!("cannot read `{}`", entry.path().display()), &error);
+        let kind = entry.file_type().map_err(fail)?;
+        let name = format!("{prefix}{name}");
+        if kind.is_dir() {
+            return self.directory(&entry.path(), &format!("{name}/"), depth + 1);
+        }
+        let ending = Path::new(&name).extension().and_then(|ending| ending.to_str());
+        let is_policies = ending.is_some_and(|ending| ENDINGS.contains(&ending));
+        if !kind.is_file() && (is_policies || kind.is_symlink()) {
+            return Err(Failure::plain(format!(
+                "`{name}` is a link or a special file, which is not followed: `{}`",
+                self.root.display()
+            ))
+            .hint("give the directory or file that it leads to"));
+        }
+        if is_policies {
+            self.files.push((name, entry.path()));
+        }
+        Ok(())
+    }
+}
+
+fn text(path: &Path) -> Result<String, String> {
+    let mut bytes = Vec::new();
+    let file = File::open(path).map_err(|error| format!("cannot be read: {error}"))?;
+    // One byte more than is accepted tells a file that is too long, even one that grows.
+    let mut bounded = file.take(FILE_BYTES + 1);
+    bounded
+        .read_to_end(&mut bytes)
+        .map_err(|error| format!("cannot be read: {error}"))?;
+    if bytes.len() as u64 > FILE_BYTES {
+        return Err(format!("is larger than {FILE_BYTES} bytes, split it"));
+    }
+    String::from_utf8(bytes).map_err(|error| format!("is not UTF-8: {error}"))
+}
+
+/// By the names and texts of the files, each preceded by its length, so that no two different sets share a hash.
+fn input(texts: &[(String, String)]) -> Input {
+    let mut all = String::new();
+    for part in texts.iter().flat_map(|(name, text)| [name, text]) {
+        let _ = write!(all, "{}:{part}", part.len());
+    }
+    Input {
+        kind: "policies",
+        id: sha256_hex(all.as_bytes())[..16].to_owned(),
+    }
+}

@@ -1,0 +1,102 @@
+//! Edges with their evidence as a table.
+
+use flowtape_schemas::node::Outcome;
+use flowtape_schemas::time::Time;
+use flowtape_schemas::value::Words as _;
+
+use super::{Align, columns};
+use crate::flow::edge::{Edge, EdgeKey, Evidence, ServiceUse, Side};
+
+const HEAD: [&str; 9] = [
+    "FROM", "TO", "PORT", "SERVICE", "OUTCOME", "COUNT", "SEEN BY", "FIRST", "LAST",
+];
+
+const ALIGNS: [Align; 9] = [
+    Align::Left,
+    Align::Left,
+    Align::Left,
+    Align::Left,
+    Align::Left,
+    Align::Right,
+    Align::Left,
+    Align::Left,
+    Align::Left,
+];
+
+/// One line for each edge below a line that names the columns; times in whole seconds, UTC.
+#[must_use]
+pub fn text(edges: &[&Edge]) -> String {
+    let head = HEAD.map(str::to_owned).to_vec();
+    let rows: Vec<Vec<String>> = [head].into_iter().chain(edges.iter().map(|edge| row(edge))).collect();
+    columns(0, &ALIGNS, &rows)
+}
+
+fn row(edge: &Edge) -> Vec<String> {
+    let Edge { key, evidence } = edge;
+    let EdgeKey {
+        from,
+        to,
+        protocol,
+        port,
+        outcome,
+    } = key;
+    let Evidence {
+        count,
+        first_seen,
+        last_seen,
+        seen_by,
+        predates_window,
+        nodes: _,
+        services,
+        port_name: _,
+        assumed,
+        pairs: _,
+    } = evidence;
+    let seen_by: Vec<&str> = seen_by.iter().map(|side| side_word(*side)).collect();
+    let to = if *assumed {
+        format!("{to} (supposed)")
+    } else {
+        to.to_string()
+    };
+    vec![
+        from.to_string(),
+        to,
+        format!("{port}/{protocol}"),
+        services.iter().map(service).collect::<Vec<_>>().join(","),
+        told(*outcome, *predates_window),
+        count.to_string(),
+        seen_by.join(","),
+        seconds(*first_seen),
+        seconds(*last_seen),
+    ]
+}
+
+fn told(outcome: Outcome, predates_window: bool) -> String {
+    let word = outcome.word();
+    if predates_window {
+        format!("{word}, before the window")
+    } else {
+        word.to_owned()
+    }
+}
+
+fn service(service: &ServiceUse) -> String {
+    let ServiceUse { namespace, name, port } = service;
+    format!("{namespace}/{name}:{port}")
+}
+
+const fn side_word(side: Side) -> &'static str {
+    match side {
+        Side::Client => "client",
+        Side::Server => "server",
+    }
+}
+
+/// The time without its fraction of a second.
+fn seconds(time: Time) -> String {
+    let text = time.to_string();
+    match text.split_once('.') {
+        Some((seconds, _)) => format!("{seconds}Z"),
+        None => text,
+    }
+}
