@@ -6,16 +6,17 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::exit::Exit;
 use crate::metadata::{self, SnapshotSource};
+use crate::readiness;
 pub use value::{Events, ValueError, parse_bytes, parse_duration};
 
 const EXIT_CODES: &str = "\
 Exit codes:
   0    done
-  1    done, and what you gated on was found (`record --strict`: the recording is incomplete)
+  1    done, and what you gated on was found (`record --strict`: incomplete; `check`: recording would not work)
   2    bad usage, unreadable input, missing privileges; nothing was overwritten
   101  a bug of flowtape-recorder; please report it
   130  interrupted a second time, before the tape was complete
@@ -32,13 +33,18 @@ A line that begins with `recording` on stderr says that the hooks are attached; 
 recording is complete, and why not. Files are finished every 60 seconds or 64 MiB; whatever was finished opens, even \
 after a `kill -9`, and a directory without `manifest.json` is an incomplete tape.";
 
+const CHECK_EXAMPLES: &str = "\
+Examples:
+  flowtape-recorder check
+  flowtape-recorder check --format json | jq .";
+
 const METADATA_EXAMPLES: &str = "\
 Examples:
-  kubectl get pods,services,endpointslices,namespaces,nodes,networkpolicies,deployments,replicasets,\
-statefulsets,daemonsets,jobs,cronjobs -A -o json > cluster.json
+  kubectl get pods,svc,endpointslices,ns,nodes,netpol,deploy,rs,sts,ds,jobs,cj -A -o json > cluster.json
   flowtape-recorder metadata --from cluster.json -o my-cluster
   kubectl get ... -A -o json | flowtape-recorder metadata --from - -o my-cluster
-  flowtape-recorder metadata -o my-cluster --from before.json@2026-01-01T09:00:00Z --from after.json@2026-01-01T09:30:00Z
+  flowtape-recorder metadata -o my-cluster --from before.json@2026-01-01T09:00:00Z \\
+      --from after.json@2026-01-01T09:30:00Z
 
 Only named fields are kept: never environment values, arguments, or annotations outside a short list. Give the \
 directory to the analyzer together with a recording: `flowtape flows my-tape my-cluster`.";
@@ -58,6 +64,9 @@ pub enum Verb {
     /// Record the sockets of this machine for a while
     #[command(after_help = RECORD_EXAMPLES)]
     Record(RecordArgs),
+    /// Say what this kernel and these privileges allow
+    #[command(after_help = CHECK_EXAMPLES)]
+    Check(CheckArgs),
     /// Turn what `kubectl get -A -o json` prints into the metadata tables of a tape
     #[command(after_help = METADATA_EXAMPLES)]
     Metadata(MetadataArgs),
@@ -98,11 +107,28 @@ pub struct RecordArgs {
     pub strict: bool,
 }
 
+/// Arguments of `check`.
+#[derive(Clone, Debug, Args)]
+pub struct CheckArgs {
+    /// How to print the answer
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub format: Format,
+}
+
+/// How an answer is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people; not an interface
+    Text,
+    /// For programs
+    Json,
+}
+
 /// Arguments of `metadata`.
 #[derive(Clone, Debug, Args)]
 pub struct MetadataArgs {
     /// A snapshot: what `kubectl get ... -A -o json` printed, and when; `-` is stdin. Several need a time each
-    #[arg(long, value_name = "FILE[@TIME]", required = true)]
+    #[arg(long, value_name = "FILE[@TIME]", required = true, allow_hyphen_values = true)]
     pub from: Vec<SnapshotSource>,
     /// Directory of the tape; made if it does not exist
     #[arg(short, long, value_name = "DIR")]
@@ -116,6 +142,7 @@ pub struct MetadataArgs {
 pub fn run(cli: Cli) -> anyhow::Result<Exit> {
     match cli.verb {
         Verb::Metadata(arguments) => metadata::run(&arguments),
+        Verb::Check(arguments) => readiness::run(arguments.format),
         #[cfg(target_os = "linux")]
         Verb::Record(arguments) => crate::record::run(&arguments),
         #[cfg(not(target_os = "linux"))]

@@ -11,9 +11,10 @@
 //! - [`cli`] says what may be asked, [`output`] is the only place that prints;
 //! - [`record`] is the verb that drives a window, [`convert`] turns what the kernel says into rows;
 //! - [`cgroup`] and [`netns`] say which pod a socket belonged to;
-//! - [`tape`] writes files so that whatever finished before a crash opens.
+//! - [`tape`] writes files so that whatever finished before a crash opens;
+//! - [`kernel`] loads the programs, [`check`] finds out what is missing for that, [`readiness`] says it.
 //!
-//! Only [`tape`], [`metadata`] and [`cli`] exist on systems other than Linux.
+//! Only Linux can record; [`metadata`] works anywhere.
 
 #[cfg(target_os = "linux")]
 pub mod cgroup;
@@ -31,6 +32,7 @@ pub mod metadata;
 #[cfg(target_os = "linux")]
 pub mod netns;
 pub mod output;
+pub mod readiness;
 #[cfg(target_os = "linux")]
 pub mod record;
 #[cfg(target_os = "linux")]

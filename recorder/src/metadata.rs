@@ -18,6 +18,11 @@ use crate::exit::Exit;
 use crate::output;
 use crate::tape::{CLUSTER_DIRECTORY, TapeError, TapeFile, Target, tape_id, tool, write_manifest};
 
+/// A text that names no snapshot.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` names no file; expected FILE, FILE@2026-01-01T00:00:00Z, or `-` for stdin")]
+pub struct SourceError(String);
+
 /// A snapshot as the command line names it: `FILE`, `FILE@TIME`, `-` or `-@TIME`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SnapshotSource {
@@ -28,7 +33,7 @@ pub struct SnapshotSource {
 }
 
 impl FromStr for SnapshotSource {
-    type Err = std::convert::Infallible;
+    type Err = SourceError;
 
     /// What follows the last `@` is a time if it reads as one, and part of the file's name otherwise.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
@@ -36,6 +41,9 @@ impl FromStr for SnapshotSource {
             .rsplit_once('@')
             .and_then(|(name, time)| Some((name, time.parse().ok()?)));
         let (name, time) = dated.map_or((text, None), |(name, time)| (name, Some(time)));
+        if name.is_empty() || (name.starts_with('-') && name != "-") {
+            return Err(SourceError(text.to_owned()));
+        }
         Ok(Self {
             file: (name != "-").then(|| PathBuf::from(name)),
             time,
@@ -89,10 +97,13 @@ fn date_hint(name: &str) -> String {
 pub fn run(arguments: &MetadataArgs) -> anyhow::Result<Exit> {
     let target = Target::check(&arguments.output, arguments.force)?;
     let snapshots = read(&arguments.from)?;
-    report_skipped(&snapshots);
     let mut times: Vec<Time> = snapshots.iter().filter_map(Snapshot::time).collect();
     times.sort();
+    let skipped = skipped(&snapshots);
     let rows = rows(snapshots).context("the snapshots do not go together")?;
+    if !skipped.is_empty() {
+        output::say(format_args!("left out, as no table holds them: {skipped}"));
+    }
     let tape = target.prepare(CLUSTER_DIRECTORY)?;
     let files = write_tables(&tape, &rows)?;
 
@@ -140,16 +151,14 @@ fn read_stdin() -> io::Result<Vec<u8>> {
     Ok(text)
 }
 
-/// Says what was left out, so that nobody wonders later.
-fn report_skipped(snapshots: &[Snapshot]) {
+/// What was left out, so that nobody wonders later: `2 ConfigMap, 1 Secret`.
+fn skipped(snapshots: &[Snapshot]) -> String {
     let mut skipped = std::collections::BTreeMap::<&str, u64>::new();
     for (kind, count) in snapshots.iter().flat_map(Snapshot::skipped) {
         *skipped.entry(kind).or_default() += count;
     }
-    if !skipped.is_empty() {
-        let kinds: Vec<String> = skipped.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
-        output::say(format_args!("left out, as no table holds them: {}", kinds.join(", ")));
-    }
+    let kinds: Vec<String> = skipped.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
+    kinds.join(", ")
 }
 
 fn write_tables(tape: &std::path::Path, rows: &ClusterRows) -> Result<Vec<FileEntry>, TapeError> {
@@ -215,5 +224,13 @@ mod tests {
         assert_eq!(parsed("c@prod.json@2026-01-01T00:00:00Z"), (file("c@prod.json"), true));
         assert_eq!(parsed("-"), (None, false));
         assert_eq!(parsed("-@2026-01-01T01:00:00+01:00"), (None, true));
+    }
+
+    #[test]
+    fn an_option_is_no_file() {
+        for text in ["", "-o", "--from", "@2026-01-01T00:00:00Z"] {
+            assert!(text.parse::<SnapshotSource>().is_err(), "{text}");
+        }
+        assert_eq!(parsed("./-o"), (Some("./-o".to_owned()), false));
     }
 }

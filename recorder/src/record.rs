@@ -28,6 +28,7 @@ use crate::exit::Exit;
 use crate::kernel::Kernel;
 use crate::kernel::config::KernelConfig;
 use crate::output;
+use crate::readiness;
 use crate::shutdown::{self, Deadline, Reason};
 use crate::tape::{Target, node_directory, tape_id, tool, write_manifest};
 use collect::Collector;
@@ -49,7 +50,7 @@ pub fn run(arguments: &RecordArgs) -> anyhow::Result<Exit> {
     let target = Target::check(&arguments.output, arguments.force)?;
     shutdown::listen().context("cannot listen for signals")?;
     let start = clock::sample().context("cannot read the clocks")?;
-    let kernel = Kernel::load(&kernel_config(arguments)).context("cannot record here")?;
+    let kernel = Kernel::load(&kernel_config(arguments)).map_err(readiness::explain)?;
     let tape = target.prepare(&node_directory(&node))?;
 
     let mut session = Session::begin(kernel, &tape, &node, start, arguments)?;
