@@ -8,7 +8,7 @@ use flowtape::policy::select::{Labels, Requirement, Selector, Test};
 use proptest::collection::vec;
 use proptest::prelude::{Strategy, prop_assert, prop_assert_eq, proptest};
 
-use super::arbitrary::{address, cidr, labels, port_range, small_selector};
+use super::arbitrary::{address, cidr, labels, port_range, quiet, small_selector};
 
 /// Which ports are in a set, one flag for each.
 fn flags(ranges: &[PortRange]) -> Vec<bool> {
@@ -53,6 +53,8 @@ fn ranges() -> impl Strategy<Value = Vec<PortRange>> {
 }
 
 proptest! {
+    #![proptest_config(quiet())]
+
     #[test]
     fn port_sets_are_what_their_flags_say(left in ranges(), right in ranges()) {
         let (a, b): (PortSet, PortSet) = (left.iter().copied().collect(), right.iter().copied().collect());

@@ -11,6 +11,7 @@ use proptest::collection::{btree_map, vec};
 use proptest::option;
 use proptest::prelude::{Just, Strategy, any, prop_oneof};
 use proptest::sample::select;
+use proptest::test_runner::Config as ProptestConfig;
 
 /// Legal label values that some YAML reader takes for something else, or nearly.
 pub(crate) const NASTY: [&str; 63] = [
@@ -78,6 +79,14 @@ pub(crate) const NASTY: [&str; 63] = [
     "9223372036854775808",
     "123456789012345678901234567890",
 ];
+
+/// The usual number of cases, and no files written into the source tree.
+pub(crate) fn quiet() -> ProptestConfig {
+    ProptestConfig {
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    }
+}
 
 /// A legal label value.
 pub(crate) fn label_value() -> impl Strategy<Value = String> {

@@ -11,7 +11,7 @@ use proptest::collection::vec;
 use proptest::prelude::{Strategy, prop_assert, prop_assert_eq, proptest};
 use proptest::sample::select;
 
-use super::arbitrary::{address, labels, policy_set, rule, small_selector};
+use super::arbitrary::{address, labels, policy_set, quiet, rule, small_selector};
 use super::cases::pod;
 
 /// Pods `x/0`, `y/1`, `x/2` ... with these labels and addresses, in namespaces with these labels.
@@ -52,6 +52,8 @@ fn with(set: &PolicySet, change: impl FnOnce(&mut Vec<Policy>)) -> PolicySet {
 }
 
 proptest! {
+    #![proptest_config(quiet())]
+
     #[test]
     fn one_more_rule_never_denies_anything(
         set in policy_set(small_selector().boxed()),

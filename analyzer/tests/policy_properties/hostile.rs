@@ -8,7 +8,7 @@ use proptest::collection::vec;
 use proptest::prelude::{Strategy as _, any, prop_assert, proptest};
 use proptest::sample::{Index, select};
 
-use super::arbitrary::{policy_set, small_selector};
+use super::arbitrary::{policy_set, quiet, small_selector};
 
 /// Pieces of YAML that do something.
 const PIECES: [&str; 34] = [
@@ -53,6 +53,8 @@ fn answers(text: &str) {
 }
 
 proptest! {
+    #![proptest_config(quiet())]
+
     #[test]
     fn any_text_is_answered(text in any::<String>()) {
         answers(&text);

@@ -8,9 +8,11 @@ use flowtape::policy::select::{Requirement, Selector, Test};
 use flowtape::render::kubernetes::{RenderError, manifest, manifests};
 use proptest::prelude::{Strategy as _, prop_assert, prop_assert_eq, proptest};
 
-use super::arbitrary::{label_key, label_value, policy_set, selector};
+use super::arbitrary::{label_key, label_value, policy_set, quiet, selector};
 
 proptest! {
+    #![proptest_config(quiet())]
+
     #[test]
     fn what_is_written_is_read_back(set in policy_set(selector(label_key().boxed(), label_value().boxed()).boxed())) {
         let text = manifests(&set).unwrap();
@@ -177,4 +179,17 @@ fn a_policy_without_direction_is_refused() {
 fn the_empty_set_is_the_empty_text() {
     assert_eq!(manifests(&PolicySet::default()).unwrap(), "");
     assert_eq!(parse([("none.yaml", "")]).unwrap().set, PolicySet::default());
+}
+
+/// `matchLabels` has room for one value per key; the second must not push out the first, which would select more.
+#[test]
+fn a_key_that_is_asked_for_twice_keeps_both_values() {
+    let subject = Selector::new([Requirement::equals("app", "a"), Requirement::equals("app", "b")]);
+    let policy = Policy {
+        subject,
+        ..policy(Some(Vec::new()), None)
+    };
+    let set = PolicySet::new([policy]).unwrap();
+    let text = manifests(&set).unwrap();
+    assert_eq!(parse([("out.yaml", text.as_str())]).unwrap().set.bare(), set);
 }

@@ -14,7 +14,7 @@ use proptest::prelude::{Strategy, any, prop_assert, prop_assert_eq, prop_oneof, 
 use proptest::strategy::ValueTree as _;
 use proptest::test_runner::TestRunner;
 
-use super::arbitrary::{NASTY, label_key, label_value};
+use super::arbitrary::{NASTY, label_key, label_value, quiet};
 
 /// Strings that are no labels, and that a number, a time, a merge or an end of document could be made of.
 const NASTIER: [&str; 40] = [
@@ -72,6 +72,8 @@ fn text() -> impl Strategy<Value = String> {
 }
 
 proptest! {
+    #![proptest_config(quiet())]
+
     #[test]
     fn plain_strings_are_no_other_type(text in text()) {
         if scalar(&text) == text {
