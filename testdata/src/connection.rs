@@ -29,6 +29,8 @@ const LAST_EPHEMERAL: u16 = 60_999;
 pub struct Connection {
     /// The line it comes from: place in [`Scenario::traffic`].
     pub traffic: usize,
+    /// Its place among the connections of that line, from 0.
+    pub nth: u32,
     /// When it was made.
     pub at: Offset,
     /// Protocol.
@@ -119,6 +121,35 @@ pub fn listeners(scenario: &Scenario, layout: &Layout, connections: &[Connection
     listeners
 }
 
+/// Where else a connection could have led, had another backend's turn come: each place with the server's view of the
+/// client. A live cluster shares the turns between all clients of a node, so that it can take any of them.
+#[must_use]
+pub fn alternatives(scenario: &Scenario, layout: &Layout, connection: &Connection) -> BTreeSet<(Endpoint, IpAddr)> {
+    let Some(traffic) = scenario.traffic.get(connection.traffic) else {
+        return BTreeSet::new();
+    };
+    // No Service has more backends than there are pods and listed endpoints.
+    let listed = scenario
+        .services
+        .iter()
+        .map(|service| service.endpoints.len())
+        .sum::<usize>();
+    let turns = u32::try_from(layout.pods.len() + listed).unwrap_or(u32::MAX).max(1);
+    let answer = |turn: u32| {
+        let question = Question {
+            scenario,
+            layout,
+            traffic,
+            nth: connection.nth,
+            turn: Some(turn),
+            at: connection.at,
+        };
+        let answer = question.answer(connection.traffic, &mut BTreeMap::new()).ok()?;
+        Some((answer.backend, answer.source.0))
+    };
+    (0..turns).filter_map(answer).collect()
+}
+
 /// Resolves as much as possible; a line that fails is reported once.
 pub(crate) fn resolve(scenario: &Scenario, layout: &Layout) -> (Vec<Connection>, Vec<Problem>) {
     let mut connections = Vec::new();
@@ -131,6 +162,7 @@ pub(crate) fn resolve(scenario: &Scenario, layout: &Layout) -> (Vec<Connection>,
                 layout,
                 traffic,
                 nth,
+                turn: None,
                 at: instant(traffic, nth),
             };
             match question.answer(place, &mut ports) {
@@ -166,6 +198,8 @@ struct Question<'s> {
     layout: &'s Layout,
     traffic: &'s Traffic,
     nth: u32,
+    /// Whose turn it is among backends, where that is not to follow from `nth`.
+    turn: Option<u32>,
     at: Offset,
 }
 
@@ -183,6 +217,7 @@ impl Question<'_> {
         let taken = self.traffic.outcome == Outcome::Established;
         Ok(Connection {
             traffic: place,
+            nth: self.nth,
             at: self.at,
             protocol: self.traffic.server.protocol(),
             outcome: self.traffic.outcome,
@@ -197,9 +232,8 @@ impl Question<'_> {
     }
 
     /// Chooses one of several in turn.
-    fn in_turn<'t, T>(&self, choices: &'t [T]) -> Option<&'t T> {
-        let turn = usize::try_from(self.nth).ok()?.checked_rem(choices.len())?;
-        choices.get(turn)
+    fn in_turn<T>(turn: u32, choices: &[T]) -> Option<&T> {
+        choices.get(usize::try_from(turn).ok()?.checked_rem(choices.len())?)
     }
 
     /// An address of the family that the line uses.

@@ -5,6 +5,7 @@
 
 use std::net::IpAddr;
 
+use flowtape_schemas::time::Time;
 use serde_json::{Map, Value, json};
 
 use crate::identity;
@@ -32,10 +33,17 @@ const PODS_STARTED: Offset = Offset::seconds(-3_600);
 /// `nodes,namespaces,pods,services,endpointslices,deployments,replicasets,statefulsets,daemonsets,jobs,cronjobs,networkpolicies`.
 #[must_use]
 pub fn list_at(scenario: &Scenario, layout: &Layout, instant: Offset) -> Value {
+    list_by_clock(scenario, layout, instant, &|at| Time(WINDOW_START).saturating_add(at.0))
+}
+
+/// The List of [`list_at`] for a window that took place at other times than compiled ones do.
+#[must_use]
+pub fn list_by_clock(scenario: &Scenario, layout: &Layout, instant: Offset, clock: &dyn Fn(Offset) -> Time) -> Value {
     let cluster = Cluster {
         scenario,
         layout,
         instant,
+        clock,
     };
     let mut items = Vec::new();
     items.extend(node::nodes(&cluster));
@@ -45,7 +53,7 @@ pub fn list_at(scenario: &Scenario, layout: &Layout, instant: Offset) -> Value {
     items.extend(service::slices(&cluster));
     items.extend(workload::workloads(&cluster));
     items.extend(scenario.policies.iter().map(|policy| {
-        let mut object = meta(
+        let mut object = cluster.meta(
             "networking.k8s.io/v1",
             "NetworkPolicy",
             &policy.name.namespace,
@@ -77,6 +85,8 @@ struct Cluster<'s> {
     scenario: &'s Scenario,
     layout: &'s Layout,
     instant: Offset,
+    /// When something happened that the scenario dates.
+    clock: &'s dyn Fn(Offset) -> Time,
 }
 
 impl Cluster<'_> {
@@ -98,27 +108,43 @@ impl Cluster<'_> {
         let of_job = pod.owner.as_ref().is_some_and(|owner| owner.kind == "Job");
         of_job && pod.to.is_some_and(|to| to <= self.instant)
     }
-}
 
-/// An object with its metadata; more is added by the caller.
-fn meta(api_version: &str, kind: &str, namespace: &str, name: &str) -> Map<String, Value> {
-    let uid = crate::layout::pod::object_uid(kind, namespace, name);
-    meta_with_uid(api_version, kind, namespace, name, &uid)
-}
-
-fn meta_with_uid(api_version: &str, kind: &str, namespace: &str, name: &str, uid: &str) -> Map<String, Value> {
-    let mut metadata = Map::new();
-    metadata.insert("creationTimestamp".to_owned(), timestamp(CLUSTER_MADE));
-    metadata.insert("name".to_owned(), json!(name));
-    if !namespace.is_empty() {
-        metadata.insert("namespace".to_owned(), json!(namespace));
+    /// An object with its metadata; more is added by the caller.
+    fn meta(&self, api_version: &str, kind: &str, namespace: &str, name: &str) -> Map<String, Value> {
+        let uid = crate::layout::pod::object_uid(kind, namespace, name);
+        self.meta_with_uid(api_version, kind, namespace, name, &uid)
     }
-    metadata.insert("uid".to_owned(), json!(uid));
-    let mut object = Map::new();
-    object.insert("apiVersion".to_owned(), json!(api_version));
-    object.insert("kind".to_owned(), json!(kind));
-    object.insert("metadata".to_owned(), Value::Object(metadata));
-    object
+
+    fn meta_with_uid(
+        &self,
+        api_version: &str,
+        kind: &str,
+        namespace: &str,
+        name: &str,
+        uid: &str,
+    ) -> Map<String, Value> {
+        let mut metadata = Map::new();
+        metadata.insert("creationTimestamp".to_owned(), self.timestamp(CLUSTER_MADE));
+        metadata.insert("name".to_owned(), json!(name));
+        if !namespace.is_empty() {
+            metadata.insert("namespace".to_owned(), json!(namespace));
+        }
+        metadata.insert("uid".to_owned(), json!(uid));
+        let mut object = Map::new();
+        object.insert("apiVersion".to_owned(), json!(api_version));
+        object.insert("kind".to_owned(), json!(kind));
+        object.insert("metadata".to_owned(), Value::Object(metadata));
+        object
+    }
+
+    /// A time as the API prints it: RFC 3339, whole seconds unless the scenario is finer than that.
+    fn timestamp(&self, at: Offset) -> Value {
+        let text = (self.clock)(at).to_string();
+        match text.strip_suffix(".000000000Z") {
+            Some(whole) => json!(format!("{whole}Z")),
+            None => json!(text),
+        }
+    }
 }
 
 /// Sets a field of an object's metadata.
@@ -144,20 +170,6 @@ fn set_owner(object: &mut Map<String, Value>, owner: &crate::layout::Owner) {
         "uid": owner.uid,
     });
     set_meta(object, "ownerReferences", json!([reference]));
-}
-
-/// A time as the API prints it: RFC 3339, whole seconds unless the scenario is finer than that.
-fn timestamp(at: Offset) -> Value {
-    json!(rfc3339(at))
-}
-
-/// A time of the window in RFC 3339.
-pub(crate) fn rfc3339(at: Offset) -> String {
-    let text = flowtape_schemas::time::Time(WINDOW_START.saturating_add(at.0)).to_string();
-    match text.strip_suffix(".000000000Z") {
-        Some(whole) => format!("{whole}Z"),
-        None => text,
-    }
 }
 
 /// Gives an object a resource version, which changes when the object does.

@@ -11,7 +11,7 @@ impl Question<'_> {
     pub(super) fn client(&self) -> Result<(IpAddr, Option<Socket>), String> {
         match &self.traffic.client {
             Client::Workload(workload) => {
-                let (place, pod) = self.pod_of(workload)?;
+                let (place, pod) = self.pod_of(workload, self.nth)?;
                 let address = self.family(&pod.addresses, &format!("pod `{}/{}`", pod.namespace, pod.name))?;
                 let socket = Socket {
                     node: pod.node,
@@ -32,8 +32,8 @@ impl Question<'_> {
         }
     }
 
-    /// A pod of a workload that is alive at the instant, in turn.
-    pub(super) fn pod_of(&self, reference: &WorkloadRef) -> Result<(usize, &Pod), String> {
+    /// The workload that is meant: its place in the scenario.
+    fn workload(&self, reference: &WorkloadRef) -> Result<usize, String> {
         let mut found = self.scenario.workloads.iter().enumerate().filter(|(_, workload)| {
             workload.name == reference.name && reference.kind.is_none_or(|kind| kind == workload.kind)
         });
@@ -46,17 +46,38 @@ impl Question<'_> {
                 "`{reference}` is ambiguous: put the kind before it, for example `{other} {reference}`"
             ));
         }
-        let pods: Vec<(usize, &Pod)> = self
-            .layout
-            .pods
-            .iter()
-            .enumerate()
-            .filter(|(_, pod)| pod.workload == place && reference.replica.is_none_or(|replica| replica == pod.replica))
-            .filter(|(_, pod)| pod.lives_at(self.at))
-            .collect();
-        self.in_turn(&pods)
+        Ok(place)
+    }
+
+    /// A pod of a workload that is alive at the instant, by turns.
+    pub(super) fn pod_of(&self, reference: &WorkloadRef, turn: u32) -> Result<(usize, &Pod), String> {
+        let place = self.workload(reference)?;
+        let pods = self.pods_alive(place, reference.replica);
+        Self::in_turn(turn, &pods)
             .copied()
             .ok_or_else(|| format!("`{reference}` has no pod at {}", self.at))
+    }
+
+    /// Pods of a workload that are alive at the instant.
+    fn pods_alive(&self, place: usize, replica: Option<u32>) -> Vec<(usize, &Pod)> {
+        let pods = self.layout.pods.iter().enumerate();
+        pods.filter(|(_, pod)| pod.workload == place && replica.is_none_or(|replica| replica == pod.replica))
+            .filter(|(_, pod)| pod.lives_at(self.at))
+            .collect()
+    }
+
+    /// Whose turn it is among several servers: each client goes through all of them.
+    pub(super) fn server_turn(&self) -> u32 {
+        if let Some(turn) = self.turn {
+            return turn;
+        }
+        let clients = match &self.traffic.client {
+            Client::Workload(workload) => self
+                .workload(workload)
+                .map_or(1, |place| self.pods_alive(place, workload.replica).len()),
+            Client::Node(_) | Client::External(_) | Client::Address(_) => 1,
+        };
+        self.nth / u32::try_from(clients).unwrap_or(u32::MAX).max(1)
     }
 
     /// A declared node.

@@ -52,7 +52,7 @@ impl Question<'_> {
                 self.address((address, number), *protocol, client, from)
             }
             Server::Workload(workload, port, protocol) => {
-                let (place, pod) = self.pod_of(workload)?;
+                let (place, pod) = self.pod_of(workload, self.server_turn())?;
                 let declared = &self.scenario.workloads[pod.workload];
                 let Some(port) = declared.port(port, *protocol) else {
                     return Err(format!("`{workload}` has no port named `{port}` for {protocol}"));
@@ -120,7 +120,7 @@ impl Question<'_> {
             return Err(format!("headless service `{name}` has no such port"));
         };
         let choices = backends(self.scenario, self.layout, service, port, self.at, self.traffic.ipv6);
-        let backend = self.in_turn(&choices).ok_or_else(|| self.no_backend(service))?;
+        let backend = Self::in_turn(self.server_turn(), &choices).ok_or_else(|| self.no_backend(service))?;
         Ok(Target::direct(
             (backend.address, backend.port),
             self.owner(backend, protocol),
@@ -201,7 +201,7 @@ impl Question<'_> {
         let chosen = if service.affinity {
             choices.first()
         } else {
-            self.in_turn(&choices)
+            Self::in_turn(self.server_turn(), &choices)
         };
         let Some(backend) = chosen else {
             if self.traffic.outcome == Outcome::Established {

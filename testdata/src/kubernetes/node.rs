@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{CANARY, Cluster, meta, meta_with_uid, set_labels, set_meta};
+use super::{CANARY, Cluster, set_labels, set_meta};
 use crate::model::Labels;
 
 /// The kernel that compiled nodes run.
@@ -12,7 +12,7 @@ pub(super) fn nodes(cluster: &Cluster<'_>) -> Vec<Map<String, Value>> {
     let machines = cluster.scenario.nodes.iter().zip(&cluster.layout.machines);
     machines
         .map(|(node, machine)| {
-            let mut object = meta_with_uid("v1", "Node", "", &node.name, &machine.uid);
+            let mut object = cluster.meta_with_uid("v1", "Node", "", &node.name, &machine.uid);
             let mut labels = Labels::new();
             for (key, value) in [
                 ("kubernetes.io/arch", "amd64"),
@@ -61,7 +61,7 @@ pub(super) fn namespaces(cluster: &Cluster<'_>) -> Vec<Map<String, Value>> {
         .namespaces
         .iter()
         .map(|namespace| {
-            let mut object = meta("v1", "Namespace", "", &namespace.name);
+            let mut object = cluster.meta("v1", "Namespace", "", &namespace.name);
             let mut labels = namespace.labels.clone();
             labels.insert("kubernetes.io/metadata.name".to_owned(), namespace.name.clone());
             set_labels(&mut object, &labels);

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{CANARY, Cluster, PODS_STARTED, ip_list, meta_with_uid, set_labels, set_meta, set_owner, timestamp};
+use super::{CANARY, Cluster, PODS_STARTED, ip_list, set_labels, set_meta, set_owner};
 use crate::layout::Pod;
 use crate::model::{Kind, Offset, PortRef, Probe, ProbeKind, ProbeRole, Workload};
 
@@ -12,12 +12,12 @@ pub(super) fn pods(cluster: &Cluster<'_>) -> Vec<Map<String, Value>> {
         .filter_map(|pod| {
             let workload = cluster.scenario.workloads.get(pod.workload)?;
             let node = cluster.scenario.nodes.get(pod.node)?;
-            let mut object = meta_with_uid("v1", "Pod", &pod.namespace, &pod.name, &pod.uid);
+            let mut object = cluster.meta_with_uid("v1", "Pod", &pod.namespace, &pod.name, &pod.uid);
             let started = pod.from.unwrap_or(PODS_STARTED);
             set_meta(
                 &mut object,
                 "creationTimestamp",
-                timestamp(Offset(started.0.saturating_sub(1_000_000_000))),
+                cluster.timestamp(Offset(started.0.saturating_sub(1_000_000_000))),
             );
             set_labels(&mut object, &pod.labels);
             set_meta(&mut object, "annotations", annotations(pod));
@@ -27,10 +27,9 @@ pub(super) fn pods(cluster: &Cluster<'_>) -> Vec<Map<String, Value>> {
             let mut spec = spec(workload);
             spec.insert("nodeName".to_owned(), json!(node.name));
             object.insert("spec".to_owned(), Value::Object(spec));
-            let completed = cluster.completed(pod);
             object.insert(
                 "status".to_owned(),
-                status(pod, workload, &node.addresses, started, completed),
+                status(cluster, pod, workload, &node.addresses, started),
             );
             Some(object)
         })
@@ -130,12 +129,13 @@ fn probe_of(probe: &Probe, workload: &Workload) -> (&'static str, Value) {
     (field, json!({ handler.0: handler.1, "periodSeconds": 10 }))
 }
 
-fn status(pod: &Pod, workload: &Workload, host: &[std::net::IpAddr], started: Offset, completed: bool) -> Value {
+fn status(cluster: &Cluster<'_>, pod: &Pod, workload: &Workload, host: &[std::net::IpAddr], started: Offset) -> Value {
+    let completed = cluster.completed(pod);
     let state = match (completed, pod.to) {
         (true, Some(to)) => json!({ "terminated": {
-            "exitCode": 0, "finishedAt": timestamp(to), "reason": "Completed", "startedAt": timestamp(started),
+            "exitCode": 0, "finishedAt": cluster.timestamp(to), "reason": "Completed", "startedAt": cluster.timestamp(started),
         } }),
-        _ => json!({ "running": { "startedAt": timestamp(started) } }),
+        _ => json!({ "running": { "startedAt": cluster.timestamp(started) } }),
     };
     json!({
         "containerStatuses": [{
@@ -153,6 +153,6 @@ fn status(pod: &Pod, workload: &Workload, host: &[std::net::IpAddr], started: Of
         "podIP": pod.addresses.first(),
         "podIPs": ip_list(&pod.addresses),
         "qosClass": "Burstable",
-        "startTime": timestamp(started),
+        "startTime": cluster.timestamp(started),
     })
 }

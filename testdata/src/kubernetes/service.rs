@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use serde_json::{Map, Value, json};
 
-use super::{Cluster, meta, meta_with_uid, set_labels, set_meta};
+use super::{Cluster, set_labels, set_meta};
 use crate::endpoint::selected;
 use crate::identity;
 use crate::layout::{Owner, pod::object_uid};
@@ -17,7 +17,7 @@ pub(super) fn services(cluster: &Cluster<'_>) -> Vec<Map<String, Value>> {
         .services
         .iter()
         .map(|service| {
-            let mut object = meta("v1", "Service", &service.name.namespace, &service.name.name);
+            let mut object = cluster.meta("v1", "Service", &service.name.namespace, &service.name.name);
             object.insert("spec".to_owned(), Value::Object(spec(cluster, service)));
             let ingress: Vec<Value> = service
                 .load_balancer
@@ -141,7 +141,7 @@ pub(super) fn slices(cluster: &Cluster<'_>) -> Vec<Map<String, Value>> {
         }
         for ipv6 in families(cluster, service) {
             for (ports, endpoints) in grouped(cluster, service, ipv6) {
-                objects.push(slice(service, ipv6, &ports, endpoints));
+                objects.push(slice(cluster, service, ipv6, &ports, endpoints));
             }
         }
     }
@@ -185,7 +185,13 @@ fn grouped(cluster: &Cluster<'_>, service: &Service, ipv6: bool) -> BTreeMap<Sli
     groups
 }
 
-fn slice(service: &Service, ipv6: bool, ports: &SlicePorts, endpoints: Vec<Value>) -> Map<String, Value> {
+fn slice(
+    cluster: &Cluster<'_>,
+    service: &Service,
+    ipv6: bool,
+    ports: &SlicePorts,
+    endpoints: Vec<Value>,
+) -> Map<String, Value> {
     let (namespace, name) = (&service.name.namespace, &service.name.name);
     let group = format!("{ports:?}");
     // The API server writes its own slice under its own name.
@@ -199,7 +205,7 @@ fn slice(service: &Service, ipv6: bool, ports: &SlicePorts, endpoints: Vec<Value
         )
     };
     let uid = object_uid("EndpointSlice", namespace, &slice_name);
-    let mut object = meta_with_uid("discovery.k8s.io/v1", "EndpointSlice", namespace, &slice_name, &uid);
+    let mut object = cluster.meta_with_uid("discovery.k8s.io/v1", "EndpointSlice", namespace, &slice_name, &uid);
     let mut labels = Labels::new();
     labels.insert("kubernetes.io/service-name".to_owned(), name.clone());
     if service.selects.is_some() {

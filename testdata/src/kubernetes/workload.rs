@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value, json};
 
-use super::{CANARY, Cluster, meta, pod, set_labels, set_meta, set_owner, timestamp};
+use super::{CANARY, Cluster, pod, set_labels, set_meta, set_owner};
 use crate::layout::pod::{object_uid, owner, run_name, template_hash};
 use crate::model::{Kind, Labels, Workload};
 
@@ -19,21 +19,21 @@ pub(super) fn workloads(cluster: &Cluster<'_>) -> Vec<Map<String, Value>> {
             .filter(move |(_, workload)| workload.kind == kind)
     };
     let mut objects = Vec::new();
-    objects.extend(of(Kind::Deployment).map(|(_, workload)| controller(workload, "Deployment")));
+    objects.extend(of(Kind::Deployment).map(|(_, workload)| controller(cluster, workload, "Deployment")));
     for (place, workload) in of(Kind::Deployment) {
         objects.extend(
             revisions(cluster, place, workload)
                 .into_iter()
-                .map(|(revision, pods)| replica_set(workload, revision, pods)),
+                .map(|(revision, pods)| replica_set(cluster, workload, revision, pods)),
         );
     }
-    objects.extend(of(Kind::StatefulSet).map(|(_, workload)| controller(workload, "StatefulSet")));
-    objects.extend(of(Kind::DaemonSet).map(|(_, workload)| controller(workload, "DaemonSet")));
-    objects.extend(of(Kind::Job).map(|(_, workload)| job(workload, &workload.name.name)));
+    objects.extend(of(Kind::StatefulSet).map(|(_, workload)| controller(cluster, workload, "StatefulSet")));
+    objects.extend(of(Kind::DaemonSet).map(|(_, workload)| controller(cluster, workload, "DaemonSet")));
+    objects.extend(of(Kind::Job).map(|(_, workload)| job(cluster, workload, &workload.name.name)));
     for (_, workload) in of(Kind::CronJob) {
         objects.extend(runs(cluster, workload));
     }
-    objects.extend(of(Kind::CronJob).map(|(_, workload)| cron_job(workload)));
+    objects.extend(of(Kind::CronJob).map(|(_, workload)| cron_job(cluster, workload)));
     objects
 }
 
@@ -52,8 +52,8 @@ fn template(workload: &Workload, added: &Labels) -> Value {
     json!({ "metadata": { "labels": labels }, "spec": pod::spec(workload) })
 }
 
-fn controller(workload: &Workload, kind: &str) -> Map<String, Value> {
-    let mut object = meta("apps/v1", kind, &workload.name.namespace, &workload.name.name);
+fn controller(cluster: &Cluster<'_>, workload: &Workload, kind: &str) -> Map<String, Value> {
+    let mut object = cluster.meta("apps/v1", kind, &workload.name.namespace, &workload.name.name);
     annotate(&mut object);
     set_labels(&mut object, &workload.labels);
     let mut spec = Map::new();
@@ -90,10 +90,10 @@ fn revisions(cluster: &Cluster<'_>, place: usize, workload: &Workload) -> Vec<(u
         .collect()
 }
 
-fn replica_set(workload: &Workload, revision: u32, pods: usize) -> Map<String, Value> {
+fn replica_set(cluster: &Cluster<'_>, workload: &Workload, revision: u32, pods: usize) -> Map<String, Value> {
     let namespace = &workload.name.namespace;
     let hash = template_hash(workload, revision);
-    let mut object = meta(
+    let mut object = cluster.meta(
         "apps/v1",
         "ReplicaSet",
         namespace,
@@ -115,9 +115,9 @@ fn replica_set(workload: &Workload, revision: u32, pods: usize) -> Map<String, V
     object
 }
 
-fn job(workload: &Workload, name: &str) -> Map<String, Value> {
+fn job(cluster: &Cluster<'_>, workload: &Workload, name: &str) -> Map<String, Value> {
     let namespace = &workload.name.namespace;
-    let mut object = meta("batch/v1", "Job", namespace, name);
+    let mut object = cluster.meta("batch/v1", "Job", namespace, name);
     annotate(&mut object);
     let uid = object_uid("Job", namespace, name);
     let added: Labels = [
@@ -148,8 +148,8 @@ fn runs(cluster: &Cluster<'_>, workload: &Workload) -> Vec<Map<String, Value>> {
         .zip(&workload.runs)
         .filter(|(_, run)| run.first <= cluster.instant);
     due.map(|(nth, run)| {
-        let mut object = job(workload, &run_name(workload, nth));
-        set_meta(&mut object, "creationTimestamp", timestamp(run.first));
+        let mut object = job(cluster, workload, &run_name(workload, nth));
+        set_meta(&mut object, "creationTimestamp", cluster.timestamp(run.first));
         set_owner(
             &mut object,
             &owner("CronJob", &workload.name.namespace, &workload.name.name),
@@ -159,8 +159,8 @@ fn runs(cluster: &Cluster<'_>, workload: &Workload) -> Vec<Map<String, Value>> {
     .collect()
 }
 
-fn cron_job(workload: &Workload) -> Map<String, Value> {
-    let mut object = meta("batch/v1", "CronJob", &workload.name.namespace, &workload.name.name);
+fn cron_job(cluster: &Cluster<'_>, workload: &Workload) -> Map<String, Value> {
+    let mut object = cluster.meta("batch/v1", "CronJob", &workload.name.namespace, &workload.name.name);
     annotate(&mut object);
     set_labels(&mut object, &workload.labels);
     object.insert(
