@@ -149,7 +149,7 @@ impl<'a> Views<'a> {
         for hit in &sighting.services {
             let all = self.candidates(hit, sighting);
             if all.is_empty() {
-                let message = format!("Service {}/{} port {}", hit.namespace, hit.name, hit.port);
+                let message = format!("Service {}/{}:{} had no backends", hit.namespace, hit.name, hit.port);
                 findings.report_many(Code::ServiceWithoutBackends, message, sighting.row.count);
                 self.service_itself(sighting, hit, &client, collector);
                 continue;
@@ -169,8 +169,12 @@ impl<'a> Views<'a> {
                 self.service_itself(sighting, hit, &client, collector);
                 continue;
             }
-            if several {
-                let message = format!("Service {}/{} port {}", hit.namespace, hit.name, hit.port);
+            // Whoever may use the API server may use each of its endpoints: that they are several leaves no doubt.
+            let api_server = all.iter().all(|one| self.api_server.contains(&(one.address, one.port)));
+            if several && !api_server {
+                let place = format!("Service {}/{}:{}", hit.namespace, hit.name, hit.port);
+                let message =
+                    format!("no server behind {place} was recorded; all its backends of that time are supposed");
                 findings.report_many(Code::BackendsAssumed, message, sighting.row.count);
             }
             self.attach(

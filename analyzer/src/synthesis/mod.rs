@@ -66,6 +66,8 @@ struct Draft {
     subject: Selector,
     ingress: RuleMap,
     egress: RuleMap,
+    /// Directions in which established traffic was seen that policies govern, or would if its peer were known.
+    seen: BTreeSet<Side>,
 }
 
 struct Synthesis<'a> {
@@ -81,20 +83,21 @@ struct Synthesis<'a> {
 impl Synthesis<'_> {
     /// Every selectable workload with established traffic is a subject, even if all of it is exempt.
     fn draft_subjects(&mut self, edges: &[Edge], findings: &mut Findings) {
-        let mut subjects: BTreeSet<&Workload> = BTreeSet::new();
-        for edge in edges
-            .iter()
-            .filter(|edge| governed(&edge.key) != Governed::NotEstablished)
-        {
-            for peer in [&edge.key.from, &edge.key.to] {
-                if let Identity::Workload(workload) = &peer.identity {
-                    subjects.insert(workload);
+        let mut subjects: BTreeMap<&Workload, BTreeSet<Side>> = BTreeMap::new();
+        for edge in edges {
+            let judged = governed(&edge.key);
+            for (peer, side) in [(&edge.key.from, Side::Egress), (&edge.key.to, Side::Ingress)] {
+                if let Identity::Workload(workload) = &peer.identity
+                    && judged != Governed::NotEstablished
+                {
+                    let seen = subjects.entry(workload).or_default();
+                    seen.extend((judged != Governed::Exempt).then_some(side));
                 }
             }
         }
         let only = &self.settings.namespaces;
         let wanted = |workload: &&Workload| only.is_empty() || only.contains(&workload.namespace);
-        for workload in subjects.into_iter().filter(wanted) {
+        for (workload, seen) in subjects.into_iter().filter(|(workload, _)| wanted(workload)) {
             if workload.host_network {
                 let message = format!("{workload} is on the host network, so no policy governs it");
                 findings.report(Code::HostNetworkSubject, message);
@@ -103,6 +106,7 @@ impl Synthesis<'_> {
                     subject,
                     ingress: RuleMap::default(),
                     egress: RuleMap::default(),
+                    seen,
                 };
                 self.drafts.insert(workload.clone(), draft);
             }
@@ -241,6 +245,7 @@ impl Synthesis<'_> {
             subject,
             ingress,
             egress,
+            seen,
         } = draft;
         let ingress = self.rules(workload, &name, Side::Ingress, ingress);
         let egress = self.rules(workload, &name, Side::Egress, egress);
@@ -250,7 +255,12 @@ impl Synthesis<'_> {
         }
         for (side, rules) in [(Side::Ingress, &ingress), (Side::Egress, &egress)] {
             if rules.is_empty() && isolates(rules) {
-                let message = format!("denies all {} of {workload}; nothing was seen", side.word());
+                let why = if seen.contains(&side) {
+                    "what was seen no rule allows"
+                } else {
+                    "nothing was seen"
+                };
+                let message = format!("denies all {} of {workload}; {why}", side.word());
                 findings.report(Code::EmptyDirection, message);
             }
         }
@@ -340,7 +350,7 @@ impl Synthesis<'_> {
 }
 
 /// Direction of a rule, as its subject sees it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Side {
     Ingress,
     Egress,
