@@ -1,0 +1,119 @@
+//! The command at work, and what it says.
+
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStderr, Command, Stdio};
+
+use crate::Outcome;
+
+/// A recording in progress. One that is dropped is killed.
+pub(crate) struct Recording {
+    child: Child,
+    stderr: BufReader<ChildStderr>,
+    home: tempfile::TempDir,
+}
+
+/// A recording that ended.
+pub(crate) struct Ended {
+    pub(crate) code: Option<i32>,
+    /// What it said after it was ready.
+    pub(crate) said: String,
+    home: tempfile::TempDir,
+}
+
+impl Recording {
+    /// Starts the command and waits until it says that it records.
+    pub(crate) fn start(options: &[&str]) -> Outcome<Self> {
+        Self::start_in(tempfile::tempdir()?, options)
+    }
+
+    /// The same into a directory that may hold a tape.
+    pub(crate) fn start_in(home: tempfile::TempDir, options: &[&str]) -> Outcome<Self> {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_flowtape-recorder"))
+            .args(["record", "--node", "n1", "-o"])
+            .arg(home.path().join("tape"))
+            .args(options)
+            .stdin(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()?;
+        let mut stderr = BufReader::new(child.stderr.take().ok_or("no stderr")?);
+        let mut said = String::new();
+        loop {
+            let mut line = String::new();
+            if stderr.read_line(&mut line)? == 0 {
+                return Err(format!("never ready: {said}").into());
+            }
+            if line.starts_with("recording on n1 ") {
+                return Ok(Self { child, stderr, home });
+            }
+            said.push_str(&line);
+        }
+    }
+
+    /// Where the tape is being written.
+    pub(crate) fn tape(&self) -> PathBuf {
+        self.home.path().join("tape")
+    }
+
+    /// Sends a signal and waits for the end.
+    pub(crate) fn stop(self, signal: libc::c_int) -> Outcome<Ended> {
+        let process = libc::pid_t::try_from(self.child.id())?;
+        // SAFETY: no pointers are involved, and the child was not waited for, so the number is still its own.
+        if unsafe { libc::kill(process, signal) } != 0 {
+            return Err(std::io::Error::last_os_error().into());
+        }
+        self.wait()
+    }
+
+    /// Waits for the end.
+    pub(crate) fn wait(mut self) -> Outcome<Ended> {
+        let mut said = String::new();
+        self.stderr.read_to_string(&mut said)?;
+        Ok(Ended {
+            code: self.child.wait()?.code(),
+            said,
+            home: self.home,
+        })
+    }
+}
+
+impl Ended {
+    /// Where the tape is.
+    pub(crate) fn tape(&self) -> PathBuf {
+        self.home.path().join("tape")
+    }
+
+    /// Takes what it wrote, to record over it.
+    pub(crate) fn into_home(self) -> tempfile::TempDir {
+        self.home
+    }
+
+    /// Fails unless it ended well and says that the recording is complete.
+    pub(crate) fn must_be_complete(&self) -> Outcome {
+        if self.code == Some(0)
+            && self
+                .said
+                .lines()
+                .last()
+                .is_some_and(|line| line.starts_with("complete: "))
+        {
+            return Ok(());
+        }
+        Err(format!("exit code {:?}, and it said: {}", self.code, self.said).into())
+    }
+}
+
+/// Files below a directory whose names end with `suffix`.
+pub(crate) fn files(below: &Path, suffix: &str) -> Outcome<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(below)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            found.extend(files(&path, suffix)?);
+        } else if path.to_string_lossy().ends_with(suffix) {
+            found.push(path);
+        }
+    }
+    found.sort();
+    Ok(found)
+}

@@ -1,0 +1,212 @@
+//! What a window records: every operation once, with its pod, its listener and its times.
+
+use flowtape_schemas::cluster::Bound;
+use flowtape_schemas::manifest::{HookState, Origin, Stop};
+use flowtape_schemas::node::{
+    CgroupRow, ClockRow, Counter, Direction, EventKind, EventRow, ListenRow, NetnsRow, Outcome as FlowOutcome, Runtime,
+};
+
+use crate::recording::Recording;
+use crate::tape::Tape;
+use crate::worker::{CONTAINER, POD, Worker};
+use crate::{Case, Outcome};
+
+pub(crate) const CASES: &[Case] = &[
+    ("a_window_says_what_happened", window),
+    ("a_signal_ends_a_window_cleanly", signal),
+    ("first_k_thins_events_and_keeps_counts", first_k),
+    ("rotated_files_add_up", rotation),
+    ("two_recorders_see_the_same", two_at_once),
+];
+
+const CONNECTIONS: u64 = 300;
+/// One more over IPv6.
+const ALL: u64 = CONNECTIONS + 1;
+
+fn window() -> Outcome {
+    let recording = Recording::start(&["--duration", "2s", "--interval", "300ms"])?;
+    let worker = Worker::connects(1, CONNECTIONS)?;
+    let ended = recording.wait()?;
+    ended.must_be_complete()?;
+    let tape = Tape::at(ended.tape());
+    tape.must_be_whole()?;
+
+    let manifest = tape.manifest()?;
+    let node = &manifest.nodes[0];
+    assert_eq!(
+        (manifest.origin, node.stop, node.name.as_str()),
+        (Origin::Recorded, Stop::Clean, "n1")
+    );
+    assert_eq!((node.lost_events, node.lost_edges), (0, 0));
+    assert!(node.hooks.iter().all(|hook| hook.state == HookState::Attached));
+    let length = node.window.end.0 - node.window.start.0;
+    assert!((1_900_000_000..4_000_000_000).contains(&length), "{length} ns");
+
+    for direction in [Direction::Out, Direction::In] {
+        let flows = tape.flows(worker.netns, direction)?;
+        assert_eq!(flows.iter().map(|row| row.count).sum::<u64>(), ALL, "{direction}");
+        for row in &flows {
+            assert_eq!(
+                (row.cgroup_id, row.service_port),
+                (Some(worker.cgroup_id), Some(worker.port))
+            );
+            assert_eq!((row.outcome, row.samples), (FlowOutcome::Established, row.count));
+            assert!(node.window.start <= row.first_seen && row.last_seen <= node.window.end);
+        }
+        let events: Vec<EventRow> = tape.rows()?;
+        let events = events
+            .iter()
+            .filter(|row| row.netns == Some(worker.netns) && row.direction == direction);
+        let (v6, v4): (Vec<_>, Vec<_>) = events.partition(|row| row.remote_ip.is_some_and(|ip| ip.ip().is_ipv6()));
+        assert_eq!((v4.len() as u64, v6.len()), (CONNECTIONS, 1), "{direction}");
+        let kind = if direction == Direction::Out {
+            EventKind::Connect
+        } else {
+            EventKind::Accept
+        };
+        assert!(
+            v4.iter()
+                .chain(&v6)
+                .all(|row| row.kind == kind && row.socket_cookie.is_some())
+        );
+    }
+    surroundings(&tape, &worker)
+}
+
+/// Control group, namespace, listener, clock.
+fn surroundings(tape: &Tape, worker: &Worker) -> Outcome {
+    let groups: Vec<CgroupRow> = tape.rows()?;
+    let group = groups
+        .iter()
+        .find(|row| row.cgroup_id == worker.cgroup_id)
+        .ok_or("no row of the control group")?;
+    assert_eq!(
+        (group.pod_uid.as_deref(), group.container_id.as_deref()),
+        (Some(POD), Some(CONTAINER))
+    );
+    assert_eq!(
+        (group.runtime, group.from_bound),
+        (Some(Runtime::Unnamed), Bound::Observed)
+    );
+    assert_eq!((group.valid_to, group.to_bound), (None, Bound::Assumed));
+    assert!(groups.iter().any(|row| row.path == "/" && row.pod_uid.is_none()));
+
+    let namespaces: Vec<NetnsRow> = tape.rows()?;
+    let namespace = namespaces
+        .iter()
+        .find(|row| row.netns == worker.netns)
+        .ok_or("no row of the namespace")?;
+    assert_eq!((namespace.pod_uid.as_deref(), namespace.is_host), (Some(POD), false));
+    assert_eq!(namespaces.iter().filter(|row| row.is_host).count(), 1);
+
+    let listens: Vec<ListenRow> = tape.rows()?;
+    let listen = listens
+        .iter()
+        .find(|row| row.netns == Some(worker.netns))
+        .ok_or("no row of the listener")?;
+    assert_eq!((listen.port, listen.local_ip, listen.protocol), (worker.port, None, 6));
+    assert!(listen.valid_from.is_some() && listen.valid_to.is_none());
+
+    let clock: Vec<ClockRow> = tape.rows()?;
+    assert_eq!(clock.len(), 2, "at the start and at the end");
+    assert!(clock[0].boot_nanos < clock[1].boot_nanos);
+    Ok(())
+}
+
+fn signal() -> Outcome {
+    for signal in [libc::SIGTERM, libc::SIGINT] {
+        let recording = Recording::start(&[])?;
+        let worker = Worker::connects(1, 50)?;
+        let netns = worker.netns;
+        drop(worker);
+        let ended = recording.stop(signal)?;
+        ended.must_be_complete()?;
+        let tape = Tape::at(ended.tape());
+        tape.must_be_whole()?;
+        assert_eq!(tape.operations(netns, Direction::Out)?, 51);
+        let groups: Vec<CgroupRow> = tape.rows()?;
+        let group = groups
+            .iter()
+            .find(|row| row.container_id.is_some() && row.to_bound == Bound::Observed);
+        assert!(
+            group.is_some_and(|row| row.valid_from < row.valid_to),
+            "its end was seen"
+        );
+        let listens: Vec<ListenRow> = tape.rows()?;
+        let listen = listens
+            .iter()
+            .find(|row| row.netns == Some(netns))
+            .ok_or("no row of the listener")?;
+        assert!(listen.valid_from < listen.valid_to, "{listen:?}");
+    }
+    Ok(())
+}
+
+fn first_k() -> Outcome {
+    let recording = Recording::start(&["--events", "first:8", "--interval", "1h"])?;
+    let worker = Worker::connects(3, 100)?;
+    let ended = recording.stop(libc::SIGTERM)?;
+    ended.must_be_complete()?;
+    let tape = Tape::at(ended.tape());
+    assert_eq!(tape.operations(worker.netns, Direction::Out)?, 301);
+    let events: Vec<EventRow> = tape.rows()?;
+    let clients = |row: &&EventRow| row.netns == Some(worker.netns) && row.direction == Direction::Out;
+    assert_eq!(events.iter().filter(clients).count(), 3 * 8 + 1);
+    assert_eq!(
+        tape.manifest()?.nodes[0].lost_events,
+        tape.counter(Counter::SteppedDown)?
+    );
+    assert!(tape.counter(Counter::SteppedDown)? >= 2 * 3 * 92);
+    Ok(())
+}
+
+fn rotation() -> Outcome {
+    let recording = Recording::start(&["--rotation", "200ms", "--interval", "100ms"])?;
+    let mut sent = Vec::new();
+    for _ in 0..4 {
+        let worker = Worker::connects(2, 100)?;
+        sent.push(worker.netns);
+        drop(worker);
+        std::thread::sleep(std::time::Duration::from_millis(150));
+    }
+    let ended = recording.stop(libc::SIGTERM)?;
+    ended.must_be_complete()?;
+    let tape = Tape::at(ended.tape());
+    tape.must_be_whole()?;
+    // A number may be given to the next namespace once the last one is gone.
+    sent.sort_unstable();
+    sent.dedup();
+    let counted: u64 = sent
+        .iter()
+        .map(|&netns| tape.operations(netns, Direction::Out))
+        .sum::<Outcome<u64>>()?;
+    assert_eq!(counted, 4 * 201);
+    let files = tape.manifest()?.files;
+    assert!(
+        files.iter().filter(|file| file.table == "flows").count() > 1,
+        "{files:?}"
+    );
+    let groups: Vec<CgroupRow> = tape.rows()?;
+    let containers: Vec<u64> = groups
+        .iter()
+        .filter(|row| row.container_id.is_some())
+        .map(|row| row.cgroup_id)
+        .collect();
+    let distinct: std::collections::BTreeSet<u64> = containers.iter().copied().collect();
+    assert_eq!((containers.len(), distinct.len()), (4, 4), "each control group once");
+    Ok(())
+}
+
+fn two_at_once() -> Outcome {
+    let first = Recording::start(&[])?;
+    let second = Recording::start(&["--events", "first:1"])?;
+    let worker = Worker::connects(2, 100)?;
+    for recording in [first, second] {
+        let ended = recording.stop(libc::SIGTERM)?;
+        ended.must_be_complete()?;
+        for direction in [Direction::Out, Direction::In] {
+            assert_eq!(Tape::at(ended.tape()).operations(worker.netns, direction)?, 201);
+        }
+    }
+    Ok(())
+}
