@@ -24,6 +24,7 @@ fn the_specifications_print_what_they_say() {
         let name = file.file_name().unwrap().to_string_lossy().into_owned();
         let report = spec::run(&file, Path::new(env!("CARGO_BIN_EXE_flowtape")), bless);
         let report = report.unwrap_or_else(|error| panic!("{error}"));
+        assert!(report.commands > 0, "{name} runs no command");
         failures.extend(report.failures.into_iter().map(|failure| format!("{name}, {failure}")));
     }
     assert!(failures.is_empty(), "{}", failures.join("\n"));
