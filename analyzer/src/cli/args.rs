@@ -213,10 +213,12 @@ pub enum Dns {
         `cluster/` is a tape, any other path is policies; the prefixes `tape:` and `policy:` force it.",
     after_long_help = "Examples:\n  flowtape diff old-tape new-tape\n  flowtape diff my-tape policies/                  \
         would the policies deny what was recorded?\n  flowtape diff old-tape new-tape --fail-on added  exit with 1 only \
-        if something is new"
+        if something is new\n  flowtape diff old,old-metadata new,new-metadata  recordings with their metadata beside them"
 )]
 pub struct DiffArgs {
     /// What to compare: a tape, or a file or directory of policies
+    ///
+    /// A recording and its metadata in two directories are one tape: write both with a comma between them.
     #[arg(value_name = "A")]
     pub before: String,
     /// What to compare it with

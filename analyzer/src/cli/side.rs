@@ -11,22 +11,27 @@ use super::policies;
 /// A side of a diff as it was given.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum SidePath {
-    /// A recording.
-    Tape(PathBuf),
+    /// Recordings and metadata that are one tape.
+    Tape(Vec<PathBuf>),
     /// Policies.
     Policies(PathBuf),
 }
 
 /// What stands at a path. A directory that has what a tape has and files that can hold policies is refused: `tape:` or
-/// `policy:` before the path says which it is.
+/// `policy:` before the path says which it is. Several directories with commas between them are one tape, as a recording
+/// and its metadata are, unless the whole text is the name of something that is there.
 pub(super) fn side(given: &str) -> Result<SidePath, Failure> {
     if let Some(path) = given.strip_prefix("tape:") {
-        return Ok(SidePath::Tape(path.into()));
+        return Ok(SidePath::Tape(parts(path)));
     }
     if let Some(path) = given.strip_prefix("policy:") {
         return Ok(SidePath::Policies(path.into()));
     }
     let path = Path::new(given);
+    let parts = parts(given);
+    if parts.len() > 1 {
+        return Ok(SidePath::Tape(parts));
+    }
     if !has_tape(path)? {
         return Ok(SidePath::Policies(path.to_owned()));
     }
@@ -36,7 +41,15 @@ pub(super) fn side(given: &str) -> Result<SidePath, Failure> {
                 .hint(format!("write `tape:{given}` or `policy:{given}`")),
         );
     }
-    Ok(SidePath::Tape(path.to_owned()))
+    Ok(SidePath::Tape(parts))
+}
+
+/// The directories of one side.
+fn parts(given: &str) -> Vec<PathBuf> {
+    if Path::new(given).exists() {
+        return vec![given.into()];
+    }
+    given.split(',').map(PathBuf::from).collect()
 }
 
 /// Whether a directory has a manifest, or a directory of a node or of metadata.

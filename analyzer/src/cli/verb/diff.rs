@@ -23,14 +23,14 @@ pub(in crate::cli) fn run(args: &DiffArgs, global: &Global) -> Result<ExitStatus
     let gate = Gate::new(args)?;
     let found = match (side(&args.before)?, side(&args.after)?) {
         (SidePath::Tape(before), SidePath::Tape(after)) => {
-            two_tapes(&Opened::open(before)?, &Opened::open(after)?, gate)
+            two_tapes(&Opened::open(&before)?, &Opened::open(&after)?, gate)
         }
         (SidePath::Tape(tape), SidePath::Policies(path)) => {
-            tape_and_policies(&Opened::open(tape)?, policies::read(&path)?, gate)
+            tape_and_policies(&Opened::open(&tape)?, policies::read(&path)?, gate)
         }
         (SidePath::Policies(path), SidePath::Tape(tape)) => {
             let policies = policies::read(&path)?;
-            let mut found = tape_and_policies(&Opened::open(tape)?, policies, gate);
+            let mut found = tape_and_policies(&Opened::open(&tape)?, policies, gate);
             found.diff = found.diff.mirrored();
             found.inputs.rotate_right(1);
             found
@@ -77,9 +77,9 @@ struct Opened {
 }
 
 impl Opened {
-    fn open(path: std::path::PathBuf) -> Result<Self, Failure> {
+    fn open(paths: &[std::path::PathBuf]) -> Result<Self, Failure> {
         let mut findings = Findings::default();
-        let tape = tape::open(&[path], &mut findings)?;
+        let tape = tape::open(paths, &mut findings)?;
         let cluster = Cluster::new(&tape.cluster, &mut findings);
         let flows = flow::edges(&tape, &cluster, &mut findings);
         Ok(Self {
