@@ -181,8 +181,12 @@ impl TapeError {
             | Self::MissingTable { .. }
             | Self::Misplaced { .. }
             | Self::UnknownNode { .. } => copy,
+            Self::Damaged { files } if files.len() == 1 => {
+                "copy it again from where it was recorded; or remove it and `manifest.json`, and the rest is read as an \
+                 incomplete recording"
+            }
             Self::Damaged { .. } => {
-                "copy these files again from where they were recorded; without `manifest.json` the undamaged files can be \
+                "copy them again from where they were recorded; or remove them and `manifest.json`, and the rest is \
                  read as an incomplete recording"
             }
             Self::Link { .. } | Self::TooLarge { .. } | Self::Expands { .. } => {

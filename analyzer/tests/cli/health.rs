@@ -1,0 +1,201 @@
+//! Loss is data: what a recording missed reaches every report, and a recording that missed something is not complete.
+
+use serde_json::Value;
+
+use crate::support::{Scratch, Shown, committed, with_manifest};
+
+const CLUSTER: &str = "window 30s
+cluster
+  node n1 172.31.0.11 pods 10.244.1.0/24
+  node n2 172.31.0.12 pods 10.244.2.0/24
+  deployment shop/web on n1 labels app=web
+  deployment shop/db on n2 labels app=db
+";
+
+/// Health and findings of a scenario's tape: whether it is complete, the reasons, and `CODE COUNT MESSAGE` of findings
+/// other than that its rows are synthetic.
+fn judged(scratch: &Scratch, arguments: &str) -> (bool, Vec<String>, Vec<String>) {
+    let Shown { code, stdout, stderr } = scratch.run(&format!("inspect {arguments} --format json"));
+    assert_eq!((code, stderr.as_str()), (0, ""));
+    let document: Value = serde_json::from_str(&stdout).unwrap();
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    let reasons = document["health"]["reasons"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(text)
+        .collect();
+    let finding = |value: &Value| {
+        format!(
+            "{} {} {}",
+            text(&value["code"]),
+            value["count"],
+            text(&value["message"])
+        )
+    };
+    let findings = document["findings"].as_array().unwrap().iter().map(finding);
+    (
+        document["health"]["complete"].as_bool().unwrap(),
+        reasons,
+        findings.filter(|finding| !finding.starts_with("FT1009")).collect(),
+    )
+}
+
+fn judged_scenario(cluster: &str, traffic: &str) -> (bool, Vec<String>, Vec<String>) {
+    let scratch = Scratch::new();
+    scratch.scenario(
+        "tape",
+        &format!("{cluster}traffic\n  shop/web -> shop/db:5432/TCP\n{traffic}"),
+    );
+    judged(&scratch, "tape")
+}
+
+#[test]
+fn a_whole_recording_is_complete() {
+    assert_eq!(judged_scenario(CLUSTER, ""), (true, vec![], vec![]));
+}
+
+#[test]
+fn lost_edges_make_it_incomplete_and_lost_events_do_not() {
+    let lost = "  lost n1 inet_sock_set_state edges-lost 5 at 2s\n  lost n1 inet_sock_set_state edges-lost 2 at 12s\n";
+    let message = "operations were lost on node `n1` (`edges_lost` of hook `tp_btf/inet_sock_set_state`)";
+    assert_eq!(
+        judged_scenario(CLUSTER, lost),
+        (false, vec![message.to_owned()], vec![format!("FT1003 7 {message}")])
+    );
+    let lost = "  lost n2 inet_sock_set_state ring-full 9\n";
+    let message = "samples are missing on node `n2` (`ring_full` of hook `tp_btf/inet_sock_set_state`)";
+    assert_eq!(
+        judged_scenario(CLUSTER, lost),
+        (true, vec![], vec![format!("FT1004 9 {message}")])
+    );
+}
+
+#[test]
+fn what_only_the_manifest_knows_to_be_lost_counts() {
+    let mut files = committed("dvwa");
+    with_manifest(&mut files, |manifest| manifest.nodes[0].lost_edges = 3);
+    let scratch = Scratch::new();
+    let (complete, reasons, findings) = judged(scratch.files("tape", &files), "tape");
+    let message = "operations were lost on node `n1` (manifest)";
+    assert_eq!((complete, reasons), (false, vec![message.to_owned()]));
+    assert_eq!(findings, [format!("FT1003 3 {message}")]);
+}
+
+#[test]
+fn blind_time_makes_it_incomplete() {
+    let (complete, reasons, _) = judged_scenario(CLUSTER, "  gap n1 5s..7500ms\n");
+    assert!(!complete);
+    assert!(
+        reasons
+            .iter()
+            .any(|reason| reason.contains("was blind for 2.500 s on node `n1`")),
+        "{reasons:?}"
+    );
+}
+
+#[test]
+fn an_unclean_stop_and_an_unrecorded_node_make_it_incomplete() {
+    let (complete, reasons, findings) =
+        judged_scenario(&CLUSTER.replace("pods 10.244.1.0/24", "pods 10.244.1.0/24 unclean"), "");
+    let message = "the recorder of node `n1` did not stop cleanly";
+    assert_eq!((complete, reasons), (false, vec![message.to_owned()]));
+    assert_eq!(findings, [format!("FT1005 1 {message}")]);
+
+    let (complete, reasons, findings) = judged_scenario(
+        &CLUSTER.replace("pods 10.244.2.0/24", "pods 10.244.2.0/24 unrecorded"),
+        "",
+    );
+    let message = "nobody recorded node `n2`";
+    assert_eq!((complete, reasons), (false, vec![message.to_owned()]));
+    assert_eq!(findings, [format!("FT1011 1 {message}")]);
+}
+
+#[test]
+fn without_manifest_a_recording_is_read_and_incomplete() {
+    let mut files = committed("dvwa");
+    files.remove("manifest.json");
+    files.retain(|path, _| path != "node=n2/flows-000001.parquet");
+    let scratch = Scratch::new();
+    scratch.files("tape", &files);
+    let (complete, reasons, findings) = judged(&scratch, "tape");
+    assert!(!complete);
+    assert_eq!(
+        reasons,
+        [
+            "node `n2` has no finished table `flows`",
+            "the recording of `n1`, `n2` has no `manifest.json`: it did not end, or not cleanly"
+        ]
+    );
+    assert!(
+        findings.iter().all(|finding| finding.starts_with("FT1001")),
+        "{findings:?}"
+    );
+}
+
+#[test]
+fn recording_and_metadata_in_two_directories_are_one_tape() {
+    let scratch = Scratch::new();
+    let whole = committed("dvwa");
+    scratch.files("whole", &whole);
+    for (name, of_cluster) in [("recording", false), ("metadata", true)] {
+        let mut part = whole.clone();
+        part.retain(|path, _| path == "manifest.json" || path.starts_with("cluster/") == of_cluster);
+        with_manifest(&mut part, |manifest| {
+            manifest
+                .files
+                .retain(|entry| entry.path.starts_with("cluster/") == of_cluster);
+            if of_cluster {
+                manifest.nodes.clear();
+                manifest.window = None;
+            } else {
+                manifest.cluster = None;
+            }
+        });
+        scratch.files(name, &part);
+    }
+    let expected = scratch.run("generate whole -n dvwa");
+    assert_eq!(scratch.run("generate recording metadata -n dvwa"), expected);
+    assert_eq!(scratch.run("generate metadata recording -n dvwa"), expected);
+
+    let (complete, reasons, findings) = judged(&scratch, "recording");
+    assert_eq!(
+        (complete, reasons),
+        (false, vec!["there is no metadata of the cluster".to_owned()])
+    );
+    assert_eq!(findings, ["FT1006 1 there is no metadata of the cluster"]);
+    let (complete, reasons, findings) = judged(&scratch, "metadata");
+    assert_eq!(
+        (complete, reasons),
+        (false, vec!["there is metadata only: no node was recorded".to_owned()])
+    );
+    assert_eq!(findings, ["FT1002 1 there is metadata only: no node was recorded"]);
+}
+
+#[test]
+fn the_same_tape_given_twice_counts_once() {
+    let scratch = Scratch::new();
+    scratch
+        .files("tape", &committed("dvwa"))
+        .files("copy", &committed("dvwa"));
+    for verb in ["inspect", "generate"] {
+        let once = scratch.run(&format!("{verb} tape --format json"));
+        assert_eq!(scratch.run(&format!("{verb} tape copy tape --format json")), once);
+    }
+}
+
+#[test]
+fn strict_ends_with_1_where_anything_is_worth_a_warning() {
+    let scratch = Scratch::new();
+    scratch.files("good", &committed("dvwa"));
+    let mut files = committed("dvwa");
+    with_manifest(&mut files, |manifest| manifest.nodes[0].lost_events = 3);
+    scratch.files("samples", &files);
+    assert_eq!(scratch.run("inspect good --strict").code, 0);
+    assert_eq!(scratch.run("inspect samples").code, 0);
+    assert_eq!(scratch.run("inspect samples --strict").code, 1);
+    assert_eq!(
+        scratch.run("inspect samples --strict").stdout,
+        scratch.run("inspect samples").stdout
+    );
+}

@@ -1,0 +1,114 @@
+//! How the command speaks: help and data on stdout, everything else on stderr, documented exit codes.
+
+use std::io::Read as _;
+use std::process::{Command, Stdio};
+
+use crate::support::{Scratch, Shown, committed};
+
+#[test]
+fn mistakes_in_the_arguments_say_how_it_is_done_right() {
+    let scratch = Scratch::new();
+    for (arguments, what) in [
+        ("", "Usage: flowtape"),
+        ("dream", "unrecognized subcommand 'dream'"),
+        ("inspect", "<TAPE>..."),
+        ("inspect tape --format xml", "[possible values: text, json]"),
+        ("inspect tape --threads 0", "invalid value '0' for '--threads <N>'"),
+        ("generate tape --force", "--output <DIR>"),
+        ("diff a b --fail-on sometimes", "[possible values: added"),
+    ] {
+        let Shown { code, stdout, stderr } = scratch.run(arguments);
+        assert_eq!((code, stdout.as_str()), (2, ""), "{arguments}: {stderr}");
+        assert!(stderr.contains(what), "`{arguments}` shows\n{stderr}");
+    }
+}
+
+#[test]
+fn help_teaches_and_names_the_exit_codes() {
+    let scratch = Scratch::new();
+    for verb in ["", "inspect", "flows", "generate", "diff", "explain"] {
+        let Shown { code, stdout, stderr } = scratch.run(&format!("{verb} --help"));
+        assert_eq!((code, stderr.as_str()), (0, ""), "{verb}");
+        assert!(stdout.contains("Examples:\n  flowtape "), "{verb}: {stdout}");
+    }
+    let help = scratch.run("--help").stdout;
+    for line in [
+        "Exit codes:",
+        "  0    done\n",
+        "  1    done, and",
+        "  2    bad usage",
+        "  101  a bug",
+        "  130  interrupted",
+    ] {
+        assert!(help.contains(line), "`{line}` is not in\n{help}");
+        assert!(
+            scratch.run("-h").stdout.contains(line),
+            "`{line}` is not in the short help"
+        );
+    }
+}
+
+#[test]
+fn every_code_is_listed_and_explained() {
+    let scratch = Scratch::new();
+    let list = scratch.run("explain").stdout;
+    assert!(list.lines().count() > 20);
+    for line in list.lines() {
+        let code = line.split_whitespace().next().unwrap();
+        let page = scratch.run(&format!("explain {}", code.to_lowercase()));
+        assert!(
+            page.code == 0 && page.stdout.starts_with(&format!("# {code}: ")),
+            "{code}"
+        );
+    }
+    let unknown = scratch.shown("explain FT9999");
+    assert_eq!(
+        unknown,
+        "exit 2\n--- stdout\n--- stderr\nerror: there is no finding with the code `FT9999`\n\nhint: `flowtape explain` lists every code\n"
+    );
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_is_no_error() {
+    let scratch = Scratch::new();
+    scratch.files("tape", &committed("dvwa"));
+    for arguments in [
+        &["schema"][..],
+        &["inspect", "tape"],
+        &["inspect", "tape", "--format", "json"],
+        &["--help"],
+    ] {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_flowtape"))
+            .args(arguments)
+            .current_dir(scratch.path(""))
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        drop(child.stdout.take());
+        let mut stderr = String::new();
+        child.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
+        assert_eq!(child.wait().unwrap().code(), Some(0), "{arguments:?}");
+        assert!(!stderr.contains("error"), "{arguments:?}: {stderr}");
+    }
+}
+
+#[test]
+fn json_has_the_documented_envelope_and_says_nothing_on_stderr() {
+    let scratch = Scratch::new();
+    scratch.files("tape", &committed("dvwa"));
+    for verb in ["inspect", "generate"] {
+        let Shown { code, stdout, stderr } = scratch.run(&format!("{verb} tape --format json"));
+        assert_eq!((code, stderr.as_str()), (0, ""));
+        let document: serde_json::Value = serde_json::from_str(&stdout).unwrap();
+        assert_eq!(document["schema"], format!("flowtape.{verb}/v1"));
+        assert_eq!(document["tool"]["version"], env!("CARGO_PKG_VERSION"));
+        assert_eq!(document["inputs"][0]["kind"], "tape");
+        assert_eq!(document["health"]["complete"], true);
+        for finding in document["findings"].as_array().unwrap() {
+            for field in ["code", "severity", "count", "message"] {
+                assert!(!finding[field].is_null(), "{finding}");
+            }
+        }
+    }
+}
