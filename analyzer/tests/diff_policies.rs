@@ -1,6 +1,8 @@
 //! A recording against policies, held against a naive oracle: every pod against every pod and some addresses, port by
 //! port, with the evaluator alone.
 
+#![expect(clippy::unwrap_used, reason = "what a test prepares must be there")]
+
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::net::IpAddr;
@@ -433,7 +435,7 @@ proptest! {
         let expected: BTreeSet<_> = case.allowed(&set).difference(&seen).cloned().collect();
         prop_assert_eq!(beyond, expected, "{}", text);
         prop_assert_eq!(findings.list().iter().filter(|finding| finding.code == Code::NotIsolated).count(), unbounded.len());
-        prop_assert_eq!(diff.unbounded.clone(), unbounded.into_iter().collect::<Vec<_>>());
+        prop_assert_eq!(&diff.unbounded, &unbounded.into_iter().collect::<Vec<_>>());
         for change in &diff.changes {
             let before = seen.iter().any(|(pair, _)| *pair == change.pair);
             match change.class {
