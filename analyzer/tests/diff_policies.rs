@@ -125,7 +125,8 @@ impl Case {
     fn diff(&self, flows: &Flows, set: &PolicySet) -> (Diff, Findings) {
         let mut findings = Findings::default();
         let recording = Recording { flows, complete: true };
-        let diff = with_policies(recording, &self.cluster, &self.world, set, &mut findings);
+        let diff = with_policies(recording, &self.cluster, &self.world, set);
+        diff.report(&mut findings);
         (diff, findings)
     }
 

@@ -4,6 +4,7 @@ use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use crate::findings::{Code, Findings};
 use crate::flow::edge::Transport;
 use crate::identity::Workload;
 use crate::policy::model::Direction;
@@ -329,6 +330,21 @@ impl Diff {
             *summary.entry(change.class).or_default() += 1;
         }
         summary
+    }
+
+    /// Reports every direction in which everything is allowed.
+    pub fn report(&self, findings: &mut Findings) {
+        for Unbounded {
+            workload,
+            direction,
+            side: _,
+        } in &self.unbounded
+        {
+            findings.report(
+                Code::NotIsolated,
+                format!("{workload}: no policy isolates its {direction}, so everything is allowed there"),
+            );
+        }
     }
 
     /// Only what begins or ends in one of these namespaces; of none, everything.

@@ -14,7 +14,6 @@ mod judged;
 pub mod peer;
 mod universe;
 
-use crate::findings::{Code, Findings};
 use crate::flow::Flows;
 use crate::identity::cluster::Cluster;
 use crate::policy::model::PolicySet;
@@ -42,13 +41,8 @@ pub fn recordings(before: Recording<'_>, after: Recording<'_>) -> Diff {
 
 /// What policies allow that a recording does not show, and what it shows that they deny. The recording is the first
 /// side. `world` is the universe of the recording, in which the policies are judged.
-pub fn with_policies(
-    before: Recording<'_>,
-    cluster: &Cluster,
-    world: &World,
-    set: &PolicySet,
-    findings: &mut Findings,
-) -> Diff {
+#[must_use]
+pub fn with_policies(before: Recording<'_>, cluster: &Cluster, world: &World, set: &PolicySet) -> Diff {
     let universe = Universe::new(cluster, world, set);
     let mut seen = Connections::of_tape(before.flows, before.complete);
     seen.aliases = judged::aliases(before.flows, cluster);
@@ -56,10 +50,6 @@ pub fn with_policies(
     judged::judge(before.flows, &universe, &mut allowed);
     let mut diff = compare::compare(&seen, &allowed);
     for (workload, direction) in judged::unbounded(before.flows, &universe) {
-        findings.report(
-            Code::NotIsolated,
-            format!("{workload}: no policy isolates its {direction}, so everything is allowed there"),
-        );
         let side = Side::After;
         diff.unbounded.push(Unbounded {
             workload,

@@ -16,7 +16,7 @@ fn edges_are_listed_with_their_evidence() {
     let lab = Lab::new();
     lab.traffic("tape", TRAFFIC);
     let findings = format!(
-        "warning[FT3002]: Service shop/old port 80
+        "warning[FT3002]: Service shop/old:80 had no backends
 info[FT1009]: {SYNTHETIC}
 hint: `flowtape explain FT3002` says what it means and what to do
 

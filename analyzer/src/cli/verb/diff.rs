@@ -46,9 +46,10 @@ pub(in crate::cli) fn run(args: &DiffArgs, global: &Global) -> Result<ExitStatus
         diff,
         inputs,
         health,
-        findings,
+        mut findings,
     } = found;
     let diff = diff.within(&args.namespaces);
+    diff.report(&mut findings);
     let report = Report {
         schema: "flowtape.diff/v1",
         inputs,
@@ -131,17 +132,16 @@ fn tape_and_policies(opened: &Opened, policies: Policies, gate: Gate<'_>) -> Fou
             format!("note: {count} objects that are no NetworkPolicy were left alone, the first a {kind} in {place}");
         output::say(&escaped(&told));
     }
-    let mut findings = opened.findings.clone();
     let universe = world(&opened.cluster);
     let recording = opened.recording(gate);
-    let diff = with_policies(recording, &opened.cluster, &universe, &parsed.set, &mut findings);
+    let diff = with_policies(recording, &opened.cluster, &universe, &parsed.set);
     let mut inputs = Input::of_tape(&opened.tape);
     inputs.push(input);
     Found {
         diff,
         inputs,
         health: opened.tape.health.clone(),
-        findings,
+        findings: opened.findings.clone(),
     }
 }
 
