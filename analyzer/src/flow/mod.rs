@@ -17,7 +17,7 @@ use crate::identity::cluster::Cluster;
 use crate::tape::Tape;
 use collect::Collector;
 use edge::{Edge, Transport};
-use flowtape_schemas::node::Outcome;
+use flowtape_schemas::node::{Direction, Outcome};
 
 /// Every edge of a tape.
 #[derive(Clone, Debug, Default)]
@@ -45,10 +45,34 @@ pub fn edges(tape: &Tape, cluster: &Cluster, findings: &mut Findings) -> Flows {
     let sightings = sighting::sightings(tape, &resolver, cluster);
     let mut collector = Collector::default();
     join::join(&sightings, &resolver, cluster, &mut collector, findings);
+    report_partial(tape, findings);
     let (edges, ignored) = collector.finish();
     let edges = role::with_published(role::with_dns(edges), cluster);
     report(&edges, ignored, findings);
     Flows { edges, ignored }
+}
+
+/// Rows that can be no edge, because the recorder folded their port away or could not tell the direction: counted by node,
+/// never dropped in silence.
+fn report_partial(tape: &Tape, findings: &mut Findings) {
+    for node in &tape.nodes {
+        for row in &node.flows {
+            let operations = row.count.max(1);
+            if !matches!(row.direction, Direction::In | Direction::Out) {
+                let message = format!(
+                    "node `{}`: operations whose direction is not known make no edge",
+                    node.name
+                );
+                findings.report_many(Code::UnknownPeer, message, operations);
+            } else if row.service_port.is_none() {
+                let message = format!(
+                    "node `{}`: operations folded without their port make no edge",
+                    node.name
+                );
+                findings.report_many(Code::RemotesFolded, message, operations);
+            }
+        }
+    }
 }
 
 fn report(edges: &[Edge], ignored: Ignored, findings: &mut Findings) {

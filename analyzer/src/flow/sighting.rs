@@ -44,7 +44,8 @@ impl Sighting<'_> {
     }
 }
 
-/// Resolves every flow of a tape that has a direction and a port, in the order of nodes and rows.
+/// Resolves every flow of a tape that has a direction and a port, in the order of nodes and rows; the caller reports the
+/// others.
 pub(super) fn sightings<'a>(tape: &'a Tape, resolver: &Resolver<'a>, cluster: &'a Cluster) -> Vec<Sighting<'a>> {
     let rows = tape
         .nodes
