@@ -28,7 +28,7 @@ pub fn markdown() -> String {
             table.name, table.name, table.doc
         );
         text.push_str("| column | type | null | what it holds |\n| --- | --- | --- | --- |\n");
-        for column in table.columns {
+        for column in &table.columns {
             let null = if column.nullable { "yes" } else { "" };
             let kind = type_name(&column.data_type);
             let _ = writeln!(

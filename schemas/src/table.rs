@@ -18,6 +18,8 @@ pub struct Column {
     pub nullable: bool,
     /// What it holds, with its unit.
     pub doc: String,
+    /// The words it may hold with their meaning; none unless it is an enumeration.
+    pub words: Vec<(&'static str, String)>,
 }
 
 /// Which directory of a tape a table's files stand in.
@@ -107,6 +109,7 @@ macro_rules! table {
                     data_type: <<$cell as $crate::value::Cell>::Inner as $crate::value::Value>::data_type(),
                     nullable: <$cell as $crate::value::Cell>::NULLABLE,
                     doc: $crate::table::joined_doc(&[$($column_doc),+]),
+                    words: <<$cell as $crate::value::Cell>::Inner as $crate::value::Value>::words(),
                 }),*]
             }
 

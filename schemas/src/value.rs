@@ -56,6 +56,11 @@ pub trait Value: Sized + 'static {
     fn encode(values: &mut dyn Iterator<Item = Option<&Self>>) -> ArrayRef;
     /// Reads the column; null becomes `None`.
     fn decode(array: &dyn Array) -> Result<Vec<Option<Self>>, ValueError>;
+    /// The words of an enumeration with their meaning; none for any other type.
+    #[must_use]
+    fn words() -> Vec<(&'static str, String)> {
+        Vec::new()
+    }
 }
 
 /// A field of a row: a [`Value`] or an `Option` of one.
@@ -385,6 +390,10 @@ macro_rules! words {
 
             fn decode(array: &dyn arrow::array::Array) -> Result<Vec<Option<Self>>, $crate::value::ValueError> {
                 $crate::value::decode_words(array)
+            }
+
+            fn words() -> Vec<(&'static str, String)> {
+                vec![$(($word, $crate::table::joined_doc(&[$($doc),+]))),*]
             }
         }
 

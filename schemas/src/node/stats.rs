@@ -22,7 +22,7 @@ words! {
         MapFull = "map_full",
         /// Operations of an edge that fitted into neither: lost altogether.
         EdgesLost = "edges_lost",
-        /// Operations whose kernel memory could not be read: lost altogether.
+        /// Operations whose cgroup or network namespace could not be read from kernel memory: recorded without it.
         ReadFailed = "read_failed",
         /// Runs the kernel skipped because the program was already running on that CPU: lost altogether.
         RecursionMissed = "recursion_missed",
@@ -53,11 +53,15 @@ impl Counter {
     #[must_use]
     pub const fn loss(self) -> Loss {
         match self {
-            Self::Invocations | Self::Filtered | Self::Counted | Self::Samples | Self::MapFull | Self::Folded => {
-                Loss::Nothing
-            }
+            Self::Invocations
+            | Self::Filtered
+            | Self::Counted
+            | Self::Samples
+            | Self::MapFull
+            | Self::ReadFailed
+            | Self::Folded => Loss::Nothing,
             Self::RingFull | Self::WriterDropped | Self::SteppedDown => Loss::Events,
-            Self::EdgesLost | Self::ReadFailed | Self::RecursionMissed | Self::BlindNanos => Loss::Edges,
+            Self::EdgesLost | Self::RecursionMissed | Self::BlindNanos => Loss::Edges,
         }
     }
 }
