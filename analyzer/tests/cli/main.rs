@@ -5,6 +5,7 @@ mod support;
 
 mod bad_input;
 mod damage;
+mod determinism;
 mod health;
 mod hostile;
 mod usage;
