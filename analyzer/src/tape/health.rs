@@ -118,7 +118,7 @@ impl Judge<'_> {
                     self.findings.report_many(Code::EventsLost, message, value);
                 }
                 Loss::Edges if counter == Counter::BlindNanos => {
-                    let message = format!("hook `{hook}` was blind for {} on node `{name}`", seconds(value));
+                    let message = format!("hook `{hook}` was blind for {} on node `{name}`", duration(value));
                     self.incomplete(Code::EdgesLost, message, 1);
                 }
                 Loss::Edges => {
@@ -220,7 +220,31 @@ fn quoted<'a>(names: impl Iterator<Item = &'a str>) -> String {
     names.map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
 }
 
-/// Nanoseconds as seconds with three digits of fraction.
-fn seconds(nanos: u64) -> String {
-    format!("{}.{:03} s", nanos / 1_000_000_000, nanos / 1_000_000 % 1000)
+/// A time in the largest unit that it fills, with three digits of fraction.
+fn duration(nanos: u64) -> String {
+    let in_unit = |unit: u64, name: &str| format!("{}.{:03} {name}", nanos / unit, nanos % unit / (unit / 1000));
+    match nanos {
+        1_000_000_000.. => in_unit(1_000_000_000, "s"),
+        1_000_000.. => in_unit(1_000_000, "ms"),
+        1000.. => in_unit(1000, "us"),
+        0.. => format!("{nanos} ns"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::duration;
+
+    #[test]
+    fn a_short_time_is_not_rounded_to_nothing() {
+        for (nanos, text) in [
+            (2_500_000_000, "2.500 s"),
+            (60_000_000_001, "60.000 s"),
+            (49_689, "49.689 us"),
+            (1_000_000, "1.000 ms"),
+            (7, "7 ns"),
+        ] {
+            assert_eq!(duration(nanos), text);
+        }
+    }
 }

@@ -4,6 +4,7 @@
 mod support;
 
 mod bad_input;
+mod compat;
 mod damage;
 mod determinism;
 mod health;
