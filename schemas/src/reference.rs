@@ -39,6 +39,31 @@ pub fn markdown() -> String {
             );
         }
     }
+    text.push_str(&words());
+    text
+}
+
+/// Every enumeration once, under the columns that hold its words.
+fn words() -> String {
+    let mut enumerations: Vec<(Vec<&str>, Vec<(&str, String)>)> = Vec::new();
+    for column in tables().into_iter().flat_map(|table| table.columns) {
+        if column.words.is_empty() {
+            continue;
+        }
+        match enumerations.iter_mut().find(|(_, words)| *words == column.words) {
+            Some((columns, _)) if columns.contains(&column.name) => {}
+            Some((columns, _)) => columns.push(column.name),
+            None => enumerations.push((vec![column.name], column.words)),
+        }
+    }
+    let mut text = String::from("\n## Words\n");
+    for (columns, words) in enumerations {
+        let columns: Vec<String> = columns.iter().map(|column| format!("`{column}`")).collect();
+        let _ = write!(text, "\n{}:\n\n", columns.join(", "));
+        for (word, meaning) in words {
+            let _ = writeln!(text, "- `{word}`: {meaning}");
+        }
+    }
     text
 }
 
