@@ -43,9 +43,12 @@ pub fn markdown() -> String {
     text
 }
 
+/// Words with their meaning.
+type Words = Vec<(&'static str, String)>;
+
 /// Every enumeration once, under the columns that hold its words.
 fn words() -> String {
-    let mut enumerations: Vec<(Vec<&str>, Vec<(&str, String)>)> = Vec::new();
+    let mut enumerations: Vec<(Vec<&str>, Words)> = Vec::new();
     for column in tables().into_iter().flat_map(|table| table.columns) {
         if column.words.is_empty() {
             continue;
