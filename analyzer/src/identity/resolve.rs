@@ -108,12 +108,21 @@ impl<'a> Resolver<'a> {
             .and_then(|inode| Some(self.netns.get(node)?.during(&inode, span)))
             .unwrap_or_default();
         match owners.as_slice() {
-            [NetnsOwner::Pod(uid)] => self.pod_of_uid(uid, row.local_ip),
-            [NetnsOwner::Host] => self
-                .node_named(node)
-                .unwrap_or_else(|| self.by_address(row.local_ip, span)),
+            [NetnsOwner::Pod(uid)] => match self.cluster.pods.get(uid) {
+                // It is in the network of its node, where the node's own processes and other such pods are, too.
+                Some(pod) if pod.host_network => self.host(pod.node.as_deref().unwrap_or(node), row),
+                Some(pod) => Party::Pod(pod),
+                None => Party::Unknown(row.local_ip, Reason::PodNotInMetadata),
+            },
+            [NetnsOwner::Host] => self.host(node, row),
             [] | [_, _, ..] => self.by_address(row.local_ip, span),
         }
+    }
+
+    /// A process of a node, or whoever had its address where the cluster knows no such node.
+    fn host(&self, node: &str, row: &FlowRow) -> Party<'a> {
+        self.node_named(node)
+            .unwrap_or_else(|| self.by_address(row.local_ip, span_of(row)))
     }
 
     /// Who the peer of a flow was, by its address at that time.
