@@ -34,6 +34,7 @@ test: cc ## Run every test; those that need root and eBPF run where this machine
 	@$(MAKE) live
 
 live: cc ## Record real traffic between network namespaces; needs root and eBPF, and says what is missing
+	@[ "$$(uname -s)" != Linux ] || [ "$$(id -u)" -ne 0 ] || bash .ci/need ip=iproute2 nft=nftables
 	$(say) LIVE 'cargo test --test live*'
 	@cargo test --workspace --locked --test 'live*'
 
@@ -54,6 +55,7 @@ fmt-check:
 clippy: cc
 	$(say) LINT 'cargo clippy'
 	@cargo clippy --workspace --all-targets --locked -- -D warnings
+	@cargo clippy --workspace --test 'live*' --locked -- -D warnings
 
 deny: $(DENY)/bin/cargo-deny
 	$(say) DENY 'licences, bans, sources'

@@ -1,7 +1,6 @@
 //! The programs, a worker, and what came of it.
 
 use std::collections::BTreeMap;
-use std::os::fd::{FromRawFd as _, OwnedFd};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -12,7 +11,7 @@ use flowtape_recorder_ebpf::abi::event::Event;
 use flowtape_recorder_ebpf::abi::flow::{FlowKey, FlowValue, Overflow};
 use flowtape_recorder_ebpf::abi::id::{Direction, HookId, Outcome as FlowOutcome, RecordKind};
 
-use crate::{Outcome, cgroup};
+use crate::{Outcome, cgroup, preflight};
 
 /// The sizes of a case, with the object that is tested.
 pub(crate) fn config() -> KernelConfig {
@@ -22,45 +21,10 @@ pub(crate) fn config() -> KernelConfig {
     }
 }
 
-/// Says why nothing can be tested here. Does not load our programs: where others load and ours do not, the cases must fail.
+/// Says why nothing can be tested here.
 pub(crate) fn preflight() -> Outcome {
-    // SAFETY: no pointers are involved.
-    if unsafe { libc::geteuid() } != 0 {
-        return Err("not root".into());
-    }
-    std::fs::metadata("/sys/kernel/btf/vmlinux").map_err(|error| format!("/sys/kernel/btf/vmlinux: {error}"))?;
+    preflight::check()?;
     cgroup::mount()?;
-    load_smallest().map_err(|error| format!("cannot load any program: {error}").into())
-}
-
-/// Loads a program that returns 0, of a type that needs what ours need.
-fn load_smallest() -> std::io::Result<()> {
-    const BPF_PROG_LOAD: libc::c_long = 5;
-    const BPF_PROG_TYPE_RAW_TRACEPOINT: u32 = 17;
-    // `r0 = 0; exit`, as `struct bpf_insn`.
-    const RETURN_ZERO: [u64; 2] = [0xb7, 0x95];
-    /// The part of `union bpf_attr` that `BPF_PROG_LOAD` needs.
-    #[repr(C)]
-    struct Load {
-        program_type: u32,
-        instructions: u32,
-        first: *const u64,
-        license: *const libc::c_char,
-    }
-    let load = Load {
-        program_type: BPF_PROG_TYPE_RAW_TRACEPOINT,
-        instructions: 2,
-        first: RETURN_ZERO.as_ptr(),
-        license: c"GPL".as_ptr(),
-    };
-    // SAFETY: a live struct of the stated size, with pointers to live and constant data.
-    let fd = unsafe { libc::syscall(libc::SYS_bpf, BPF_PROG_LOAD, &raw const load, size_of::<Load>()) };
-    let fd = i32::try_from(fd).unwrap_or(-1);
-    if fd < 0 {
-        return Err(std::io::Error::last_os_error());
-    }
-    // SAFETY: a fresh descriptor that nobody else has.
-    drop(unsafe { OwnedFd::from_raw_fd(fd) });
     Ok(())
 }
 

@@ -99,10 +99,10 @@ fn edges_lost() -> Outcome {
     let lost = tape.counter(Counter::EdgesLost)?;
     assert!(lost > 0, "the map and the ring were meant to be too small");
     assert_eq!(ended.code, Some(1), "{}", ended.said);
-    let last = ended.said.lines().last().unwrap_or_default();
+    let verdict = ended.said.lines().last().unwrap_or_default();
     assert!(
-        last.starts_with("incomplete: ") && last.contains(&format!("{lost} operations are missing")),
-        "{last}"
+        verdict.starts_with("incomplete: ") && verdict.contains(&format!("{lost} operations are missing")),
+        "{verdict}"
     );
     assert_eq!(tape.manifest()?.nodes[0].lost_edges, lost);
     // Recorded and lost make what was sent, to the last one; others on this machine may have added their own.

@@ -1,0 +1,95 @@
+//! Edges as they were recorded against edges as the scenario compiles.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use flowtape::flow::edge::{Edge, EdgeKey, Endpoint, Evidence, ServiceUse, Side};
+use flowtape::identity::Identity;
+
+use crate::Outcome;
+use crate::recorded::Opened;
+
+/// What must be the same of an edge; times, nodes and samples are a recording's own.
+#[derive(Debug, PartialEq, Eq)]
+struct Facts<'a> {
+    count: u64,
+    services: &'a BTreeSet<ServiceUse>,
+    seen_by: &'a BTreeSet<Side>,
+    pairs: &'a BTreeSet<(Endpoint, Endpoint)>,
+    port_name: Option<&'a str>,
+    assumed: bool,
+    predates_window: bool,
+}
+
+/// Nothing missing, nothing extra, everything counted: `times` as often as the compiled tape says. Gives the number of
+/// edges and of operations.
+pub(crate) fn same_edges(live: &Opened, compiled: &Opened, times: u64) -> Outcome<(usize, u64)> {
+    let recorded = facts(&live.flows.edges, 1);
+    let expected = facts(&compiled.flows.edges, times);
+    if expected.is_empty() {
+        return Err("the scenario has no edges".into());
+    }
+    let mut complaints = Vec::new();
+    for (key, wanted) in &expected {
+        match recorded.get(key) {
+            None => complaints.push(format!("missing: {} {wanted:?}", shown(key))),
+            Some(got) if got != wanted => {
+                complaints.push(format!(
+                    "differs: {}\n  live     {got:?}\n  compiled {wanted:?}",
+                    shown(key)
+                ));
+            }
+            Some(_) => {}
+        }
+    }
+    let extra = recorded.iter().filter(|(key, _)| !expected.contains_key(*key));
+    complaints.extend(extra.map(|(key, got)| format!("extra: {} {got:?}", shown(key))));
+    for edge in live.flows.edges.iter().filter(|edge| has_unknown(edge)) {
+        complaints.push(format!("unknown: {edge}"));
+    }
+    if live.flows.ignored != compiled.flows.ignored {
+        complaints.push(format!(
+            "ignored: {:?}, compiled {:?}",
+            live.flows.ignored, compiled.flows.ignored
+        ));
+    }
+    if complaints.is_empty() {
+        let operations = recorded.values().map(|facts| facts.count).sum();
+        return Ok((recorded.len(), operations));
+    }
+    Err(complaints.join("\n").into())
+}
+
+fn facts(edges: &[Edge], times: u64) -> BTreeMap<&EdgeKey, Facts<'_>> {
+    edges
+        .iter()
+        .map(|edge| (&edge.key, of(&edge.evidence, times)))
+        .collect()
+}
+
+fn of(evidence: &Evidence, times: u64) -> Facts<'_> {
+    Facts {
+        count: evidence.count * times,
+        services: &evidence.services,
+        seen_by: &evidence.seen_by,
+        pairs: &evidence.pairs,
+        port_name: evidence.port_name.as_deref(),
+        assumed: evidence.assumed,
+        predates_window: evidence.predates_window,
+    }
+}
+
+fn has_unknown(edge: &Edge) -> bool {
+    let is_unknown = |identity: &Identity| matches!(identity, Identity::Unknown { .. });
+    is_unknown(&edge.key.from.identity) || is_unknown(&edge.key.to.identity)
+}
+
+fn shown(key: &EdgeKey) -> String {
+    let EdgeKey {
+        from,
+        to,
+        protocol,
+        port,
+        outcome,
+    } = key;
+    format!("{from} -> {to} {port}/{protocol} {outcome:?}")
+}

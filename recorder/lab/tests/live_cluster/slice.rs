@@ -1,0 +1,115 @@
+//! What a recording says of one lab: the recorder sees the whole machine, other labs with the same addresses included.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use flowtape::tape::Tape;
+use flowtape_schemas::manifest::{ClusterRecording, ClusterSource, FileEntry, MANIFEST_FILE, Manifest, Origin, Tool};
+use flowtape_schemas::node::CgroupRow;
+use flowtape_schemas::parquet::encode_file;
+use flowtape_schemas::table::{Place, Row};
+
+use crate::Outcome;
+
+/// The control groups of one lab, by the name that all of them are below. A host outside the cluster has a control group in
+/// the lab only, and no recorder.
+pub(crate) struct LabGroups {
+    name: String,
+}
+
+impl LabGroups {
+    /// Those of the lab whose directory is `path`.
+    pub(crate) fn below(path: &Path) -> Outcome<Self> {
+        let name = path.file_name().and_then(|name| name.to_str());
+        Ok(Self {
+            name: name.ok_or("the lab has no control group")?.to_owned(),
+        })
+    }
+
+    fn has(&self, row: &CgroupRow) -> bool {
+        let mut parts = row.path.split('/').skip_while(|part| *part != self.name).skip(1);
+        parts.next().is_some_and(|node| node != "outside")
+    }
+
+    /// Their identifiers in a recording.
+    pub(crate) fn ids(&self, tape: &Tape) -> BTreeSet<u64> {
+        let groups = tape.nodes.iter().flat_map(|node| &node.cgroups);
+        groups.filter(|row| self.has(row)).map(|row| row.cgroup_id).collect()
+    }
+
+    /// Leaves only what their sockets did.
+    pub(crate) fn keep(&self, tape: &mut Tape) {
+        let ids = self.ids(tape);
+        let is_own = |id: Option<u64>| id.is_some_and(|id| ids.contains(&id));
+        for node in &mut tape.nodes {
+            node.flows.retain(|row| is_own(row.cgroup_id));
+            node.listens.retain(|row| is_own(row.cgroup_id));
+            node.cgroups.retain(|row| ids.contains(&row.cgroup_id));
+            let own: BTreeSet<u32> = node.flows.iter().filter_map(|row| row.netns).collect();
+            node.netns.retain(|row| own.contains(&row.netns));
+        }
+    }
+}
+
+/// Writes a tape as one directory, which the verbs take as one side of a diff.
+pub(crate) fn write(tape: &Tape, to: &Path) -> Outcome {
+    let mut files = Files {
+        to,
+        entries: Vec::new(),
+    };
+    for node in &tape.nodes {
+        files.write(&node.name, &node.flows)?;
+        files.write(&node.name, &node.listens)?;
+        files.write(&node.name, &node.cgroups)?;
+        files.write(&node.name, &node.netns)?;
+        files.write(&node.name, &node.stats)?;
+    }
+    let cluster = &tape.cluster;
+    files.write("", &cluster.pods)?;
+    files.write("", &cluster.containers)?;
+    files.write("", &cluster.services)?;
+    files.write("", &cluster.endpoint_slices)?;
+    files.write("", &cluster.namespaces)?;
+    files.write("", &cluster.nodes)?;
+    files.write("", &cluster.workloads)?;
+    files.write("", &cluster.network_policies)?;
+    let tool = Tool {
+        name: "live-cluster".to_owned(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+    };
+    let mut manifest = Manifest::new(tool, Origin::Recorded, "0123456789abcdef".to_owned());
+    manifest.window = tape.window;
+    manifest.nodes = tape.nodes.iter().flat_map(|node| node.recordings.clone()).collect();
+    manifest.cluster = Some(ClusterRecording {
+        source: ClusterSource::Snapshots,
+        snapshots: Vec::new(),
+    });
+    manifest.files = files.entries;
+    std::fs::write(to.join(MANIFEST_FILE), manifest.render()?)?;
+    Ok(())
+}
+
+struct Files<'a> {
+    to: &'a Path,
+    entries: Vec<FileEntry>,
+}
+
+impl Files<'_> {
+    fn write<R: Row>(&mut self, node: &str, rows: &[R]) -> Outcome {
+        let directory = match R::PLACE {
+            Place::Node => format!("node={node}"),
+            Place::Cluster => "cluster".to_owned(),
+        };
+        let path = format!("{directory}/{}-000001.parquet", R::TABLE);
+        let content = encode_file(rows)?;
+        std::fs::create_dir_all(self.to.join(directory))?;
+        std::fs::write(self.to.join(&path), &content)?;
+        self.entries.push(FileEntry::describe(
+            path,
+            R::TABLE,
+            u64::try_from(rows.len())?,
+            &content,
+        ));
+        Ok(())
+    }
+}
