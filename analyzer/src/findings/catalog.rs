@@ -75,6 +75,8 @@ pub enum Code {
     Unselectable,
     /// FT2005: The owner of a pod is not in the metadata; the nearest known one stands for it.
     OwnerMissing,
+    /// FT2006: Pods have addresses outside every pod range that the metadata knows.
+    PodRangesUnknown,
     /// FT3001: Only the client's side of a Service was seen; all its backends of that time are assumed.
     BackendsAssumed,
     /// FT3002: Traffic went to a Service that had no backends at that time.
@@ -259,6 +261,13 @@ pub const CATALOG: &[Entry] = &[
         Info,
         "owner-missing",
         "The owner of a pod is not in the metadata; the nearest known one stands for it."
+    ),
+    entry!(
+        PodRangesUnknown,
+        "FT2006",
+        Warning,
+        "pod-ranges-unknown",
+        "Pods have addresses outside every pod range that the metadata knows."
     ),
     entry!(
         BackendsAssumed,

@@ -45,6 +45,7 @@ pub fn edges(tape: &Tape, cluster: &Cluster, findings: &mut Findings) -> Flows {
     let sightings = sighting::sightings(tape, &resolver, cluster);
     let mut collector = Collector::default();
     join::join(&sightings, &resolver, cluster, &mut collector, findings);
+    resolver.report_ranges(findings);
     report_partial(tape, findings);
     let (edges, ignored) = collector.finish();
     let edges = role::with_published(role::with_dns(edges), cluster);

@@ -10,7 +10,8 @@ use super::cluster::{Cluster, Pod};
 use super::prefix::Prefix;
 use super::timeline::{Span, Timeline};
 use super::{Identity, Reason};
-use crate::tape::Tape;
+use crate::findings::{Code, Findings};
+use crate::tape::{NodeTape, Tape};
 
 /// One side of a flow, resolved.
 #[derive(Clone, Debug)]
@@ -35,6 +36,8 @@ pub struct Resolver<'a> {
     /// What a cgroup id of a node stood for: the UID of a pod or the hash of a static one.
     cgroups: BTreeMap<&'a str, Timeline<u64, PodKey>>,
     netns: BTreeMap<&'a str, Timeline<u32, NetnsOwner>>,
+    /// Which node of the cluster a recording is of, by the name of the recording.
+    hosts: BTreeMap<&'a str, &'a str>,
     /// Addresses seen on sockets of the nodes themselves, such as that of the pods' bridge.
     node_addresses: BTreeMap<Address, BTreeSet<&'a str>>,
     pod_ranges: Vec<Prefix>,
@@ -66,6 +69,9 @@ impl<'a> Resolver<'a> {
                 .collect(),
             netns: nodes()
                 .map(|node| (node.name.as_str(), netns_timeline(&node.netns)))
+                .collect(),
+            hosts: nodes()
+                .filter_map(|node| Some((node.name.as_str(), host(node, cluster)?)))
                 .collect(),
             node_addresses: BTreeMap::new(),
             pod_ranges: cluster
@@ -121,7 +127,9 @@ impl<'a> Resolver<'a> {
 
     /// A process of a node, or whoever had its address where the cluster knows no such node.
     fn host(&self, node: &str, row: &FlowRow) -> Party<'a> {
+        let recorded = || self.hosts.get(node).map(|name| Party::Node(name));
         self.node_named(node)
+            .or_else(recorded)
             .unwrap_or_else(|| self.by_address(row.local_ip, span_of(row)))
     }
 
@@ -137,7 +145,8 @@ impl<'a> Resolver<'a> {
     /// Who held an address during `span`.
     #[must_use]
     pub fn by_address(&self, address: Option<Address>, span: Span) -> Party<'a> {
-        let Some(address) = address else {
+        // A wildcard is nobody's address.
+        let Some(address) = address.filter(|address| !address.ip().is_unspecified()) else {
             return Party::Unknown(None, Reason::NoAddress);
         };
         if is_loopback(address) {
@@ -181,6 +190,19 @@ impl<'a> Resolver<'a> {
     pub fn backend(&self, pod_uid: Option<&str>, address: Address, span: Span) -> Party<'a> {
         let named = pod_uid.and_then(|uid| self.cluster.pods.get(uid));
         named.map_or_else(|| self.by_address(Some(address), span), Party::Pod)
+    }
+
+    /// Says where pods have addresses outside every known range, on which it rests what counts as outside the cluster.
+    pub fn report_ranges(&self, findings: &mut Findings) {
+        let outside = |address: &Address| !self.pod_ranges.iter().any(|range| range.contains(*address));
+        for pod in self.cluster.pods.values().filter(|pod| !pod.host_network) {
+            if let Some(node) = &pod.node
+                && pod.addresses.iter().any(outside)
+            {
+                let message = format!("node {node} has pods with addresses outside every known range of pods");
+                findings.report(Code::PodRangesUnknown, message);
+            }
+        }
     }
 
     fn pod_of_uid(&self, uid: &str, address: Option<Address>) -> Party<'a> {
@@ -228,6 +250,21 @@ pub fn span_of(row: &FlowRow) -> Span {
     Span {
         first: row.first_seen,
         last: row.last_seen,
+    }
+}
+
+/// The node that a recording is of: the one it is named after, else the only one whose pods had their cgroups there. A
+/// recorder may run under another name than its node has in the cluster.
+fn host<'a>(node: &NodeTape, cluster: &'a Cluster) -> Option<&'a str> {
+    if let Some((name, _)) = cluster.nodes.get_key_value(&node.name) {
+        return Some(name);
+    }
+    let uids = node.cgroups.iter().filter_map(|row| row.pod_uid.as_ref());
+    let pods = uids.filter_map(|uid| cluster.pods.get(uid));
+    let names: BTreeSet<&str> = pods.filter_map(|pod| pod.node.as_deref()).collect();
+    match names.into_iter().collect::<Vec<_>>().as_slice() {
+        [only] => cluster.nodes.get_key_value(*only).map(|(name, _)| name.as_str()),
+        [] | [_, ..] => None,
     }
 }
 

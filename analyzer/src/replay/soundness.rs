@@ -44,34 +44,49 @@ fn denied_pair(edge: &Edge, set: &PolicySet, world: &World) -> Option<Denied> {
     })
 }
 
-/// The verdict on one pair of an edge: the first that denies over all addresses in use, otherwise one that allows.
+/// The verdict on one pair of an edge: the first that denies over all addresses in use, otherwise one that allows. Where
+/// the metadata lacks the address that a pod used, the pod is judged without one: no `ipBlock` matches it then.
 /// `None` if an end of the pair is not in the world or the protocol is not one of policies.
 #[must_use]
 pub fn pair_verdict(key: &EdgeKey, pair: &(Seen, Seen), set: &PolicySet, world: &World) -> Option<Verdict> {
     let protocol = Protocol::from_number(key.protocol.0)?;
+    let (clients, servers) = (endpoints(&pair.0, world), endpoints(&pair.1, world));
+    let mut routes = routes(&clients, &servers);
+    if routes.is_empty() {
+        let clients: Vec<_> = clients.into_iter().map(without_address).collect();
+        let servers: Vec<_> = servers.into_iter().map(without_address).collect();
+        routes = self::routes(&clients, &servers);
+    }
     let mut allowing = None;
-    for from in endpoints(&pair.0, world) {
-        for to in endpoints(&pair.1, world) {
-            if !same_family(from, to) {
-                continue;
-            }
-            let verdict = eval(
-                set,
-                world,
-                &Connection {
-                    from,
-                    to,
-                    protocol,
-                    port: key.port,
-                },
-            );
-            if !verdict.allowed() {
-                return Some(verdict);
-            }
-            allowing = Some(verdict);
+    for (from, to) in routes {
+        let connection = Connection {
+            from,
+            to,
+            protocol,
+            port: key.port,
+        };
+        let verdict = eval(set, world, &connection);
+        if !verdict.allowed() {
+            return Some(verdict);
         }
+        allowing = Some(verdict);
     }
     allowing
+}
+
+/// Every way between two sets of endpoints that keeps to one address family.
+fn routes<'a>(clients: &[Endpoint<'a>], servers: &[Endpoint<'a>]) -> Vec<(Endpoint<'a>, Endpoint<'a>)> {
+    let pairs = clients
+        .iter()
+        .flat_map(|from| servers.iter().map(move |to| (*from, *to)));
+    pairs.filter(|(from, to)| same_family(*from, *to)).collect()
+}
+
+const fn without_address(end: Endpoint<'_>) -> Endpoint<'_> {
+    match end {
+        Endpoint::Pod { pod, address: _ } => Endpoint::Pod { pod, address: None },
+        Endpoint::Address(_) => end,
+    }
 }
 
 fn endpoints<'a>(seen: &Seen, world: &'a World) -> Vec<Endpoint<'a>> {

@@ -54,8 +54,12 @@ pub fn synthesize(
         left_out: BTreeSet::new(),
     };
     synthesis.draft_subjects(edges, findings);
-    for edge in edges.iter().filter(|edge| governed(&edge.key) == Governed::Yes) {
-        synthesis.add_edge(edge, findings);
+    for edge in edges {
+        match governed(&edge.key) {
+            Governed::Yes => synthesis.add_edge(edge, findings),
+            Governed::Undecided => synthesis.report_undecided(edge, findings),
+            Governed::Exempt | Governed::NotEstablished => {}
+        }
     }
     synthesis.add_published();
     synthesis.finish(findings)
@@ -135,6 +139,26 @@ impl Synthesis<'_> {
         {
             let peers = self.peers.of_client(edge, &server.namespace, findings);
             self.add_rules(edge, server, Side::Ingress, protocol, peers, &note, findings);
+        }
+    }
+
+    /// Says of an edge that no rule can be made of; for unknown peers that is said where they are resolved.
+    fn report_undecided(&self, edge: &Edge, findings: &mut Findings) {
+        let is_subject = |peer: &crate::flow::edge::Peer| match &peer.identity {
+            Identity::Workload(workload) => self.drafts.contains_key(workload),
+            Identity::Service { .. } | Identity::Node { .. } | Identity::External { .. } | Identity::Unknown { .. } => {
+                false
+            }
+        };
+        if !is_subject(&edge.key.from) && !is_subject(&edge.key.to) {
+            return;
+        }
+        if matches!(edge.key.to.identity, Identity::Service { .. }) {
+            findings.report(Code::ServiceUnresolved, edge.to_string());
+        }
+        if Protocol::from_number(edge.key.protocol.0).is_none() {
+            let message = format!("{edge}: no NetworkPolicy can name this protocol");
+            findings.report(Code::LeftOut, message);
         }
     }
 

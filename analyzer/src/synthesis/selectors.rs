@@ -71,16 +71,27 @@ fn is_volatile(key: &str) -> bool {
     VOLATILE.contains(&key)
 }
 
+/// Whether a key of a workload's own selector was put there for one revision or run. `deployment` was not: it names a
+/// revision only on the pods of an OpenShift deployment configuration, which selects by `deploymentconfig`; others who
+/// select by it chose it themselves, as `oc new-app` does.
+fn is_volatile_selector(key: &str) -> bool {
+    key != "deployment" && is_volatile(key)
+}
+
 fn own_requirements(cluster: &Cluster, workload: &Workload) -> Vec<Requirement> {
     let Some(row) = cluster.owners.row(workload) else {
         return Vec::new();
     };
-    let labels = row.match_labels.iter().flatten().filter(|(key, _)| !is_volatile(key));
+    let labels = row
+        .match_labels
+        .iter()
+        .flatten()
+        .filter(|(key, _)| !is_volatile_selector(key));
     let mut requirements: Vec<Requirement> = labels.map(|(key, value)| Requirement::equals(key, value)).collect();
     for expression in row
         .match_expressions
         .iter()
-        .filter(|expression| !is_volatile(&expression.key))
+        .filter(|expression| !is_volatile_selector(&expression.key))
     {
         let values = || OneOrMore::new(expression.values.iter().cloned());
         let test = match expression.operator.as_str() {
@@ -119,7 +130,8 @@ fn common_labels(cluster: &Cluster, workload: &Workload) -> Option<Labels> {
 
 /// Reports pods of the workload that the selector misses, and pods of others that it also selects.
 fn prove(cluster: &Cluster, workload: &Workload, selector: &Selector, findings: &mut Findings) {
-    let mut others: BTreeSet<&Workload> = BTreeSet::new();
+    // By name: pods of an earlier revision can bear labels that the template no longer has.
+    let mut others: BTreeSet<String> = BTreeSet::new();
     for pod in cluster
         .pods
         .values()
@@ -127,7 +139,7 @@ fn prove(cluster: &Cluster, workload: &Workload, selector: &Selector, findings: 
     {
         let selected = selector.matches(&pod.labels);
         if selected && pod.workload != *workload {
-            others.insert(&pod.workload);
+            others.insert(pod.workload.to_string());
         }
         if !selected && pod.workload == *workload {
             let message = format!(
@@ -144,14 +156,10 @@ fn prove(cluster: &Cluster, workload: &Workload, selector: &Selector, findings: 
     {
         let same = row.kind == workload.kind && row.name == workload.name;
         if !same && !row.template_host_network && selector.matches(&row.template_labels) {
-            let message = format!(
-                "the selector of {workload} also selects pods of {}/{}/{}",
-                row.namespace, row.kind, row.name
-            );
-            findings.report(Code::SelectorOverlap, message);
+            others.insert(format!("{}/{}/{}", row.namespace, row.kind, row.name));
         }
     }
-    for other in others.into_iter().filter(|other| cluster.owners.row(other).is_none()) {
+    for other in others {
         findings.report(
             Code::SelectorOverlap,
             format!("the selector of {workload} also selects pods of {other}"),

@@ -1,0 +1,194 @@
+//! What metadata leaves open: a recorder under another name than its node, an address that the metadata lacks, labels that
+//! outlived their template, protocols that no policy names.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that unwraps nothing has failed, and says where"
+)]
+
+use std::net::IpAddr;
+
+use flowtape::findings::{Code, Findings};
+use flowtape::flow::{self, Flows};
+use flowtape::identity::Role;
+use flowtape::identity::cluster::Cluster;
+use flowtape::replay::soundness::pair_verdict;
+use flowtape::replay::world::world;
+use flowtape::synthesis::settings::{DefaultDeny, Dns, Published, Settings};
+use flowtape::synthesis::{Generated, synthesize};
+use flowtape::tape::Tape;
+use flowtape_scenario::{Scenario, tape};
+use flowtape_schemas::address::Address;
+use flowtape_schemas::node::Direction;
+
+fn compiled(scenario: &str) -> Tape {
+    let directory = tempfile::tempdir().unwrap();
+    let files = tape::compile(&Scenario::parse(scenario).unwrap()).unwrap();
+    tape::write(directory.path(), &files).unwrap();
+    flowtape::tape::open(&[directory.path().to_path_buf()], &mut Findings::default()).unwrap()
+}
+
+struct Run {
+    cluster: Cluster,
+    flows: Flows,
+    generated: Generated,
+    findings: Findings,
+}
+
+fn run(tape: &Tape) -> Run {
+    let mut findings = Findings::default();
+    let cluster = Cluster::new(&tape.cluster, &mut findings);
+    let flows = flow::edges(tape, &cluster, &mut findings);
+    let settings = Settings {
+        default_deny: DefaultDeny::Workload,
+        published: Published::Declared,
+        dns: Dns::Auto,
+        namespaces: std::collections::BTreeSet::new(),
+    };
+    let generated = synthesize(&flows.edges, &cluster, &settings, &mut findings).unwrap();
+    Run {
+        cluster,
+        flows,
+        generated,
+        findings,
+    }
+}
+
+fn messages(findings: &Findings, code: Code) -> Vec<String> {
+    let found = findings.list().into_iter().filter(|finding| finding.code == code);
+    found.map(|finding| finding.message).collect()
+}
+
+fn address(text: &str) -> Address {
+    Address::from(text.parse::<IpAddr>().unwrap())
+}
+
+const PAIR: &str = "cluster
+  node n1 172.31.0.11 pods 10.244.1.0/24
+  deployment shop/web labels app=web ports http:8080 probes readiness=http:http
+  deployment shop/db labels app=db ports sql:5432
+traffic
+  node n1 -> shop/web:8080/TCP x6
+  shop/web -> shop/db:5432/TCP
+";
+
+#[test]
+fn a_recorder_under_another_name_still_knows_its_node() {
+    let mut tape = compiled(PAIR);
+    // Probes come from the bridge of the pods, an address that no Node object lists.
+    let (own, bridge) = (address("172.31.0.11"), address("10.244.1.1"));
+    for node in &mut tape.nodes {
+        node.name = "ip-10-0-0-1".to_owned();
+        for row in &mut node.flows {
+            for side in [&mut row.local_ip, &mut row.remote_ip] {
+                *side = side.map(|address| if address == own { bridge } else { address });
+            }
+        }
+    }
+    let run = run(&tape);
+    let probes = run
+        .flows
+        .edges
+        .iter()
+        .filter(|edge| edge.key.from.role == Some(Role::Kubelet));
+    assert_eq!(probes.count(), 1);
+    assert_eq!(messages(&run.findings, Code::UnknownPeer), [""; 0]);
+}
+
+#[test]
+fn a_wildcard_is_nobody() {
+    let mut tape = compiled(PAIR);
+    for row in &mut tape.nodes[0].flows {
+        if row.direction == Direction::Out && row.service_port == Some(5432) {
+            row.remote_ip = Some(address("0.0.0.0"));
+        }
+    }
+    assert_eq!(
+        messages(&run(&tape).findings, Code::UnknownPeer),
+        ["shop/Deployment/web -> unknown (no-address) 5432/TCP"]
+    );
+}
+
+#[test]
+fn a_pod_without_an_address_of_the_family_in_use_is_judged_all_the_same() {
+    let mut tape = compiled(
+        "cluster
+  node n1 172.31.0.11 fd00:172::11 pods 10.244.1.0/24 fd00:244:1::/64
+  external 2001:db8::7
+  deployment shop/web labels app=web
+traffic
+  shop/web -> external [2001:db8::7]:443/TCP ipv6
+",
+    );
+    for pod in &mut tape.cluster.pods {
+        pod.pod_ips.retain(|address| address.ip().is_ipv4());
+    }
+    let Run {
+        cluster,
+        flows,
+        generated,
+        ..
+    } = run(&tape);
+    let [edge] = flows.edges.as_slice() else {
+        panic!("{:?}", flows.edges)
+    };
+    let pair = edge.evidence.pairs.first().unwrap();
+    let verdict = |set| pair_verdict(&edge.key, pair, set, &world(&cluster)).map(|verdict| verdict.allowed());
+    assert_eq!(verdict(&generated.set), Some(true));
+    let mut policies = generated.set.policies().to_vec();
+    policies[0].egress = Some(Vec::new());
+    let denying = flowtape::policy::model::PolicySet::new(policies).unwrap();
+    assert_eq!(verdict(&denying), Some(false), "no proof passes for want of an address");
+}
+
+#[test]
+fn a_pod_that_kept_a_label_of_an_earlier_template_is_found_by_the_proof() {
+    let mut tape = compiled(PAIR);
+    for pod in tape.cluster.pods.iter_mut().filter(|pod| pod.name.starts_with("db")) {
+        pod.labels.insert("app".to_owned(), "web".to_owned());
+    }
+    assert_eq!(
+        messages(&run(&tape).findings, Code::SelectorOverlap),
+        [
+            "the selector of shop/Deployment/db misses its pod shop/".to_owned() + &db_pod(&tape),
+            "the selector of shop/Deployment/web also selects pods of shop/Deployment/db".to_owned(),
+        ]
+    );
+}
+
+fn db_pod(tape: &Tape) -> String {
+    let mut pods = tape.cluster.pods.iter();
+    pods.find(|pod| pod.name.starts_with("db")).unwrap().name.clone()
+}
+
+#[test]
+fn a_protocol_that_no_policy_names_is_said() {
+    let mut tape = compiled(PAIR);
+    for row in &mut tape.nodes[0].flows {
+        if row.service_port == Some(5432) {
+            row.protocol = 33;
+        }
+    }
+    assert_eq!(
+        messages(&run(&tape).findings, Code::LeftOut),
+        ["shop/Deployment/web -> shop/Deployment/db 5432/IP-33: no NetworkPolicy can name this protocol"]
+    );
+}
+
+#[test]
+fn traffic_to_a_service_whose_backends_are_unknown_gets_no_rule_and_a_finding() {
+    let mut tape = compiled(
+        "cluster
+  node n1 172.31.0.11 pods 10.244.1.0/24
+  deployment shop/web labels app=web
+  deployment shop/db labels app=db ports sql:5432
+  service shop/db 10.96.0.20 selects app=db ports sql:5432->sql
+traffic
+  shop/web -> service shop/db:5432/TCP x3 seen-by client
+",
+    );
+    tape.cluster.endpoint_slices.clear();
+    assert_eq!(
+        messages(&run(&tape).findings, Code::ServiceUnresolved),
+        ["shop/Deployment/web -> shop/Service/db 5432/TCP"]
+    );
+}
