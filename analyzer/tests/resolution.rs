@@ -192,3 +192,26 @@ traffic
         ["shop/Deployment/web -> shop/Service/db 5432/TCP"]
     );
 }
+
+#[test]
+fn a_name_server_reached_under_two_addresses_is_one_edge_with_all_its_evidence() {
+    let mut tape = compiled(
+        "cluster
+  node n1 172.31.0.11 pods 10.244.1.0/24
+  deployment shop/web labels app=web
+  service kube-system/dns 10.96.0.10 endpoints 172.31.0.11 ports dns:53/UDP
+traffic
+  shop/web -> service kube-system/dns:53/UDP x3
+",
+    );
+    let flows = &mut tape.nodes[0].flows;
+    let mut cached = flows.iter().find(|row| row.direction == Direction::In).unwrap().clone();
+    (cached.local_ip, cached.count) = (Some(address("169.254.20.10")), 100);
+    flows.push(cached);
+    let flows = run(&tape).flows;
+    let [edge] = flows.edges.as_slice() else {
+        panic!("{:?}", flows.edges)
+    };
+    assert_eq!((edge.key.to.role, edge.evidence.count), (Some(Role::Dns), 103));
+    assert_eq!(edge.evidence.pairs.len(), 2);
+}

@@ -91,6 +91,35 @@ pub struct Evidence {
     pub pairs: BTreeSet<(Endpoint, Endpoint)>,
 }
 
+impl Evidence {
+    /// Adds what supports the same edge as well.
+    pub(super) fn absorb(&mut self, other: Self) {
+        let Self {
+            count,
+            first_seen,
+            last_seen,
+            seen_by,
+            predates_window,
+            nodes,
+            services,
+            port_name,
+            assumed,
+            pairs,
+        } = other;
+        self.count = self.count.saturating_add(count);
+        self.first_seen = self.first_seen.min(first_seen);
+        self.last_seen = self.last_seen.max(last_seen);
+        self.seen_by.extend(seen_by);
+        self.predates_window |= predates_window;
+        self.nodes.extend(nodes);
+        self.services.extend(services);
+        // Ports that are named differently leave no single name.
+        self.port_name = self.port_name.take().filter(|name| port_name.as_ref() == Some(name));
+        self.assumed &= assumed;
+        self.pairs.extend(pairs);
+    }
+}
+
 /// Which end of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Side {

@@ -1,5 +1,6 @@
 //! What part a peer plays besides its identity.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -77,7 +78,13 @@ pub(super) fn with_dns(edges: Vec<Edge>) -> Vec<Edge> {
         if datagrams_or_streams && edge.key.to.role.is_none() && dns.contains(&answering(&edge)) {
             edge.key.to.role = Some(Role::Dns);
         }
-        marked.insert(edge.key.clone(), edge);
+        match marked.entry(edge.key.clone()) {
+            Entry::Vacant(place) => {
+                place.insert(edge);
+            }
+            // Reached under an address that told its part, and under one that did not: it is one server.
+            Entry::Occupied(mut known) => known.get_mut().evidence.absorb(edge.evidence),
+        }
     }
     marked.into_values().collect()
 }
