@@ -15,6 +15,7 @@ pub mod cluster;
 pub mod manifest;
 pub mod metadata;
 pub mod node;
+mod pages;
 pub mod parquet;
 pub mod reference;
 pub mod table;

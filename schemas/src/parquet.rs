@@ -204,6 +204,19 @@ impl<C: ChunkReader + Clone + 'static> TableFile<C> {
         self.metadata.metadata().num_row_groups()
     }
 
+    /// Bytes that one row group takes in memory at most, told before anything of it is decoded; counting stops above
+    /// `limit`. What a file hides in compression and dictionaries can be many thousand times its size.
+    pub fn group_bytes<R: Row>(&self, group: usize, limit: u64) -> Result<u64, FileError> {
+        let metadata = self.metadata.metadata().row_group(group);
+        let rows = u64::try_from(metadata.num_rows()).unwrap_or(u64::MAX);
+        let rows = rows.saturating_mul(size_of::<R>() as u64);
+        if rows > limit {
+            return Ok(rows);
+        }
+        let decoded = guarded(|| Ok(crate::pages::group_bytes(&self.source, metadata, limit)?))?;
+        Ok(rows.saturating_add(decoded))
+    }
+
     /// Refuses a file that holds another table than `R`.
     pub fn check_table<R: Row>(&self) -> Result<(), FileError> {
         if self.table == R::TABLE {
@@ -221,23 +234,9 @@ impl<C: ChunkReader + Clone + 'static> TableFile<C> {
         group: usize,
         each: &mut dyn FnMut(Vec<R>) -> Result<(), FileError>,
     ) -> Result<(), FileError> {
-        self.read_group_within(group, &mut |_, _| true, each)
-    }
-
-    /// The same for files that may be hostile: `admit` is asked, with the number of rows and their decoded size in
-    /// bytes, before each batch becomes rows. Compression can hide a thousand times its own size.
-    pub fn read_group_within<R: Row>(
-        &self,
-        group: usize,
-        admit: &mut dyn FnMut(u64, u64) -> bool,
-        each: &mut dyn FnMut(Vec<R>) -> Result<(), FileError>,
-    ) -> Result<(), FileError> {
         self.check_table::<R>()?;
         let mut batches = guarded(|| self.batches(group))?;
         while let Some(batch) = guarded(|| Ok(batches.next().transpose().map_err(ParquetError::from)?))? {
-            if !admit(batch.num_rows() as u64, batch.get_array_memory_size() as u64) {
-                return Err(FileError::TooLarge);
-            }
             each(guarded(|| R::decode(&batch).map_err(FileError::Columns))?)?;
         }
         Ok(())

@@ -4,9 +4,10 @@ use std::net::IpAddr;
 
 use bytes::Bytes;
 use flowtape_schemas::address::Address;
+use flowtape_schemas::cluster::Bound;
 use flowtape_schemas::manifest::FileEntry;
-use flowtape_schemas::node::{Direction, FlowRow, Hook, Outcome};
-use flowtape_schemas::parquet::{FileError, decode_file, encode_file};
+use flowtape_schemas::node::{CgroupRow, Direction, FlowRow, Hook, Outcome};
+use flowtape_schemas::parquet::{FileError, TableFile, decode_file, encode_file};
 use flowtape_schemas::time::Time;
 use flowtape_schemas::validate::{Problem, check_file};
 use proptest::prelude::{Just, Strategy, any, prop, prop_assert_eq, prop_oneof, proptest};
@@ -133,4 +134,30 @@ fn no_parquet_is_said_in_a_sentence() {
     let error = decode_file::<FlowRow>(Bytes::from_static(b"hello")).unwrap_err();
     assert!(matches!(error, FileError::Parquet(_)), "{error}");
     assert!(error.to_string().contains("not a readable Parquet file"));
+}
+
+#[test]
+fn what_a_file_expands_to_is_known_before_it_is_decoded() {
+    let row = |text: String| CgroupRow {
+        cgroup_id: 1,
+        path: text,
+        pod_uid: None,
+        static_pod_hash: None,
+        container_id: None,
+        runtime: None,
+        qos: None,
+        valid_from: None,
+        from_bound: Bound::Assumed,
+        valid_to: None,
+        to_bound: Bound::Assumed,
+    };
+    let same = vec![row("x".repeat(10_000)); 1000];
+    let different: Vec<CgroupRow> = (0..1000).map(|number| row(format!("{number:010000}"))).collect();
+    for rows in [same, different] {
+        let file = TableFile::open(Bytes::from(encode_file(&rows).unwrap())).unwrap();
+        let bytes = file.group_bytes::<CgroupRow>(0, u64::MAX).unwrap();
+        let least = 1000 * (10_000 + size_of::<CgroupRow>() as u64);
+        assert!((least..2 * least).contains(&bytes), "{bytes} is not about {least}");
+        assert!(file.group_bytes::<CgroupRow>(0, 100_000).unwrap() > 100_000);
+    }
 }

@@ -1,10 +1,15 @@
 //! The body of `flowtape.inspect/v1`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use flowtape_schemas::manifest::{HookState, Stop, Window};
 use serde::Serialize;
 
+use super::peer::{Peer, PeerIdentity};
+use crate::flow::edge::{Edge, Transport};
+use crate::flow::governed::{Governed, governed};
+use crate::identity::cluster::Cluster;
+use crate::identity::{Identity, Workload};
 use crate::tape::{NodeTape, Tape};
 
 /// Body of `flowtape.inspect/v1`.
@@ -18,6 +23,21 @@ pub struct Inspect {
     pub cluster: BTreeMap<&'static str, u64>,
     /// Rows of each table, all nodes together.
     pub tables: BTreeMap<&'static str, u64>,
+    /// What each workload was seen to do, by namespace, kind and name.
+    pub workloads: Vec<Activity>,
+}
+
+/// What a workload was seen to do; refused and unanswered attempts are left out.
+#[derive(Clone, Debug, Serialize)]
+pub struct Activity {
+    /// The workload.
+    pub workload: Peer,
+    /// Its own ports that somebody used, such as `3306/TCP`, by protocol and number.
+    pub serves: Vec<String>,
+    /// How many peers used them.
+    pub clients: u64,
+    /// How many peers it used itself.
+    pub servers: u64,
 }
 
 /// What one node recorded.
@@ -53,25 +73,26 @@ pub struct Hook {
 }
 
 impl Inspect {
-    /// What is in a tape.
+    /// What is in a tape of this cluster and with these edges.
     #[must_use]
-    pub fn of(tape: &Tape) -> Self {
+    pub fn of(tape: &Tape, cluster: &Cluster, edges: &[Edge]) -> Self {
         let nodes: Vec<Node> = tape.nodes.iter().map(node).collect();
-        let cluster = cluster(tape);
-        let mut tables = cluster.clone();
+        let metadata = metadata(tape);
+        let mut tables = metadata.clone();
         for (table, rows) in nodes.iter().flat_map(|node| &node.rows) {
             *tables.entry(table).or_default() += rows;
         }
         Self {
             window: tape.window,
             nodes,
-            cluster,
+            cluster: metadata,
             tables,
+            workloads: activities(cluster, edges),
         }
     }
 }
 
-fn cluster(tape: &Tape) -> BTreeMap<&'static str, u64> {
+fn metadata(tape: &Tape) -> BTreeMap<&'static str, u64> {
     let rows = &tape.cluster;
     [
         ("pods", rows.pods.len()),
@@ -85,6 +106,47 @@ fn cluster(tape: &Tape) -> BTreeMap<&'static str, u64> {
     ]
     .map(|(table, rows)| (table, rows as u64))
     .into()
+}
+
+#[derive(Default)]
+struct Seen {
+    serves: BTreeSet<(Transport, u16)>,
+    clients: BTreeSet<Identity>,
+    servers: BTreeSet<Identity>,
+}
+
+/// Every workload that has pods or traffic; one without traffic stands there with nothing.
+fn activities(cluster: &Cluster, edges: &[Edge]) -> Vec<Activity> {
+    let idle = cluster.pods.values().map(|pod| (pod.workload.clone(), Seen::default()));
+    let mut seen: BTreeMap<Workload, Seen> = idle.collect();
+    for Edge { key, .. } in edges
+        .iter()
+        .filter(|edge| governed(&edge.key) != Governed::NotEstablished)
+    {
+        if let Identity::Workload(client) = &key.from.identity {
+            let client = seen.entry(client.clone()).or_default();
+            client.servers.insert(key.to.identity.clone());
+        }
+        if let Identity::Workload(server) = &key.to.identity {
+            let server = seen.entry(server.clone()).or_default();
+            server.clients.insert(key.from.identity.clone());
+            server.serves.insert((key.protocol, key.port));
+        }
+    }
+    let activity = |(workload, seen): (Workload, Seen)| Activity {
+        workload: Peer {
+            identity: PeerIdentity::from(&Identity::Workload(workload)),
+            role: None,
+        },
+        serves: seen
+            .serves
+            .iter()
+            .map(|(protocol, port)| format!("{port}/{protocol}"))
+            .collect(),
+        clients: seen.clients.len() as u64,
+        servers: seen.servers.len() as u64,
+    };
+    seen.into_iter().map(activity).collect()
 }
 
 fn node(node: &NodeTape) -> Node {

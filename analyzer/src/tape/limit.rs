@@ -17,8 +17,9 @@ pub(super) const PROBLEMS: usize = 10;
 /// What a tape may expand to whatever its size: small files have the highest ratio of rows to bytes.
 const FREE_BYTES: u64 = 512 << 20;
 
-/// How many times its size a tape may expand to in memory. Recorded rows take about 7 bytes on disk and 300 in memory.
-const RATIO: u64 = 512;
+/// How many times its size a tape may expand to in memory. Recorded flows take 10 bytes on disk and 80 times that in
+/// memory, decoder included; flows that are all alike take 1 byte, and 640 times that.
+const RATIO: u64 = 1024;
 
 /// How many bytes the rows of a tape may still take.
 ///
@@ -39,8 +40,13 @@ impl Budget {
 
     /// Takes bytes; false once more was taken than there is.
     pub(super) fn take(&self, bytes: u64) -> bool {
-        let before = self.taken.fetch_add(bytes, Ordering::Relaxed);
+        let before = self.taken.fetch_add(bytes.min(self.limit + 1), Ordering::Relaxed);
         before.saturating_add(bytes) <= self.limit
+    }
+
+    /// How many bytes there are.
+    pub(super) fn limit(&self) -> u64 {
+        self.limit
     }
 
     /// The limit, if more was taken.

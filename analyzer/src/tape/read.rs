@@ -195,12 +195,16 @@ fn rows<R: CheckedRow + Send>(file: &TableFile<Bytes>, budget: &Budget) -> Resul
 
 fn group_rows<R: CheckedRow>(file: &TableFile<Bytes>, group: usize, budget: &Budget) -> (Vec<R>, Option<FileError>) {
     let mut rows = Vec::new();
-    let row_bytes = size_of::<R>() as u64;
-    let mut admit = |count: u64, bytes: u64| budget.take(count.saturating_mul(row_bytes).saturating_add(bytes));
     let mut each = |batch: Vec<R>| {
         rows.extend(batch);
         Ok(())
     };
-    let error = file.read_group_within(group, &mut admit, &mut each).err();
-    (rows, error)
+    let read = file.check_table::<R>().and_then(|()| {
+        if budget.take(file.group_bytes::<R>(group, budget.limit())?) {
+            file.read_group(group, &mut each)
+        } else {
+            Err(FileError::TooLarge)
+        }
+    });
+    (rows, read.err())
 }

@@ -344,6 +344,10 @@ nodes
   NAME  KERNEL  STOP   OPERATIONS  FLOWS  EVENTS  LISTENS
   n1    6.12.0  clean           0      0       0        0
 
+workloads
+  NAMESPACE  WORKLOAD      CLIENTS  SERVERS  SERVES
+  a          Deployment/b        0        0
+
 cluster
   containers        1
   endpoint_slices   0

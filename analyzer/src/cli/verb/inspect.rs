@@ -5,6 +5,8 @@ use crate::cli::exit::ExitStatus;
 use crate::cli::failure::Failure;
 use crate::cli::report::Report;
 use crate::findings::Findings;
+use crate::flow;
+use crate::identity::cluster::Cluster;
 use crate::json::inspect::Inspect;
 use crate::render::text::inspect;
 use crate::tape;
@@ -12,7 +14,9 @@ use crate::tape;
 pub(in crate::cli) fn run(args: &InspectArgs, global: &Global) -> Result<ExitStatus, Failure> {
     let mut findings = Findings::default();
     let tape = tape::open(&args.input.tapes, &mut findings)?;
-    let body = Inspect::of(&tape);
+    let cluster = Cluster::new(&tape.cluster, &mut findings);
+    let flows = flow::edges(&tape, &cluster, &mut findings);
+    let body = Inspect::of(&tape, &cluster, &flows.edges);
     let report = Report::of_tape("flowtape.inspect/v1", &tape, findings);
     report.print(global, &body, |body| inspect::text(&tape, body))
 }

@@ -5,7 +5,8 @@ use std::fmt::Write as _;
 use super::Align::{Left, Right};
 use super::columns;
 use crate::escape::escaped;
-use crate::json::inspect::{Inspect, Node};
+use crate::json::inspect::{Activity, Inspect, Node};
+use crate::json::peer::PeerIdentity;
 use crate::tape::Tape;
 
 /// The whole text.
@@ -21,6 +22,10 @@ pub fn text(tape: &Tape, body: &Inspect) -> String {
         text.push_str("\nnodes\n");
         text.push_str(&nodes(&body.nodes));
         text.push_str(&counters(&body.nodes));
+    }
+    if !body.workloads.is_empty() {
+        text.push_str("\nworkloads\n");
+        text.push_str(&workloads(&body.workloads));
     }
     text.push_str("\ncluster\n");
     let rows: Vec<Vec<String>> = body
@@ -69,6 +74,33 @@ fn nodes(nodes: &[Node]) -> String {
         ]);
     }
     columns(2, &[Left, Left, Left, Right, Right, Right, Right], &rows)
+}
+
+fn workloads(workloads: &[Activity]) -> String {
+    let heads = ["NAMESPACE", "WORKLOAD", "CLIENTS", "SERVERS", "SERVES"].map(str::to_owned);
+    let mut rows = vec![heads.to_vec()];
+    for Activity {
+        workload,
+        serves,
+        clients,
+        servers,
+    } in workloads
+    {
+        if let PeerIdentity::Workload {
+            namespace, kind, name, ..
+        } = &workload.identity
+        {
+            let name = format!("{kind}/{name}");
+            rows.push(vec![
+                namespace.clone(),
+                name,
+                clients.to_string(),
+                servers.to_string(),
+                serves.join(","),
+            ]);
+        }
+    }
+    columns(2, &[Left, Left, Right, Right, Left], &rows)
 }
 
 /// Counters of the recorders that are not zero.
