@@ -7,10 +7,11 @@ use flowtape_schemas::node::Outcome;
 
 use super::collect::{Collector, Contribution};
 use super::edge::{EdgeKey, Endpoint, Peer, ServiceUse, Transport};
+use super::host::{host_of, host_servers, node_of, same_node};
 use super::role::{self, ApiServer};
 use super::sighting::{Sighting, endpoint, endpoint_of_pod};
 use crate::findings::{Code, Findings};
-use crate::identity::cluster::{Cluster, Pod};
+use crate::identity::cluster::Cluster;
 use crate::identity::resolve::{Party, Resolver};
 use crate::identity::service::ServiceHit;
 use crate::identity::timeline::Span;
@@ -146,6 +147,12 @@ impl<'a> Views<'a> {
 
     fn service_view(&self, sighting: &Sighting<'_>, collector: &mut Collector, findings: &mut Findings) {
         let client = endpoint(&sighting.local, sighting.row, true);
+        // A node port of another node is translated there: what leaves the client still goes to that node.
+        if let Party::Node(node) = &sighting.remote
+            && node_of(&sighting.local) != Some(*node)
+        {
+            self.direct_view(sighting, collector);
+        }
         for hit in &sighting.services {
             let all = self.candidates(hit, sighting);
             if all.is_empty() {
@@ -349,25 +356,6 @@ fn ignored(
     true
 }
 
-/// The node on whose network a party is, with all its addresses.
-fn host_of<'a>(party: &Party<'a>) -> Option<&'a str> {
-    match party {
-        Party::Node(name) => Some(name),
-        Party::Pod(Pod {
-            host_network: true,
-            node,
-            ..
-        }) => node.as_deref(),
-        Party::Pod(_) | Party::External(_) | Party::Loopback | Party::Group | Party::Unknown(..) => None,
-    }
-}
-
-/// Whether a client on a node's network talks to a pod of that node, which no policy can deny.
-fn same_node(client: &Party<'_>, server: &Party<'_>) -> bool {
-    let Party::Pod(pod) = server else { return false };
-    !pod.host_network && host_of(client).is_some_and(|node| pod.node.as_deref() == Some(node))
-}
-
 fn api_server(cluster: &Cluster) -> ApiServer {
     let always = Span::of_validity(None, None);
     let kubernetes = |port_name: Option<String>| ServiceHit {
@@ -381,39 +369,6 @@ fn api_server(cluster: &Cluster) -> ApiServer {
         .into_iter()
         .flat_map(|name| cluster.services.backends(&kubernetes(name), "TCP", always));
     backends.map(|backend| (backend.address, backend.port)).collect()
-}
-
-/// Who served which port on the network of a node: as seen, and as pods there declare.
-fn host_servers(
-    sightings: &[Sighting<'_>],
-    cluster: &Cluster,
-) -> BTreeMap<(String, Transport, u16), BTreeSet<Workload>> {
-    let mut seen: BTreeMap<_, BTreeSet<Workload>> = BTreeMap::new();
-    for sighting in sightings.iter().filter(|sighting| sighting.is_server()) {
-        if let (Party::Pod(pod), Some(node)) = (&sighting.local, host_of(&sighting.local)) {
-            let key = (node.to_owned(), sighting.protocol(), sighting.port);
-            seen.entry(key).or_default().insert(pod.workload.clone());
-        }
-    }
-    let mut declared: BTreeMap<_, BTreeSet<Workload>> = BTreeMap::new();
-    for pod in cluster.pods.values().filter(|pod| pod.host_network) {
-        for port in &pod.ports {
-            let protocol = match port.protocol.as_str() {
-                "TCP" => Transport::TCP,
-                "UDP" => Transport::UDP,
-                "SCTP" => Transport::SCTP,
-                _ => continue,
-            };
-            let Some(node) = pod.node.clone() else { continue };
-            declared
-                .entry((node, protocol, port.port))
-                .or_default()
-                .insert(pod.workload.clone());
-        }
-    }
-    // What was seen outweighs what is declared.
-    declared.extend(seen);
-    declared
 }
 
 /// Who connected from the network of a node, by the server it reached.

@@ -8,6 +8,7 @@
 mod collect;
 pub mod edge;
 pub mod governed;
+mod host;
 mod join;
 mod role;
 mod sighting;

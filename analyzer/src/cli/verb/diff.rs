@@ -10,7 +10,7 @@ use crate::cli::side::{SidePath, side};
 use crate::diff::change::{Class, Diff, Side};
 use crate::diff::{Recording, recordings, with_policies};
 use crate::escape::escaped;
-use crate::findings::Findings;
+use crate::findings::{Code, Findings};
 use crate::flow::{self, Flows};
 use crate::identity::cluster::Cluster;
 use crate::json;
@@ -94,7 +94,9 @@ impl Opened {
     fn recording(&self, gate: Gate<'_>) -> Recording<'_> {
         Recording {
             flows: &self.flows,
-            complete: gate.allow_incomplete || self.tape.health.is_complete(),
+            // Peers that were folded away may be any that the other side knows.
+            complete: gate.allow_incomplete
+                || self.tape.health.is_complete() && !self.findings.has(Code::RemotesFolded),
         }
     }
 }
