@@ -73,6 +73,8 @@ pub struct Facts {
     pub cgroup_mount: Option<PathBuf>,
     /// A directory of the kubelet below it.
     pub kubepods: Option<PathBuf>,
+    /// A directory of the kubelet in a version 1 hierarchy.
+    pub kubepods_of_version_1: Option<PathBuf>,
     /// The hooks, or why the programs could not be loaded and attached.
     pub hooks: Result<Vec<Hook>, String>,
     /// True if the system clock is kept right by somebody; absent if the kernel does not say.
@@ -88,9 +90,8 @@ pub fn run() -> Vec<Check> {
 /// Looks at this machine.
 #[must_use]
 pub fn look(config: &KernelConfig) -> Facts {
-    let cgroup_mount = fs::read_to_string("/proc/self/mounts")
-        .ok()
-        .and_then(|mounts| cgroup_mount(&mounts));
+    let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+    let cgroup_mount = mounts_of(&mounts, "cgroup2").next();
     Facts {
         release: fs::read_to_string("/proc/sys/kernel/osrelease")
             .unwrap_or_default()
@@ -106,6 +107,7 @@ pub fn look(config: &KernelConfig) -> Facts {
             .as_deref()
             .and_then(|mount| kubepods_below(mount, KUBEPODS_DEPTH)),
         cgroup_mount,
+        kubepods_of_version_1: mounts_of(&mounts, "cgroup").find_map(|mount| kubepods_below(&mount, KUBEPODS_DEPTH)),
         hooks: Kernel::load(config)
             .map(|kernel| kernel.hooks().to_vec())
             .map_err(|error| with_causes(&error)),
@@ -149,7 +151,7 @@ pub fn judge(facts: &Facts) -> Vec<Check> {
         capability("cap-perfmon", "CAP_PERFMON", CAP_PERFMON | CAP_SYS_ADMIN, Verdict::No),
         // No hook of today needs it: those for UDP and bind will.
         capability("cap-net-admin", "CAP_NET_ADMIN", CAP_NET_ADMIN, Verdict::Degraded),
-        judge_cgroups(facts.cgroup_mount.as_deref(), facts.kubepods.as_deref()),
+        judge_cgroups(facts),
         judge_hooks(facts.hooks.as_deref()),
         match facts.clock_synchronised {
             Some(true) => Check::yes("clock", "the system clock is synchronised"),
@@ -193,10 +195,21 @@ fn judge_kernel(release: &str) -> Check {
     }
 }
 
-fn judge_cgroups(mount: Option<&Path>, kubepods: Option<&Path>) -> Check {
-    match (mount, kubepods) {
-        (Some(_), Some(kubepods)) => Check::yes("cgroup-v2", format!("pods are below `{}`", kubepods.display())),
-        (Some(mount), None) => Check::not(
+fn judge_cgroups(facts: &Facts) -> Check {
+    let paths = (&facts.cgroup_mount, &facts.kubepods, &facts.kubepods_of_version_1);
+    match paths {
+        (Some(_), Some(kubepods), _) => Check::yes("cgroup-v2", format!("pods are below `{}`", kubepods.display())),
+        (_, _, Some(kubepods)) => Check::not(
+            "cgroup-v2",
+            Verdict::Degraded,
+            format!(
+                "pods are in version 1 control groups, below `{}`: sockets are told apart by network namespace, and pods \
+                 on the network of the host not at all",
+                kubepods.display()
+            ),
+            "boot with `systemd.unified_cgroup_hierarchy=1`, and let the kubelet use cgroup v2",
+        ),
+        (Some(mount), None, None) => Check::not(
             "cgroup-v2",
             Verdict::Degraded,
             format!(
@@ -205,7 +218,7 @@ fn judge_cgroups(mount: Option<&Path>, kubepods: Option<&Path>) -> Check {
             ),
             "on a node with pods: mount the host's /sys/fs/cgroup, and let the kubelet use cgroup v2",
         ),
-        (None, _) => Check::not(
+        (None, _, None) => Check::not(
             "cgroup-v2",
             Verdict::Degraded,
             "no version 2 control groups are mounted: sockets cannot be told apart by pod, only by address",
@@ -248,12 +261,12 @@ fn judge_hooks(hooks: Result<&[Hook], &String>) -> Check {
     }
 }
 
-/// Where version 2 control groups are mounted, by `/proc/self/mounts`.
-fn cgroup_mount(mounts: &str) -> Option<PathBuf> {
+/// Where file systems of a type are mounted, by `/proc/self/mounts`.
+fn mounts_of<'a>(mounts: &'a str, wanted: &'a str) -> impl Iterator<Item = PathBuf> + 'a {
     mounts
         .lines()
-        .find_map(|line| match line.split(' ').collect::<Vec<_>>().as_slice() {
-            [_, path, "cgroup2", ..] => Some(PathBuf::from(path)),
+        .filter_map(move |line| match line.split(' ').collect::<Vec<_>>().as_slice() {
+            [_, path, kind, ..] if *kind == wanted => Some(PathBuf::from(path)),
             _ => None,
         })
 }
@@ -323,6 +336,7 @@ mod tests {
             capabilities: Ok(1 << 39 | 1 << 38 | 1 << 12),
             cgroup_mount: Some(PathBuf::from("/sys/fs/cgroup")),
             kubepods: Some(PathBuf::from("/sys/fs/cgroup/kubepods.slice")),
+            kubepods_of_version_1: None,
             hooks: Ok(vec![hook]),
             clock_synchronised: Some(true),
         }
@@ -443,8 +457,38 @@ mod tests {
         );
         assert!(effective_capabilities("Name:\tx\n").is_err());
         assert!(effective_capabilities("CapEff:\tzz\n").is_err());
-        let hybrid = "tmpfs /sys/fs/cgroup tmpfs ro 0 0\ncgroup2 /sys/fs/cgroup/unified cgroup2 rw 0 0\n";
-        assert_eq!(cgroup_mount(hybrid), Some(PathBuf::from("/sys/fs/cgroup/unified")));
-        assert_eq!(cgroup_mount("cgroup /sys/fs/cgroup/memory cgroup rw 0 0\n"), None);
+        let hybrid = "tmpfs /sys/fs/cgroup tmpfs ro 0 0\ncgroup2 /sys/fs/cgroup/unified cgroup2 rw 0 0\n\
+                      cgroup /sys/fs/cgroup/memory cgroup rw 0 0\n";
+        let mounted = |kind| {
+            mounts_of(hybrid, kind)
+                .map(|path| path.display().to_string())
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(mounted("cgroup2"), ["/sys/fs/cgroup/unified"]);
+        assert_eq!(mounted("cgroup"), ["/sys/fs/cgroup/memory"]);
+    }
+
+    #[test]
+    fn where_only_version_1_knows_pods_the_namespace_is_the_key() {
+        for cgroup_mount in [None, Some(PathBuf::from("/sys/fs/cgroup/unified"))] {
+            let facts = Facts {
+                cgroup_mount,
+                kubepods: None,
+                kubepods_of_version_1: Some(PathBuf::from("/sys/fs/cgroup/memory/kubepods")),
+                ..healthy()
+            };
+            assert_eq!(verdict(&facts, "cgroup-v2"), Verdict::Degraded);
+            assert!(
+                judge(&facts)
+                    .iter()
+                    .any(|check| check.detail.contains("network namespace"))
+            );
+        }
+        // A unified tree with pods needs nothing else.
+        let facts = Facts {
+            kubepods_of_version_1: Some(PathBuf::from("/sys/fs/cgroup/memory/kubepods")),
+            ..healthy()
+        };
+        assert_eq!(verdict(&facts, "cgroup-v2"), Verdict::Yes);
     }
 }

@@ -26,21 +26,54 @@ pub struct Found {
     pub path: String,
 }
 
-/// The hierarchy that `/proc/self/mountinfo` names (proc(5), format of `/proc/pid/mountinfo`): of several mounts one that
-/// shows all of it.
+/// The hierarchy that `/proc/self/mountinfo` names (proc(5), format of `/proc/pid/mountinfo`): of several mounts the one
+/// that shows most of it.
+///
+/// Inside a control group namespace, as in a container, the root of a mount is told from that of the namespace
+/// (cgroup_namespaces(7)): `/` is the container's own part, and the host's mount, bound into the container, is so many `/..`
+/// above. What is that far above is taken for all of the hierarchy.
 #[must_use]
 pub fn hierarchy(mountinfo: &str) -> Option<Hierarchy> {
-    let mounts = mountinfo.lines().filter_map(|line| {
-        let (mount, kind) = line.split_once(" - ")?;
-        (kind.split(' ').next() == Some("cgroup2")).then_some(())?;
+    let (levels_up, hierarchy) = mounts(mountinfo, "cgroup2")
+        .map(|hierarchy| (levels_up(&hierarchy.root), hierarchy))
+        .min_by_key(|(levels_up, hierarchy)| (std::cmp::Reverse(*levels_up), hierarchy.root != "/"))?;
+    Some(match levels_up {
+        0 => hierarchy,
+        _ => Hierarchy {
+            root: "/".to_owned(),
+            ..hierarchy
+        },
+    })
+}
+
+/// Whether version 1 hierarchies are mounted as well, in which pods may be instead.
+#[must_use]
+pub fn is_hybrid(mountinfo: &str) -> bool {
+    mounts(mountinfo, "cgroup").next().is_some()
+}
+
+/// The mounts of a type of file system.
+fn mounts(mountinfo: &str, kind: &str) -> impl Iterator<Item = Hierarchy> {
+    mountinfo.lines().filter_map(move |line| {
+        let (mount, rest) = line.split_once(" - ")?;
+        (rest.split(' ').next() == Some(kind)).then_some(())?;
         let mut fields = mount.split(' ').skip(3);
         let (root, mount) = (fields.next()?, fields.next()?);
         Some(Hierarchy {
             mount: PathBuf::from(unescape(mount)),
             root: unescape(root),
         })
-    });
-    mounts.min_by_key(|hierarchy| hierarchy.root != "/")
+    })
+}
+
+/// How far a root is above that of this namespace; 0 unless it is nothing but `/..`, again and again.
+fn levels_up(root: &str) -> usize {
+    let parts = || root.split('/').skip(1);
+    if parts().all(|part| part == "..") {
+        parts().count()
+    } else {
+        0
+    }
 }
 
 /// Spaces and the like stand as three octal digits (proc(5)).
@@ -90,7 +123,7 @@ fn look(directory: &Path) -> io::Result<(u64, Vec<String>)> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Found, Hierarchy, hierarchy, walk};
+    use super::{Found, Hierarchy, hierarchy, is_hybrid, walk};
     use std::fs;
     use std::os::unix::fs::MetadataExt as _;
     use std::path::PathBuf;
@@ -125,6 +158,25 @@ mod tests {
             found(text.lines().next().unwrap()),
             Some(pair("/inner", "/kubepods/pod1"))
         );
+    }
+
+    #[test]
+    fn the_mount_of_the_host_wins_over_the_part_of_a_container() {
+        let own = "1 0 0:38 / /sys/fs/cgroup rw - cgroup2 cgroup rw\n";
+        let host = "2 0 0:38 /../../.. /host/cgroup rw - cgroup2 cgroup2 rw\n";
+        let sibling = "3 0 0:38 /../../podx /podx rw - cgroup2 cgroup2 rw\n";
+        for text in [[own, host, sibling].concat(), [sibling, host, own].concat()] {
+            assert_eq!(found(&text), Some(pair("/host/cgroup", "/")));
+        }
+        assert_eq!(found(&[sibling, own].concat()), Some(pair("/sys/fs/cgroup", "/")));
+    }
+
+    #[test]
+    fn version_1_is_noticed() {
+        let unified = "30 23 0:26 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n";
+        let old = "32 31 0:29 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu\n";
+        assert!(!is_hybrid(unified) && !is_hybrid(""));
+        assert!(is_hybrid(old) && is_hybrid(&[unified, old].concat()));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use flowtape_recorder_ebpf::abi::counters::Counters;
-use flowtape_recorder_ebpf::abi::event::Event;
+use flowtape_recorder_ebpf::abi::event::{Event, FLAG_TASK};
 use flowtape_recorder_ebpf::abi::flow::{FlowKey, FlowValue, Overflow};
 use flowtape_recorder_ebpf::abi::id::HookId;
 use flowtape_schemas::node::{Counter, Hook, StatsRow};
@@ -62,6 +62,9 @@ impl Collector {
         match record {
             Record::Event(event) => {
                 self.listeners.note(&event);
+                if event.flags & FLAG_TASK != 0 {
+                    surroundings.namespaces.ask(event.netns, event.pid);
+                }
                 self.chunk.push(event);
             }
             Record::Overflow(overflow) => self.add_overflow(&overflow),

@@ -22,7 +22,7 @@ impl Surroundings {
         let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
         Self {
             cgroups: Cgroups::default(),
-            namespaces: Namespaces::new(PathBuf::from("/proc")),
+            namespaces: Namespaces::new(PathBuf::from("/proc"), walk::is_hybrid(&mounts)),
             hierarchy: walk::hierarchy(&mounts),
         }
     }
@@ -34,17 +34,16 @@ impl Surroundings {
 
     /// Looks at what is there at `at`.
     pub(super) fn look(&mut self, at: Time) {
-        let Some(hierarchy) = &self.hierarchy else { return };
-        match walk::walk(hierarchy) {
-            Ok(found) => {
-                self.cgroups.walked(at, found);
-                self.namespaces.look(at, hierarchy, &self.cgroups);
+        if let Some(hierarchy) = &self.hierarchy {
+            match walk::walk(hierarchy) {
+                Ok(found) => self.cgroups.walked(at, found),
+                // What the kernel tells of still arrives; the next look may succeed.
+                Err(error) => output::warn(format_args!(
+                    "cannot look at the control groups in `{}`: {error}",
+                    hierarchy.mount.display()
+                )),
             }
-            // What the kernel tells of still arrives; the next look may succeed.
-            Err(error) => output::warn(format_args!(
-                "cannot look at the control groups in `{}`: {error}",
-                hierarchy.mount.display()
-            )),
         }
+        self.namespaces.look(at, self.hierarchy.as_ref(), &mut self.cgroups);
     }
 }

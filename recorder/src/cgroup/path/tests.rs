@@ -54,7 +54,13 @@ fn cases() -> Vec<Case> {
         case("kind, systemd on a systemd host", format!("/system.slice/docker-{NODE}.scope/kubelet.slice/kubelet-kubepods.slice/kubelet-kubepods-pod{UID_}.slice/cri-containerd-{ID}.scope"), Guaranteed, Some(Containerd)),
         case("kind, cgroupfs", format!("/system.slice/docker-{NODE}.scope/kubelet/kubepods/besteffort/pod{UID}/{ID}"), BestEffort, Some(Unnamed)),
         case("k3s", format!("/kubepods/burstable/pod{UID}/{ID}"), Burstable, Some(Unnamed)),
+        case("k3s under systemd", format!("/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod{UID_}.slice/cri-containerd-{ID}.scope"), Burstable, Some(Containerd)),
+        case("k3s without root", format!("/user.slice/user-1000.slice/user@1000.service/app.slice/k3s-rootless.service/kubepods/burstable/pod{UID}/{ID}"), Burstable, Some(Unnamed)),
         case("k3d: k3s in Docker", format!("/docker/{NODE}/kubepods/besteffort/pod{UID}/{ID}"), BestEffort, Some(Unnamed)),
+        case("CRI-O with the other driver than kubelet", format!("/system.slice/kubepods-besteffort-pod{UID_}.slice:crio:{ID}"), BestEffort, Some(Crio)),
+        case("a virtual machine in place of a container", format!("/kubepods/burstable/pod{UID}/kata_{ID}"), Burstable, None),
+        case("seen from a container's own part", format!("/../../burstable/pod{UID}/{ID}"), Burstable, Some(Unnamed)),
+        case("a container that is the pod of another cluster's node", format!("/kubepods/pod{}/{NODE}/docker/{NODE}/kubepods/pod{UID}/{ID}", OTHER.replace('_', "-")), Guaranteed, Some(Unnamed)),
         case("an init system inside the container", format!("/kubepods/pod{UID}/{ID}/system.slice/nginx.service"), Guaranteed, Some(Unnamed)),
         case("Docker inside the container", format!("/kubepods/pod{UID}/{ID}/docker/{NODE}"), Guaranteed, Some(Unnamed)),
         case("a cluster inside a pod", format!("/kubepods.slice/kubepods-pod{OTHER}.slice/cri-containerd-{NODE}.scope/kubelet/kubepods/burstable/pod{UID}/{ID}"), Burstable, Some(Unnamed)),
@@ -138,6 +144,53 @@ fn a_component_that_names_no_container_leaves_the_pod() {
     ] {
         let found = parse(&format!("/kubepods/pod{UID}/{name}")).unwrap();
         assert_eq!(found.container, None, "{name}");
+    }
+}
+
+/// Names that somebody chose to be taken for a pod, and lengths and letters nobody expects.
+#[test]
+fn hostile_paths_name_what_stands_in_them_and_nothing_else() {
+    let long = "a".repeat(4_000);
+    let many = "/x".repeat(2_000);
+    for path in [
+        format!("/kubepods/pod{UID}{long}/{ID}"),
+        format!("/kubepods/pod{long}"),
+        format!("/kubepods/pod{UID}\u{301}/{ID}"),
+        format!("/kubepods/pod\u{ff12}{}/{ID}", &UID[1..]),
+        format!("/kubepods/ pod{UID}/{ID}"),
+        format!("/kubepods/pod{UID} /{ID}"),
+        format!("/kubepods/pod-{UID}/{ID}"),
+        format!("/kubepods/pod{UID_}_/{ID}"),
+        format!("/kubepods/pod{}/{ID}", "-".repeat(36)),
+        format!("/kubepods/pod{}/{ID}", "_".repeat(32)),
+        format!("/kubepods/pod{HASH}0/{ID}"),
+        format!("/kubepods/POD{UID}/{ID}"),
+        format!("/kubepods-pod.slice{UID_}/{ID}"),
+        format!("/kubepods-burstable-pod{UID_}.slice.slice/{ID}"),
+        format!("pod{UID}pod{UID}"),
+    ] {
+        assert_eq!(parse(&path), None, "{path}");
+    }
+    for path in [
+        format!("{many}/kubepods/pod{UID}/{ID}{many}"),
+        format!("//kubepods///pod{UID}//{ID}//"),
+        format!("pod{UID}/{ID}"),
+        format!("/kubepods/pod{UID}/{ID}/podless/pod/tripod{UID}"),
+    ] {
+        let found = parse(&path).unwrap();
+        assert_eq!(found.pod, PodName::Uid(UID.to_owned()), "{path}");
+        assert_eq!(found.container.unwrap().id, ID, "{path}");
+    }
+    for scope in [
+        "",
+        ":",
+        ":cri-containerd",
+        ":cri-containerd:",
+        &format!(":a:b:{ID}x"),
+        &format!(":{}", &ID[1..]),
+    ] {
+        let found = parse(&format!("/x/kubepods-pod{UID_}.slice{scope}")).unwrap();
+        assert_eq!(found.container, None, "{scope}");
     }
 }
 
