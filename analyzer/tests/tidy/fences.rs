@@ -39,6 +39,21 @@ const FENCES: &[Fence] = &[
         only: &["analyzer/src/tape/", "analyzer/src/flow/sighting.rs"],
     },
     Fence {
+        what: "kube",
+        within: "",
+        only: &["recorder/src/watch", "recorder/src/plugin"],
+    },
+    Fence {
+        what: "axum",
+        within: "",
+        only: &["recorder/apiserver/src/"],
+    },
+    Fence {
+        what: "tokio",
+        within: "",
+        only: &["recorder/apiserver/src/", "recorder/src/watch", "recorder/src/plugin"],
+    },
+    Fence {
         what: "aya",
         within: "",
         only: &["recorder/src/kernel"],
@@ -165,6 +180,11 @@ fn a_fenced_name_elsewhere_is_refused() {
     assert_refused(fenced, &[("recorder/src/writer.rs", "use aya::Ebpf;")], "`aya`");
     assert_refused(
         fenced,
+        &[("recorder/src/record.rs", "use kube::Client;")],
+        "`kube` may stand only in",
+    );
+    assert_refused(
+        fenced,
         &[("analyzer/src/render/text.rs", "use std::{fs, io};")],
         "`std::fs`",
     );
@@ -190,6 +210,7 @@ fn a_fenced_name_in_its_place_is_accepted() {
         )],
     );
     assert_accepted(fenced, &[("recorder/src/kernel/load.rs", "use aya::Ebpf;")]);
+    assert_accepted(fenced, &[("recorder/src/watch/follow.rs", "use kube::Client;")]);
     assert_accepted(
         fenced,
         &[("analyzer/tests/spec.rs", "use std::fs::read; use serde_yaml::Value;")],

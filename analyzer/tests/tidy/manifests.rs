@@ -8,6 +8,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("schemas", &[]),
     ("recorder-ebpf", &[]),
     ("recorder", &["flowtape-schemas", "flowtape-recorder-ebpf"]),
+    ("recorder/apiserver", &[]),
     ("recorder/lab", &["flowtape-scenario", "flowtape-schemas"]),
     ("analyzer", &["flowtape-schemas"]),
     ("testdata", &["flowtape-schemas"]),
