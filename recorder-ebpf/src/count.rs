@@ -48,7 +48,7 @@ pub(crate) fn flow(counters: &mut Counters, key: &FlowKey, event: &Event) {
     // SAFETY: a live map value; the recorder empties this half only after every program that saw it active has ended.
     let samples = unsafe { &raw mut (*value).samples };
     // SAFETY: the same.
-    if unsafe { core::ptr::read_volatile(samples) } >= u64::from(control.sample_limit()) {
+    if unsafe { core::ptr::read_volatile(samples) } >= u64::from(control.limits().connections) {
         counters.thinned += 1;
     } else if offer(counters, event) {
         // SAFETY: the same.

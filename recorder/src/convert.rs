@@ -8,7 +8,7 @@ use std::cmp::Ordering;
 use flowtape_recorder_ebpf::abi;
 use flowtape_recorder_ebpf::abi::counters::Counters;
 use flowtape_recorder_ebpf::abi::event::{Event, FLAG_TASK};
-use flowtape_recorder_ebpf::abi::flow::{FlowKey, FlowValue};
+use flowtape_recorder_ebpf::abi::flow::{FOLDED_NOT, FlowKey, FlowValue};
 use flowtape_recorder_ebpf::abi::id::{HookId, RecordKind};
 use flowtape_schemas::address::Address;
 use flowtape_schemas::node::{
@@ -41,7 +41,7 @@ pub struct Interval {
 pub fn event_row(event: &Event, offset: Offset) -> Result<EventRow, UnknownNumber> {
     let kind = event_kind(event.kind)?;
     let direction = direction(event.direction)?;
-    let has_peer = !matches!(kind, EventKind::Listen | EventKind::Unlisten);
+    let has_peer = RecordKind::from_id(event.kind).is_some_and(RecordKind::has_peer);
     let has_task = event.flags & FLAG_TASK != 0;
     let remote_ip = address(event.remote_ip).filter(|_| has_peer);
     Ok(EventRow {
@@ -76,7 +76,6 @@ pub fn event_row(event: &Event, offset: Offset) -> Result<EventRow, UnknownNumbe
 pub fn flow_row(
     key: &FlowKey,
     value: &FlowValue,
-    by: HookId,
     interval: Interval,
     offset: Offset,
 ) -> Result<FlowRow, UnknownNumber> {
@@ -88,8 +87,8 @@ pub fn flow_row(
         direction: direction(key.direction)?,
         protocol: key.protocol,
         local_ip: address(key.local_ip),
-        remote_ip: address(key.remote_ip),
-        remote_folded: false,
+        remote_ip: address(key.remote_ip).filter(|_| key.folded == FOLDED_NOT),
+        remote_folded: key.folded != FOLDED_NOT,
         service_port: port(key.service_port),
         outcome: outcome(key.outcome)?,
         cgroup_id: known(key.cgroup_id),
@@ -99,7 +98,7 @@ pub fn flow_row(
         first_seen: offset.time(BootNanos(first)),
         last_seen: offset.time(BootNanos(last)),
         predates_window: false,
-        hook: hook(by),
+        hook: hook(hook_id(key.hook)?),
     })
 }
 
@@ -180,6 +179,16 @@ fn edge_key(event: &Event) -> impl Ord + use<> {
 pub fn hook(id: HookId) -> Hook {
     match id {
         HookId::InetSockSetState => Hook::SetState,
+        HookId::Connect4 => Hook::Connect4,
+        HookId::Connect6 => Hook::Connect6,
+        HookId::Sendmsg4 => Hook::Sendmsg4,
+        HookId::Sendmsg6 => Hook::Sendmsg6,
+        HookId::Recvmsg4 => Hook::Recvmsg4,
+        HookId::Recvmsg6 => Hook::Recvmsg6,
+        HookId::PostBind4 => Hook::PostBind4,
+        HookId::PostBind6 => Hook::PostBind6,
+        HookId::SockCreate => Hook::SockCreate,
+        HookId::TaskFile => Hook::TaskFile,
         HookId::CgroupMkdir => Hook::CgroupMkdir,
         HookId::CgroupRmdir => Hook::CgroupRmdir,
     }
@@ -210,11 +219,15 @@ fn process(comm: &[u8]) -> Option<String> {
 
 fn event_kind(number: u16) -> Result<EventKind, UnknownNumber> {
     match RecordKind::from_id(number) {
+        Some(RecordKind::Socket) => Ok(EventKind::Socket),
+        Some(RecordKind::Bind) => Ok(EventKind::Bind),
         Some(RecordKind::Listen) => Ok(EventKind::Listen),
         Some(RecordKind::Unlisten) => Ok(EventKind::Unlisten),
         Some(RecordKind::ConnectOk) => Ok(EventKind::Connect),
         Some(RecordKind::ConnectFail) => Ok(EventKind::ConnectFailed),
         Some(RecordKind::Accept) => Ok(EventKind::Accept),
+        Some(RecordKind::UdpOut) => Ok(EventKind::UdpOut),
+        Some(RecordKind::UdpIn) => Ok(EventKind::UdpIn),
         Some(RecordKind::Overflow | RecordKind::CgroupMade | RecordKind::CgroupRemoved) | None => {
             Err(unknown("event kind", number))
         }

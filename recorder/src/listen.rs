@@ -55,7 +55,11 @@ impl Listeners {
             Some(RecordKind::Listen) => 1,
             Some(RecordKind::Unlisten) => 0,
             Some(
-                RecordKind::ConnectOk
+                RecordKind::Socket
+                | RecordKind::Bind
+                | RecordKind::UdpOut
+                | RecordKind::UdpIn
+                | RecordKind::ConnectOk
                 | RecordKind::ConnectFail
                 | RecordKind::Accept
                 | RecordKind::Overflow

@@ -18,7 +18,7 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use flowtape_recorder_ebpf::abi::control::SAMPLE_ALL;
+use flowtape_recorder_ebpf::abi::control::{SAMPLE_ALL, SampleLimits};
 use flowtape_schemas::manifest::{Manifest, NodeRecording, Origin, Stop, Window};
 use flowtape_schemas::time::Time;
 
@@ -26,7 +26,7 @@ use crate::cli::{Events, RecordArgs};
 use crate::clock::{self, BootNanos, Offset};
 use crate::exit::Exit;
 use crate::kernel::Kernel;
-use crate::kernel::config::KernelConfig;
+use crate::kernel::config::{DATAGRAM_SAMPLES, KernelConfig};
 use crate::output;
 use crate::readiness;
 use crate::shutdown::{self, Deadline, Reason};
@@ -88,9 +88,15 @@ fn kernel_config(arguments: &RecordArgs) -> KernelConfig {
     KernelConfig {
         ring_bytes: arguments.ring_bytes,
         flow_entries: arguments.flow_entries.get(),
-        sample_limit: match arguments.events {
-            Events::All => SAMPLE_ALL,
-            Events::First(count) => count.get(),
+        limits: match arguments.events {
+            Events::All => SampleLimits {
+                connections: SAMPLE_ALL,
+                datagrams: DATAGRAM_SAMPLES,
+            },
+            Events::First(count) => SampleLimits {
+                connections: count.get(),
+                datagrams: count.get(),
+            },
         },
         ..KernelConfig::default()
     }

@@ -14,7 +14,7 @@ pub struct Counters {
     pub samples: u64,
     /// Event records dropped because the ring buffer had no room. The edge is counted all the same.
     pub ring_full: u64,
-    /// Event records not sent because their edge had its share (`sample_limit`).
+    /// Event records not sent because their edge had its share (`SampleLimits`).
     pub thinned: u64,
     /// Occurrences for which the flow or listen map had no room, and which went through the ring buffer or were lost.
     pub map_full: u64,

@@ -14,7 +14,7 @@ pub const FLAG_TASK: u8 = 1 << 1;
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Event {
-    /// `Listen`, `Unlisten`, `ConnectOk`, `ConnectFail` or `Accept`: [`RecordKind`](crate::abi::id::RecordKind).
+    /// A kind of record that is a socket operation: [`RecordKind::is_event`](crate::abi::id::RecordKind::is_event).
     pub kind: u16,
     /// [`HookId`](crate::abi::id::HookId).
     pub hook: u8,
@@ -46,16 +46,22 @@ pub struct Event {
     pub backlog: u32,
     /// Address of this socket.
     pub local_ip: Address,
-    /// Address of the other side; unspecified for `Listen` and `Unlisten`.
+    /// Address of the other side; unspecified where there is none.
     pub remote_ip: Address,
+    /// Address the program asked for, where something put another in its place; unspecified if it is the same or not known.
+    pub asked_ip: Address,
     /// Port of this socket, host byte order; `0` if it never had one.
     pub local_port: u16,
-    /// Port of the other side, host byte order; `0` for `Listen` and `Unlisten`.
+    /// Port of the other side, host byte order; `0` where there is none.
     pub remote_port: u16,
-    /// Padding, always zero.
-    pub pad: u32,
+    /// Port the program asked for, host byte order; `0` if it is the same or not known.
+    pub asked_port: u16,
+    /// Address family of the socket (`AF_*`), for `Socket`; `0` otherwise.
+    pub family: u8,
+    /// Type of the socket (`SOCK_*`), for `Socket`; `0` otherwise.
+    pub socket_type: u8,
     /// Name of the task, padded with zeros; all zero without [`FLAG_TASK`].
     pub comm: [u8; COMM_LEN],
 }
 
-const _: () = assert!(size_of::<Event>() == 112 && align_of::<Event>() == 8);
+const _: () = assert!(size_of::<Event>() == 128 && align_of::<Event>() == 8);

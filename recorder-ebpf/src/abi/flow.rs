@@ -20,17 +20,32 @@ pub struct FlowKey {
     pub direction: u8,
     /// Address of this socket.
     pub local_ip: Address,
-    /// Address of the other side.
+    /// Address of the other side; unspecified where it is folded.
     pub remote_ip: Address,
+    /// Address the program asked for, where something put another in its place; unspecified if it is the same or not known.
+    pub asked_ip: Address,
+    /// Port the program asked for, host byte order; `0` if it is the same or not known.
+    pub asked_port: u16,
     /// [`Outcome`](crate::abi::id::Outcome).
     pub outcome: u8,
     /// `4` or `6`: the packets, so an IPv6 socket that talks to a v4-mapped address is `4`.
     pub ip_version: u8,
+    /// The hook that counts, [`HookId`](crate::abi::id::HookId).
+    pub hook: u8,
+    /// [`FOLDED_NOT`], [`FOLDED_REMOTE`] or [`FOLDED_PORT`].
+    pub folded: u8,
     /// Padding, always zero: the kernel compares keys byte by byte.
-    pub pad: [u8; 6],
+    pub pad: [u8; 2],
 }
 
-const _: () = assert!(size_of::<FlowKey>() == 56 && align_of::<FlowKey>() == 8);
+/// The key is that of one edge.
+pub const FOLDED_NOT: u8 = 0;
+/// The address of the other side is left out, because the control group has more of them than its quota.
+pub const FOLDED_REMOTE: u8 = 1;
+/// The port of the server is left out as well, because there were too many of those too.
+pub const FOLDED_PORT: u8 = 2;
+
+const _: () = assert!(size_of::<FlowKey>() == 72 && align_of::<FlowKey>() == 8);
 
 /// What the kernel knows about a key since the map was last drained.
 #[repr(C)]
@@ -66,4 +81,4 @@ pub struct Overflow {
     pub key: FlowKey,
 }
 
-const _: () = assert!(size_of::<Overflow>() == 72 && align_of::<Overflow>() == 8);
+const _: () = assert!(size_of::<Overflow>() == 88 && align_of::<Overflow>() == 8);

@@ -39,6 +39,10 @@ macro_rules! ids {
 ids! {
     /// What a ring-buffer record is. The first field of every record.
     RecordKind: u16 {
+        /// A socket was made. [`Event`](crate::abi::event::Event).
+        Socket = 10,
+        /// A socket got a local port, or an address, on purpose. [`Event`](crate::abi::event::Event).
+        Bind = 50,
         /// A socket began to listen. [`Event`](crate::abi::event::Event).
         Listen = 100,
         /// A listening socket was closed. [`Event`](crate::abi::event::Event).
@@ -49,6 +53,10 @@ ids! {
         ConnectFail = 210,
         /// A connection another side opened was established. [`Event`](crate::abi::event::Event).
         Accept = 300,
+        /// A datagram was sent. [`Event`](crate::abi::event::Event).
+        UdpOut = 400,
+        /// A datagram was received. [`Event`](crate::abi::event::Event).
+        UdpIn = 410,
         /// The flow map had no room: this occurrence is counted nowhere else. [`Overflow`](crate::abi::flow::Overflow).
         Overflow = 900,
         /// A version 2 control group was made. [`CgroupChange`](crate::abi::cgroup::CgroupChange).
@@ -58,15 +66,69 @@ ids! {
     }
 }
 
+impl RecordKind {
+    /// True for what is one operation of one socket and travels as an [`Event`](crate::abi::event::Event).
+    #[must_use]
+    pub const fn is_event(self) -> bool {
+        match self {
+            Self::Socket
+            | Self::Bind
+            | Self::Listen
+            | Self::Unlisten
+            | Self::ConnectOk
+            | Self::ConnectFail
+            | Self::Accept
+            | Self::UdpOut
+            | Self::UdpIn => true,
+            Self::Overflow | Self::CgroupMade | Self::CgroupRemoved => false,
+        }
+    }
+
+    /// True for an event that has another side: a connection or a datagram.
+    #[must_use]
+    pub const fn has_peer(self) -> bool {
+        match self {
+            Self::ConnectOk | Self::ConnectFail | Self::Accept | Self::UdpOut | Self::UdpIn => true,
+            Self::Socket
+            | Self::Bind
+            | Self::Listen
+            | Self::Unlisten
+            | Self::Overflow
+            | Self::CgroupMade
+            | Self::CgroupRemoved => false,
+        }
+    }
+}
+
 ids! {
     /// Which program a counter or a record belongs to. Also the index into the counter map, hence small.
     HookId: u8 {
         /// `tp_btf/inet_sock_set_state`.
         InetSockSetState = 0,
+        /// `cgroup/connect4`.
+        Connect4 = 2,
+        /// `cgroup/connect6`.
+        Connect6 = 3,
+        /// `cgroup/sendmsg4`.
+        Sendmsg4 = 4,
+        /// `cgroup/sendmsg6`.
+        Sendmsg6 = 5,
+        /// `cgroup/recvmsg4`.
+        Recvmsg4 = 6,
+        /// `cgroup/recvmsg6`.
+        Recvmsg6 = 7,
+        /// `cgroup/post_bind4`.
+        PostBind4 = 8,
+        /// `cgroup/post_bind6`.
+        PostBind6 = 9,
         /// `tp_btf/cgroup_mkdir`.
         CgroupMkdir = 10,
         /// `tp_btf/cgroup_rmdir`.
         CgroupRmdir = 11,
+        /// `cgroup/sock_create`.
+        SockCreate = 12,
+        /// `iter/task_file`.
+        TaskFile = 15,
     }
 }
 

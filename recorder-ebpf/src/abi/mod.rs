@@ -9,3 +9,4 @@ pub mod flow;
 pub mod id;
 pub mod layout;
 pub mod listen;
+pub mod socket;

@@ -13,7 +13,7 @@ use aya_ebpf::programs::BtfTracePointContext;
 use flowtape_recorder_ebpf::abi::address::Address;
 use flowtape_recorder_ebpf::abi::counters::Counters;
 use flowtape_recorder_ebpf::abi::event::{Event, FLAG_TASK, FLAG_V4_MAPPED};
-use flowtape_recorder_ebpf::abi::flow::FlowKey;
+use flowtape_recorder_ebpf::abi::flow::{FOLDED_NOT, FlowKey};
 use flowtape_recorder_ebpf::abi::id::{Direction, HookId, Outcome, Protocol, RecordKind};
 use flowtape_recorder_ebpf::abi::listen::{ListenKey, ListenValue};
 
@@ -107,9 +107,13 @@ fn connection(counters: &mut Counters, sk: *const Sock, kind: RecordKind, mut ev
         direction: event.direction,
         local_ip: event.local_ip,
         remote_ip: event.remote_ip,
+        asked_ip: event.asked_ip,
+        asked_port: event.asked_port,
         outcome: event.outcome,
         ip_version: event.ip_version,
-        pad: [0; 6],
+        hook: event.hook,
+        folded: FOLDED_NOT,
+        pad: [0; 2],
     };
     count::flow(counters, &key, &event);
 }
@@ -174,9 +178,12 @@ fn event(counters: &mut Counters, sk: *const Sock, kind: RecordKind) -> Option<E
         backlog: 0,
         local_ip: tuple.local_ip,
         remote_ip: tuple.remote_ip,
+        asked_ip: Address::UNSPECIFIED,
         local_port: tuple.local_port,
         remote_port: tuple.remote_port,
-        pad: 0,
+        asked_port: 0,
+        family: 0,
+        socket_type: 0,
         comm: [0; _],
     })
 }

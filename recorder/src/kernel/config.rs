@@ -2,11 +2,15 @@
 
 use std::path::PathBuf;
 
-use flowtape_recorder_ebpf::abi::control::SAMPLE_ALL;
+use flowtape_recorder_ebpf::abi::control::{SAMPLE_ALL, SampleLimits};
 use flowtape_recorder_ebpf::abi::counters::Counters;
 use flowtape_recorder_ebpf::abi::flow::{FlowKey, FlowValue};
 use flowtape_recorder_ebpf::abi::id::HookId;
 use flowtape_recorder_ebpf::abi::listen::{ListenKey, ListenValue};
+
+/// Events of datagrams that an edge sends between two drains if nothing else is asked for: a talk may be a million of them,
+/// and the first few show its ports.
+pub const DATAGRAM_SAMPLES: u32 = 8;
 
 /// Sizes and choices.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,8 +22,8 @@ pub struct KernelConfig {
     pub flow_entries: u32,
     /// Listeners that fit between two drains.
     pub listen_entries: u32,
-    /// Events an edge may send between two drains; `SAMPLE_ALL` for no limit.
-    pub sample_limit: u32,
+    /// Events an edge may send between two drains.
+    pub limits: SampleLimits,
     /// True to find out which task began a connection (process id, name, control group).
     pub tasks: bool,
     /// A kernel object to load in place of the one built in.
@@ -32,7 +36,10 @@ impl Default for KernelConfig {
             ring_bytes: 8 << 20,
             flow_entries: 65_536,
             listen_entries: 4_096,
-            sample_limit: SAMPLE_ALL,
+            limits: SampleLimits {
+                connections: SAMPLE_ALL,
+                datagrams: DATAGRAM_SAMPLES,
+            },
             tasks: true,
             object: None,
         }

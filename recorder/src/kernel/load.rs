@@ -25,9 +25,9 @@ pub(super) const VMLINUX: &str = "/sys/kernel/btf/vmlinux";
 static OBJECT: &[u8] = aya::include_bytes_aligned!("../../../recorder-ebpf/prebuilt/flowtape.bpf.o");
 
 /// The name of the variable by which an object shows its revision.
-const REVISION: &str = "ABI_REVISION_1";
+const REVISION: &str = "ABI_REVISION_2";
 const _: () = assert!(
-    ABI_REVISION == 1,
+    ABI_REVISION == 2,
     "the revision is in the name of the variable, here and in the programs"
 );
 

@@ -89,11 +89,15 @@ impl Record {
         let kind = Fields(bytes).u16();
         match RecordKind::from_id(kind) {
             Some(
-                RecordKind::Listen
+                RecordKind::Socket
+                | RecordKind::Bind
+                | RecordKind::Listen
                 | RecordKind::Unlisten
                 | RecordKind::ConnectOk
                 | RecordKind::ConnectFail
-                | RecordKind::Accept,
+                | RecordKind::Accept
+                | RecordKind::UdpOut
+                | RecordKind::UdpIn,
             ) => Ok(Self::Event(event(&mut fields::<Event>(bytes)?))),
             Some(RecordKind::Overflow) => Ok(Self::Overflow(overflow(&mut fields::<Overflow>(bytes)?))),
             Some(change @ (RecordKind::CgroupMade | RecordKind::CgroupRemoved)) => {
@@ -134,9 +138,12 @@ fn event(from: &mut Fields<'_>) -> Event {
         backlog: from.u32(),
         local_ip: from.address(),
         remote_ip: from.address(),
+        asked_ip: from.address(),
         local_port: from.u16(),
         remote_port: from.u16(),
-        pad: from.u32(),
+        asked_port: from.u16(),
+        family: from.u8(),
+        socket_type: from.u8(),
         comm: from.take::<COMM_LEN>(),
     }
 }
@@ -175,8 +182,12 @@ fn flow_key(from: &mut Fields<'_>) -> FlowKey {
         direction: from.u8(),
         local_ip: from.address(),
         remote_ip: from.address(),
+        asked_ip: from.address(),
+        asked_port: from.u16(),
         outcome: from.u8(),
         ip_version: from.u8(),
+        hook: from.u8(),
+        folded: from.u8(),
         pad: from.take(),
     }
 }
@@ -253,6 +264,7 @@ mod tests {
             event.remote_port,
             u16::from_ne_bytes(at(core::mem::offset_of!(Event, remote_port)))
         );
+        assert_eq!(event.socket_type, at::<1>(core::mem::offset_of!(Event, socket_type))[0]);
         assert_eq!(event.comm, at(core::mem::offset_of!(Event, comm)));
     }
 
@@ -276,7 +288,12 @@ mod tests {
             at::<1>(key + core::mem::offset_of!(FlowKey, ip_version))[0]
         );
 
-        let pattern = patterned(RecordKind::Overflow, 64);
+        assert_eq!(
+            overflow.key.folded,
+            at::<1>(key + core::mem::offset_of!(FlowKey, folded))[0]
+        );
+
+        let pattern = patterned(RecordKind::Overflow, 80);
         let (_, value) = flow(&pattern, &pattern);
         assert_eq!(
             value.samples,

@@ -4,7 +4,7 @@ use std::io;
 use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::time::Duration;
 
-use flowtape_recorder_ebpf::abi::control::Control;
+use flowtape_recorder_ebpf::abi::control::{Control, SampleLimits};
 use flowtape_recorder_ebpf::abi::counters::Counters;
 use flowtape_recorder_ebpf::abi::flow::{FlowKey, FlowValue};
 use flowtape_recorder_ebpf::abi::listen::{ListenKey, ListenValue};
@@ -23,7 +23,7 @@ pub struct Kernel {
     loaded: Loaded,
     grace: Grace,
     second_half: bool,
-    sample_limit: u32,
+    limits: SampleLimits,
     attached_ns: u64,
 }
 
@@ -36,7 +36,7 @@ impl Kernel {
             loaded,
             grace,
             second_half: false,
-            sample_limit: config.sample_limit,
+            limits: config.limits,
             attached_ns: 0,
         };
         kernel.write_control()?;
@@ -117,8 +117,8 @@ impl Kernel {
     }
 
     /// Changes how many events an edge may send between two drains.
-    pub fn set_sample_limit(&mut self, limit: u32) -> Result<(), KernelError> {
-        self.sample_limit = limit;
+    pub fn set_sample_limits(&mut self, limits: SampleLimits) -> Result<(), KernelError> {
+        self.limits = limits;
         self.write_control()
     }
 
@@ -169,7 +169,7 @@ impl Kernel {
     }
 
     fn write_control(&mut self) -> Result<(), KernelError> {
-        let control = Control::new(self.second_half, self.sample_limit);
+        let control = Control::new(self.second_half, self.limits);
         self.loaded
             .control
             .set(0, control.0, 0)
@@ -183,7 +183,7 @@ impl std::fmt::Debug for Kernel {
             .debug_struct("Kernel")
             .field("hooks", &self.loaded.hooks)
             .field("second_half", &self.second_half)
-            .field("sample_limit", &self.sample_limit)
+            .field("limits", &self.limits)
             .field("attached_ns", &self.attached_ns)
             .finish_non_exhaustive()
     }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use flowtape_recorder_ebpf::abi::control::SampleLimits;
+
 use super::config::{Drained, Hook, HookCounters, KernelConfig};
 use super::error::KernelError;
 use super::record::Record;
@@ -44,7 +46,7 @@ impl Kernel {
     }
 
     /// Never called.
-    pub fn set_sample_limit(&mut self, _limit: u32) -> Result<(), KernelError> {
+    pub fn set_sample_limits(&mut self, _limits: SampleLimits) -> Result<(), KernelError> {
         match self.0 {}
     }
 

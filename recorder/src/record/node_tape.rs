@@ -4,7 +4,6 @@ use std::path::Path;
 
 use flowtape_recorder_ebpf::abi::event::Event;
 use flowtape_recorder_ebpf::abi::flow::{FlowKey, FlowValue};
-use flowtape_recorder_ebpf::abi::id::HookId;
 use flowtape_schemas::manifest::FileEntry;
 use flowtape_schemas::node::{CgroupRow, ClockRow, EventRow, FlowRow, ListenRow, Loss, NetnsRow, StatsRow};
 use flowtape_schemas::parquet::ROW_GROUP_ROWS;
@@ -114,9 +113,7 @@ impl NodeTape {
         } = counted;
         flows.sort_unstable_by_key(|(key, value)| (*key, value.first_ns));
         for part in flows.chunks(BATCH) {
-            let row = |(key, value): &(FlowKey, FlowValue)| {
-                flow_row(key, value, HookId::InetSockSetState, interval, self.offset)
-            };
+            let row = |(key, value): &(FlowKey, FlowValue)| flow_row(key, value, interval, self.offset);
             let rows = part.iter().map(row).collect::<Result<Vec<_>, _>>()?;
             self.written.operations += rows.iter().map(|row| row.count).sum::<u64>();
             self.flows.write(&rows)?;

@@ -2,7 +2,7 @@
 
 use flowtape_recorder::kernel::Kernel;
 use flowtape_recorder::kernel::config::KernelConfig;
-use flowtape_recorder_ebpf::abi::control::SAMPLE_ALL;
+use flowtape_recorder_ebpf::abi::control::{SAMPLE_ALL, SampleLimits};
 use flowtape_recorder_ebpf::abi::id::{Direction, Outcome as FlowOutcome};
 
 use crate::cgroup::Group;
@@ -105,15 +105,22 @@ fn small_map_and_ring() -> Outcome {
     recording.check_books()
 }
 
+fn limit(connections: u32) -> SampleLimits {
+    SampleLimits {
+        connections,
+        datagrams: 0,
+    }
+}
+
 fn thinned() -> Outcome {
     const SENT: u64 = 300;
     let group = Group::new()?;
     let mut kernel = Kernel::load(&KernelConfig {
-        sample_limit: 8,
+        limits: limit(8),
         ..config()
     })?;
     let limited = work(group.path(), &["many", &SENT.to_string()], || Ok(()))?;
-    kernel.set_sample_limit(SAMPLE_ALL)?;
+    kernel.set_sample_limits(limit(SAMPLE_ALL))?;
     let unlimited = work(group.path(), &["many", &SENT.to_string()], || Ok(()))?;
     let mut recording = Recording::default();
     recording.finish(&mut kernel)?;

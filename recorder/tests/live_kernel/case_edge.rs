@@ -4,8 +4,8 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use flowtape_recorder_ebpf::abi::address::Address;
 use flowtape_recorder_ebpf::abi::event::{Event, FLAG_TASK, FLAG_V4_MAPPED};
-use flowtape_recorder_ebpf::abi::flow::FlowKey;
-use flowtape_recorder_ebpf::abi::id::{Direction, Outcome as FlowOutcome, RecordKind};
+use flowtape_recorder_ebpf::abi::flow::{FOLDED_NOT, FlowKey};
+use flowtape_recorder_ebpf::abi::id::{Direction, HookId, Outcome as FlowOutcome, RecordKind};
 
 use crate::cgroup::Group;
 use crate::stage::{Recording, config};
@@ -120,9 +120,13 @@ fn check_flow(recording: &Recording, event: &Event, direction: Direction, port: 
         direction: direction.id(),
         local_ip: event.local_ip,
         remote_ip: event.remote_ip,
+        asked_ip: Address::UNSPECIFIED,
+        asked_port: 0,
         outcome: FlowOutcome::Established.id(),
         ip_version: event.ip_version,
-        pad: [0; 6],
+        hook: HookId::InetSockSetState.id(),
+        folded: FOLDED_NOT,
+        pad: [0; 2],
     };
     assert_eq!(*key, wanted);
     assert_eq!((value.count, value.samples), (1, 1));
