@@ -1,5 +1,6 @@
 //! What may be asked of `flowtape-recorder`: types and help, and which module answers.
 
+mod agent;
 mod value;
 
 use std::num::NonZeroU32;
@@ -11,6 +12,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::exit::Exit;
 use crate::metadata::{self, SnapshotSource};
 use crate::readiness;
+pub use agent::{AgentArgs, DirectoryArgs, StopArgs};
 pub use value::{Events, ValueError, parse_bytes, parse_duration};
 
 const EXIT_CODES: &str = "\
@@ -70,6 +72,15 @@ pub enum Verb {
     /// Turn what `kubectl get -A -o json` prints into the metadata tables of a tape
     #[command(after_help = METADATA_EXAMPLES)]
     Metadata(MetadataArgs),
+    /// Record in a container: start again what dies, and stay until the files are collected
+    #[command(after_help = agent::AGENT_EXAMPLES)]
+    Agent(AgentArgs),
+    /// Say by the exit code whether the recording of an agent has begun
+    Status(DirectoryArgs),
+    /// End the recording of an agent, wait for it, and print its last line
+    Stop(StopArgs),
+    /// Send tapes to `kubectl flowtape record` over stdin and stdout
+    Send(DirectoryArgs),
 }
 
 /// Arguments of `record`.
@@ -145,8 +156,16 @@ pub fn run(cli: Cli) -> anyhow::Result<Exit> {
         Verb::Check(arguments) => readiness::run(arguments.format),
         #[cfg(target_os = "linux")]
         Verb::Record(arguments) => crate::record::run(&arguments),
+        #[cfg(target_os = "linux")]
+        Verb::Agent(arguments) => crate::agent::run(&arguments),
+        #[cfg(target_os = "linux")]
+        Verb::Status(arguments) => Ok(crate::agent::status(&arguments)),
+        #[cfg(target_os = "linux")]
+        Verb::Stop(arguments) => crate::agent::stop(&arguments),
+        #[cfg(target_os = "linux")]
+        Verb::Send(arguments) => crate::agent::send(&arguments),
         #[cfg(not(target_os = "linux"))]
-        Verb::Record(_) => {
+        Verb::Record(_) | Verb::Agent(_) | Verb::Status(_) | Verb::Stop(_) | Verb::Send(_) => {
             anyhow::bail!("sockets are recorded on Linux only; run this verb on the node, and `metadata` anywhere")
         }
     }

@@ -10,12 +10,16 @@
 //!
 //! - [`cli`] says what may be asked, [`output`] is the only place that prints;
 //! - [`record`] is the verb that drives a window, [`convert`] turns what the kernel says into rows;
+//! - [`agent`] does so in a container, until somebody collects the files;
 //! - [`cgroup`] and [`netns`] say which pod a socket belonged to;
 //! - [`tape`] writes files so that whatever finished before a crash opens;
+//! - [`transfer`] brings them to another machine;
 //! - [`kernel`] loads the programs, [`check`] finds out what is missing for that, [`readiness`] says it.
 //!
 //! Only Linux can record; [`metadata`] works anywhere.
 
+#[cfg(target_os = "linux")]
+pub mod agent;
 #[cfg(target_os = "linux")]
 pub mod cgroup;
 pub mod check;
@@ -38,3 +42,4 @@ pub mod record;
 #[cfg(target_os = "linux")]
 pub mod shutdown;
 pub mod tape;
+pub mod transfer;

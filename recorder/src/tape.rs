@@ -6,6 +6,7 @@ mod directory;
 mod file;
 mod interval;
 mod manifest;
+mod name;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -17,6 +18,7 @@ pub use directory::{DirectoryError, Target};
 pub use file::TapeFile;
 pub use interval::IntervalTable;
 pub use manifest::{tape_id, tool, write_manifest};
+pub use name::{is_node_name, is_tape_path, recording_directory};
 
 /// Directory of the tables of the cluster's metadata.
 pub const CLUSTER_DIRECTORY: &str = "cluster";

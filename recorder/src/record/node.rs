@@ -3,6 +3,8 @@
 use std::ffi::CStr;
 use std::io;
 
+use crate::tape::is_node_name;
+
 /// Why there is no name for the node.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum NameError {
@@ -53,26 +55,17 @@ fn text(field: &[libc::c_char]) -> String {
 /// The name of the node's directory: as given, or else the host name in lower case, which is what kubelet registers.
 pub(super) fn name(given: Option<&str>, host: &str) -> Result<String, NameError> {
     match given {
-        Some(name) if is_name(name) => Ok(name.to_owned()),
+        Some(name) if is_node_name(name) => Ok(name.to_owned()),
         Some(name) => Err(NameError::Given(name.to_owned())),
         None => {
             let host = host.to_lowercase();
-            if is_name(&host) {
+            if is_node_name(&host) {
                 Ok(host)
             } else {
                 Err(NameError::Host(host))
             }
         }
     }
-}
-
-/// A DNS subdomain, which the name of every Kubernetes node is (RFC 1123; Kubernetes "Object Names and IDs").
-fn is_name(text: &str) -> bool {
-    let is_label = |label: &str| {
-        let is_allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-        !label.is_empty() && label.bytes().all(is_allowed) && !label.starts_with('-') && !label.ends_with('-')
-    };
-    text.len() <= 253 && text.split('.').all(is_label)
 }
 
 #[cfg(test)]

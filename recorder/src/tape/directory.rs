@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use flowtape_schemas::manifest::MANIFEST_FILE;
 
 use super::file::TEMPORARY;
+use super::name::is_table_file;
 use super::{CLUSTER_DIRECTORY, TapeError, sync_directory};
 
 /// Why a directory cannot take a tape.
@@ -115,7 +116,7 @@ impl Target {
             return Err(foreign(name));
         }
         for (file, kind) in list(&path)? {
-            if !kind.is_file() || !is_table_file(&file) {
+            if !kind.is_file() || !is_table_file(file.strip_suffix(TEMPORARY).unwrap_or(&file)) {
                 return Err(foreign(format!("{name}/{file}")));
             }
             self.old_files.push(path.join(file));
@@ -145,44 +146,10 @@ fn unreadable(path: &Path) -> impl FnOnce(io::Error) -> DirectoryError {
     |source| DirectoryError::Unreadable { path, source }
 }
 
-/// `<table>-<six digits>.parquet`, finished or not.
-fn is_table_file(name: &str) -> bool {
-    let stem = name.strip_suffix(TEMPORARY).unwrap_or(name).strip_suffix(".parquet");
-    let parts = stem.and_then(|stem| stem.rsplit_once('-'));
-    parts.is_some_and(|(table, number)| {
-        let is_word = |byte: u8| byte.is_ascii_lowercase() || byte == b'_';
-        !table.is_empty()
-            && table.bytes().all(is_word)
-            && number.len() >= 6
-            && number.bytes().all(|byte| byte.is_ascii_digit())
-    })
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{DirectoryError, Target, is_table_file};
+    use super::{DirectoryError, Target};
     use std::fs;
-
-    #[test]
-    fn names_of_table_files() {
-        for name in [
-            "flows-000001.parquet",
-            "endpoint_slices-000123.parquet",
-            "flows-000001.parquet.tmp",
-        ] {
-            assert!(is_table_file(name), "{name}");
-        }
-        for name in [
-            "flows.parquet",
-            "flows-1.parquet",
-            "-000001.parquet",
-            "Flows-000001.parquet",
-            "flows-000001.csv",
-            "flows-000001.parquet.bak",
-        ] {
-            assert!(!is_table_file(name), "{name}");
-        }
-    }
 
     #[test]
     fn only_a_whole_tape_is_replaced() {
