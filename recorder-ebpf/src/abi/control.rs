@@ -46,7 +46,6 @@ impl Control {
     pub const fn limits(self) -> SampleLimits {
         #[expect(clippy::cast_possible_truncation, reason = "the low half is what is wanted")]
         let connections = self.0 as u32;
-        #[expect(clippy::cast_possible_truncation, reason = "a shifted word has no more than 32 bits")]
         let datagrams = (self.0 >> 32) as u32 & WIDEST;
         SampleLimits {
             connections,
