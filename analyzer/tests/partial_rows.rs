@@ -18,6 +18,8 @@ fn row(direction: Direction, service_port: Option<u16>, count: u64) -> FlowRow {
         remote_ip: None,
         remote_folded: service_port.is_none(),
         service_port,
+        asked_ip: None,
+        asked_port: None,
         outcome: Outcome::Established,
         cgroup_id: None,
         netns: None,

@@ -135,6 +135,9 @@ pub enum HookState {
     Fallback,
     /// It could not be attached.
     Unavailable,
+    /// The settings of the recording leave it out, as `--passive-only` does.
+    #[serde(rename = "not-asked-for")]
+    NotAskedFor,
 }
 
 /// Where the metadata of a cluster came from.

@@ -8,6 +8,7 @@ mod events;
 mod flows;
 mod listens;
 mod netns;
+mod sockets;
 mod stats;
 
 pub use cgroups::{CgroupRow, Qos, Runtime};
@@ -16,6 +17,7 @@ pub use events::{DirectionSource, EventKind, EventRow};
 pub use flows::FlowRow;
 pub use listens::ListenRow;
 pub use netns::NetnsRow;
+pub use sockets::{SocketFamily, SocketRow, SocketType};
 pub use stats::{Counter, Loss, StatsRow};
 
 use crate::value::words;
@@ -55,6 +57,12 @@ words! {
     pub enum Hook {
         /// BTF tracepoint `inet_sock_set_state` (`include/trace/events/sock.h`, Linux 4.16): every TCP state transition.
         SetState = "tp_btf/inet_sock_set_state",
+        /// Raw tracepoint of the same name, beside the BTF one: rescues what the kernel skips while the other runs.
+        SetStateRaw = "raw_tp/inet_sock_set_state",
+        /// BTF tracepoint `sock_send_length` (`include/trace/events/sock.h`, Linux 6.3): a socket sent so many bytes.
+        SendLength = "tp_btf/sock_send_length",
+        /// BTF tracepoint `inet_sk_error_report` (`include/trace/events/sock.h`, Linux 5.14): a socket learns of an error.
+        ErrorReport = "tp_btf/inet_sk_error_report",
         /// BTF tracepoint `cgroup_mkdir` (`include/trace/events/cgroup.h`).
         CgroupMkdir = "tp_btf/cgroup_mkdir",
         /// BTF tracepoint `cgroup_rmdir` (`include/trace/events/cgroup.h`).

@@ -6,7 +6,7 @@ use crate::cluster::{
     ContainerRow, EndpointSliceRow, NamespaceRow, NetworkPolicyRow, NodeRow, PodRow, ServiceRow, WorkloadRow,
 };
 use crate::manifest::{FileEntry, sha256_hex};
-use crate::node::{CgroupRow, ClockRow, EventRow, FlowRow, ListenRow, NetnsRow, StatsRow};
+use crate::node::{CgroupRow, ClockRow, EventRow, FlowRow, ListenRow, NetnsRow, SocketRow, StatsRow};
 use crate::parquet::{FileError, TableFile};
 use crate::table::{Column, Place, Row};
 use crate::time::Time;
@@ -24,35 +24,49 @@ pub struct Table {
     check: fn(Bytes) -> Vec<Problem>,
 }
 
+/// What is done with the row type of each table.
+pub trait EachTable {
+    /// Does it for one table.
+    fn table<R: CheckedRow>(&mut self);
+}
+
+/// Visits every table of a tape, in the order of `SCHEMA.md`.
+pub fn each_table(visitor: &mut impl EachTable) {
+    visitor.table::<FlowRow>();
+    visitor.table::<EventRow>();
+    visitor.table::<ListenRow>();
+    visitor.table::<SocketRow>();
+    visitor.table::<CgroupRow>();
+    visitor.table::<NetnsRow>();
+    visitor.table::<StatsRow>();
+    visitor.table::<ClockRow>();
+    visitor.table::<PodRow>();
+    visitor.table::<ContainerRow>();
+    visitor.table::<ServiceRow>();
+    visitor.table::<EndpointSliceRow>();
+    visitor.table::<NamespaceRow>();
+    visitor.table::<NodeRow>();
+    visitor.table::<WorkloadRow>();
+    visitor.table::<NetworkPolicyRow>();
+}
+
 /// Every table of a tape, in the order of `SCHEMA.md`.
 #[must_use]
 pub fn tables() -> Vec<Table> {
-    vec![
-        table::<FlowRow>(),
-        table::<EventRow>(),
-        table::<ListenRow>(),
-        table::<CgroupRow>(),
-        table::<NetnsRow>(),
-        table::<StatsRow>(),
-        table::<ClockRow>(),
-        table::<PodRow>(),
-        table::<ContainerRow>(),
-        table::<ServiceRow>(),
-        table::<EndpointSliceRow>(),
-        table::<NamespaceRow>(),
-        table::<NodeRow>(),
-        table::<WorkloadRow>(),
-        table::<NetworkPolicyRow>(),
-    ]
+    let mut tables = Vec::new();
+    each_table(&mut tables);
+    tables
 }
 
-fn table<R: CheckedRow>() -> Table {
-    Table {
-        name: R::TABLE,
-        place: R::PLACE,
-        doc: R::doc(),
-        columns: R::columns(),
-        check: check_rows::<R>,
+impl EachTable for Vec<Table> {
+    fn table<R: CheckedRow>(&mut self) {
+        self.push(Table {
+            name: R::TABLE,
+            place: R::PLACE,
+            doc: R::doc(),
+            columns: R::columns(),
+            check: check_rows::<R>,
+        });
     }
 }
 
@@ -215,14 +229,28 @@ impl CheckedRow for FlowRow {
         if self.remote_folded && self.remote_ip.is_some() {
             return Some("`remote_folded` is set, and yet there is a `remote_ip`");
         }
+        if self.asked_port.is_some() && self.asked_ip.is_none() {
+            return Some("there is an `asked_port` without `asked_ip`");
+        }
         None
     }
 }
 
 impl CheckedRow for EventRow {
     fn contradiction(&self) -> Option<&'static str> {
-        (self.remote_port.is_some() && self.remote_ip.is_none())
-            .then_some("there is a `remote_port` without `remote_ip`")
+        if self.remote_port.is_some() && self.remote_ip.is_none() {
+            return Some("there is a `remote_port` without `remote_ip`");
+        }
+        (self.asked_port.is_some() && self.asked_ip.is_none()).then_some("there is an `asked_port` without `asked_ip`")
+    }
+}
+
+impl CheckedRow for SocketRow {
+    fn contradiction(&self) -> Option<&'static str> {
+        if self.interval_start > self.interval_end {
+            return Some("`interval_start` is after `interval_end`");
+        }
+        (self.first_seen > self.last_seen).then_some("`first_seen` is after `last_seen`")
     }
 }
 

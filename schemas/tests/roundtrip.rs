@@ -54,6 +54,8 @@ fn flow_row() -> impl Strategy<Value = FlowRow> {
                     remote_ip,
                     remote_folded: remote_ip.is_none(),
                     service_port,
+                    asked_ip: remote_ip,
+                    asked_port: service_port.filter(|_| remote_ip.is_some()),
                     outcome,
                     cgroup_id,
                     netns,

@@ -66,7 +66,7 @@ pub struct Node {
 pub struct Hook {
     /// Its name.
     pub hook: String,
-    /// `fallback` or `unavailable`.
+    /// `fallback`, `unavailable` or `not-asked-for`.
     pub state: HookState,
     /// Why.
     pub reason: Option<String>,
@@ -156,6 +156,7 @@ fn node(node: &NodeTape) -> Node {
         recordings,
         flows,
         listens,
+        sockets,
         cgroups,
         netns,
         stats,
@@ -175,6 +176,7 @@ fn node(node: &NodeTape) -> Node {
         ("flows", flows.len() as u64),
         ("events", *events),
         ("listens", listens.len() as u64),
+        ("sockets", sockets.len() as u64),
         ("cgroups", cgroups.len() as u64),
         ("netns", netns.len() as u64),
         ("stats", stats.len() as u64),

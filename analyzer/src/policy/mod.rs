@@ -7,6 +7,7 @@
 
 pub mod cidr;
 pub mod model;
+pub mod names;
 pub mod one_or_more;
 pub mod ports;
 pub mod select;

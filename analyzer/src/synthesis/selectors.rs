@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::findings::{Code, Findings};
 use crate::identity::Workload;
 use crate::identity::cluster::Cluster;
+use crate::policy::names;
 use crate::policy::one_or_more::OneOrMore;
 use crate::policy::select::{Labels, Requirement, Selector, Test};
 
@@ -43,8 +44,14 @@ impl Selectors {
             return known.clone();
         }
         let selector = choose(cluster, workload);
+        let fault = selector.as_ref().and_then(|selector| fault(workload, selector));
+        let selector = selector.filter(|_| fault.is_none());
         match &selector {
             Some(selector) => prove(cluster, workload, selector, findings),
+            None if fault.is_some() => findings.report(
+                Code::Unselectable,
+                format!("{workload} has a name or labels that no API server takes, so no policy can be written"),
+            ),
             None => findings.report(
                 Code::Unselectable,
                 format!("{workload} has no label that could select its pods"),
@@ -53,6 +60,20 @@ impl Selectors {
         self.chosen.insert(workload.clone(), selector.clone());
         selector
     }
+}
+
+/// The rule that a policy for this workload would break. An API server lets no such workload in, a tape may claim one.
+fn fault(workload: &Workload, selector: &Selector) -> Option<&'static str> {
+    let of_values = |values: &OneOrMore<String>| values.iter().find_map(|value| names::label_value_fault(value));
+    let of_requirement = |requirement: &Requirement| {
+        names::label_key_fault(&requirement.key).or_else(|| match &requirement.test {
+            Test::In(values) | Test::NotIn(values) => of_values(values),
+            Test::Exists | Test::DoesNotExist => None,
+        })
+    };
+    names::namespace_fault(&workload.namespace)
+        .or_else(|| names::policy_name_fault(&workload.name))
+        .or_else(|| selector.requirements().iter().find_map(of_requirement))
 }
 
 /// The workload's own selector where it has one; otherwise the labels common to its pods or its template.

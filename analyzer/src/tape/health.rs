@@ -87,7 +87,7 @@ impl Judge<'_> {
                 .unwrap_or_default();
             let name = &node.name;
             match report.state {
-                HookState::Attached => {}
+                HookState::Attached | HookState::NotAskedFor => {}
                 HookState::Fallback => {
                     let message = format!("hook `{}` had a stand-in on node `{name}`{because}", report.hook);
                     self.findings.report(Code::HookUnavailable, message);

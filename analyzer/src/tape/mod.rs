@@ -23,7 +23,7 @@ use std::path::PathBuf;
 
 use flowtape_schemas::manifest::{NodeRecording, Window};
 use flowtape_schemas::metadata::ClusterRows;
-use flowtape_schemas::node::{CgroupRow, FlowRow, ListenRow, NetnsRow, StatsRow};
+use flowtape_schemas::node::{CgroupRow, FlowRow, ListenRow, NetnsRow, SocketRow, StatsRow};
 
 pub use self::error::{Damage, TapeError};
 pub use self::threads::with_threads;
@@ -57,6 +57,8 @@ pub struct NodeTape {
     pub flows: Vec<FlowRow>,
     /// Listening sockets.
     pub listens: Vec<ListenRow>,
+    /// Kinds of sockets that were made or found open.
+    pub sockets: Vec<SocketRow>,
     /// cgroups and the pods they stood for.
     pub cgroups: Vec<CgroupRow>,
     /// Network namespaces and the pods they belonged to.

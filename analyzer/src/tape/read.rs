@@ -8,7 +8,7 @@ use flowtape_schemas::cluster::{
     ContainerRow, EndpointSliceRow, NamespaceRow, NetworkPolicyRow, NodeRow, PodRow, ServiceRow, WorkloadRow,
 };
 use flowtape_schemas::manifest::sha256_hex;
-use flowtape_schemas::node::{CgroupRow, ClockRow, EventRow, FlowRow, ListenRow, NetnsRow, StatsRow};
+use flowtape_schemas::node::{CgroupRow, ClockRow, EventRow, FlowRow, ListenRow, NetnsRow, SocketRow, StatsRow};
 use flowtape_schemas::parquet::{FileError, TableFile};
 use flowtape_schemas::table::Row as _;
 use flowtape_schemas::validate::{CheckedRow, Problem, check_bytes};
@@ -32,6 +32,7 @@ pub(super) struct Content {
 pub(super) enum Rows {
     Flows(Vec<FlowRow>),
     Listens(Vec<ListenRow>),
+    Sockets(Vec<SocketRow>),
     Cgroups(Vec<CgroupRow>),
     Netns(Vec<NetnsRow>),
     Stats(Vec<StatsRow>),
@@ -137,6 +138,7 @@ fn decode(name: &str, file: &TableFile<Bytes>, budget: &Budget) -> Result<(Rows,
     Ok(match name {
         FlowRow::TABLE => counted(Rows::Flows, rows(file, budget)?),
         ListenRow::TABLE => counted(Rows::Listens, rows(file, budget)?),
+        SocketRow::TABLE => counted(Rows::Sockets, rows(file, budget)?),
         CgroupRow::TABLE => counted(Rows::Cgroups, rows(file, budget)?),
         NetnsRow::TABLE => counted(Rows::Netns, rows(file, budget)?),
         StatsRow::TABLE => counted(Rows::Stats, rows(file, budget)?),

@@ -76,6 +76,7 @@ fn add_rows(cluster: &mut ClusterRows, nodes: &mut BTreeMap<String, NodeTape>, n
     match rows {
         Rows::Flows(rows) => node.flows.extend(rows),
         Rows::Listens(rows) => node.listens.extend(rows),
+        Rows::Sockets(rows) => node.sockets.extend(rows),
         Rows::Cgroups(rows) => node.cgroups.extend(rows),
         Rows::Netns(rows) => node.netns.extend(rows),
         Rows::Stats(rows) => node.stats.extend(rows),
@@ -104,6 +105,7 @@ fn add_cluster_rows(cluster: &mut ClusterRows, rows: Rows) {
         Rows::NetworkPolicies(rows) => cluster.network_policies.extend(rows),
         Rows::Flows(_)
         | Rows::Listens(_)
+        | Rows::Sockets(_)
         | Rows::Cgroups(_)
         | Rows::Netns(_)
         | Rows::Stats(_)
@@ -121,6 +123,7 @@ fn finished(name: String, mut node: NodeTape) -> NodeTape {
     node.window = windows.fold(None, |window, other| Some(united(window, other)));
     node.flows.par_sort_unstable();
     node.listens.par_sort_unstable();
+    node.sockets.par_sort_unstable();
     node.cgroups.par_sort_unstable();
     node.netns.par_sort_unstable();
     node.stats.par_sort_unstable();

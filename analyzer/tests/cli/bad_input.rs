@@ -92,7 +92,7 @@ exit 2
 --- stdout
 --- stderr
 error: 1 file of the tape cannot be used
-caused by: has 1000 bytes, the manifest says 7030; the file was truncated or changed after it was recorded: `tape/node=n1/flows-000001.parquet`
+caused by: has 1000 bytes, the manifest says 7852; the file was truncated or changed after it was recorded: `tape/node=n1/flows-000001.parquet`
 
 hint: copy it again from where it was recorded; or remove it and `manifest.json`, and the rest is read as an incomplete recording
 ");
@@ -123,7 +123,7 @@ exit 2
 --- stdout
 --- stderr
 error: 1 file of the tape cannot be used
-caused by: SHA-256 is 09d5af3719d73c70b817aa2430247fa4f906dcbfca9c25554e141ae9cbe5da0d, the manifest says 086eba8ea9907570c4aadb649f5ddaeb65c67122dddbd4e7942108dc7e4d03bd; the file changed after it was recorded: `tape/node=n1/flows-000001.parquet`
+caused by: SHA-256 is 349cd9d27bec98924e37716c1e52362c41b77eba7bbb45c9c7d5ca7031f69cc7, the manifest says 3961b6f10c262ea4b963659b3cdaa4c703be60ee5e735d8cf6052679bfda76b1; the file changed after it was recorded: `tape/node=n1/flows-000001.parquet`
 
 hint: copy it again from where it was recorded; or remove it and `manifest.json`, and the rest is read as an incomplete recording
 ");
@@ -141,7 +141,7 @@ exit 2
 --- stderr
 error: 2 files of the tape cannot be used
 caused by: has 100 bytes, the manifest says 9577; the file was truncated or changed after it was recorded: `tape/cluster/pods-000001.parquet`
-caused by: has 100 bytes, the manifest says 7030; the file was truncated or changed after it was recorded: `tape/node=n1/flows-000001.parquet`
+caused by: has 100 bytes, the manifest says 7852; the file was truncated or changed after it was recorded: `tape/node=n1/flows-000001.parquet`
 
 hint: copy them again from where they were recorded; or remove them and `manifest.json`, and the rest is read as an incomplete recording
 ");
@@ -337,7 +337,7 @@ exit 0
 --- stdout
 complete
 
-tape    16077b6edfd39a10
+tape    53cc15b6fecdeac8
 window  2026-01-01T00:00:00.000000000Z to 2026-01-01T00:00:10.000000000Z
 
 nodes

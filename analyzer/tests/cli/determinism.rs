@@ -7,7 +7,7 @@ use flowtape_schemas::cluster::{
     ContainerRow, EndpointSliceRow, NamespaceRow, NetworkPolicyRow, NodeRow, PodRow, ServiceRow, WorkloadRow,
 };
 use flowtape_schemas::manifest::{FileEntry, MANIFEST_FILE};
-use flowtape_schemas::node::{CgroupRow, ClockRow, EventRow, FlowRow, ListenRow, NetnsRow, StatsRow};
+use flowtape_schemas::node::{CgroupRow, ClockRow, EventRow, FlowRow, ListenRow, NetnsRow, SocketRow, StatsRow};
 use flowtape_schemas::parquet::TableWriter;
 use flowtape_schemas::table::Row;
 use proptest::prelude::{ProptestConfig, any, prop_assert_eq, proptest};
@@ -105,6 +105,7 @@ fn parts(table: &str, content: &[u8], numbers: &mut Numbers) -> Vec<(u64, Vec<u8
         FlowRow::TABLE => parts_of::<FlowRow>(content, numbers),
         EventRow::TABLE => parts_of::<EventRow>(content, numbers),
         ListenRow::TABLE => parts_of::<ListenRow>(content, numbers),
+        SocketRow::TABLE => parts_of::<SocketRow>(content, numbers),
         CgroupRow::TABLE => parts_of::<CgroupRow>(content, numbers),
         NetnsRow::TABLE => parts_of::<NetnsRow>(content, numbers),
         StatsRow::TABLE => parts_of::<StatsRow>(content, numbers),

@@ -1,7 +1,7 @@
 //! Table `events`: single socket operations.
 
 use crate::address::Address;
-use crate::node::{Direction, Hook, Outcome};
+use crate::node::{Direction, Hook, Outcome, SocketFamily, SocketType};
 use crate::table::table;
 use crate::time::Time;
 use crate::value::words;
@@ -19,7 +19,7 @@ words! {
         Unlisten = "unlisten",
         /// `connect()` succeeded: the client side is established.
         Connect = "connect",
-        /// `connect()` failed; the outcome says how.
+        /// `connect()` failed, or a connected UDP socket was told that nobody listens there; the outcome says how.
         ConnectFailed = "connect_failed",
         /// The server side is established, whether or not `accept()` has been called yet.
         Accept = "accept",
@@ -62,6 +62,10 @@ table! {
         pub direction_source: DirectionSource,
         /// IANA protocol number: 6 TCP, 17 UDP, 132 SCTP. MPTCP is 6.
         pub protocol: u8,
+        /// Address family of the socket, for `socket` and `snapshot`.
+        pub family: Option<SocketFamily>,
+        /// Type of the socket, for `socket` and `snapshot`.
+        pub socket_type: Option<SocketType>,
         /// Address of the socket; null for a wildcard or where it is not known.
         pub local_ip: Option<Address>,
         /// Port of the socket.
@@ -70,6 +74,11 @@ table! {
         pub remote_ip: Option<Address>,
         /// Port of the peer.
         pub remote_port: Option<u16>,
+        /// Address that the program asked for, where something (a socket load balancer) put `remote_ip` in its place before
+        /// the packet left; null where they are the same or it is not known.
+        pub asked_ip: Option<Address>,
+        /// Port that the program asked for, with `asked_ip`.
+        pub asked_port: Option<u16>,
         /// How it ended; null where that has no meaning.
         pub outcome: Option<Outcome>,
         /// Linux errno behind the outcome.

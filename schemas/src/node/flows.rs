@@ -25,6 +25,11 @@ table! {
         pub remote_folded: bool,
         /// The server's port as this side saw it: the peer's port for `out`, the local port for `in`; null when folded.
         pub service_port: Option<u16>,
+        /// Address that the program asked for, where something (a socket load balancer) put `remote_ip` in its place before
+        /// the packet left; null where they are the same, not known, or folded.
+        pub asked_ip: Option<Address>,
+        /// Port that the program asked for, with `asked_ip`.
+        pub asked_port: Option<u16>,
         /// How the attempts ended.
         pub outcome: Outcome,
         /// cgroup v2 id of the socket.

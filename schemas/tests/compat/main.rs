@@ -14,18 +14,15 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
-use flowtape_schemas::cluster::{
-    ContainerRow, EndpointSliceRow, NamespaceRow, NetworkPolicyRow, NodeRow, PodRow, ServiceRow, WorkloadRow,
-};
 use flowtape_schemas::manifest::{
     ClusterRecording, ClusterSource, FileEntry, HookReport, HookState, MANIFEST_FILE, Manifest, NodeRecording, Origin,
     Stop, Tool, Window,
 };
-use flowtape_schemas::node::{CgroupRow, ClockRow, EventRow, FlowRow, Hook, ListenRow, NetnsRow, StatsRow};
+use flowtape_schemas::node::Hook;
 use flowtape_schemas::parquet::{TableFile, encode_file};
 use flowtape_schemas::table::{Place, Row};
 use flowtape_schemas::time::Time;
-use flowtape_schemas::validate::{check_file, tables};
+use flowtape_schemas::validate::{CheckedRow, EachTable, check_file, each_table, tables};
 use flowtape_schemas::value::Words as _;
 use flowtape_schemas::version::CURRENT;
 
@@ -40,40 +37,30 @@ struct Table {
     columns: fn() -> Vec<&'static str>,
 }
 
-fn table<R: Row>() -> Table {
-    Table {
-        name: R::TABLE,
-        place: R::PLACE,
-        sample: || {
-            let rows = sample::rows::<R>();
-            (rows.len() as u64, encode_file(&rows).unwrap())
-        },
-        text: |content, columns| {
-            let rows: Vec<R> = TableFile::open(content.clone()).unwrap().read_all().unwrap();
-            text(&rows, columns)
-        },
-        columns: || R::columns().iter().map(|column| column.name).collect(),
+struct AllTables(Vec<Table>);
+
+impl EachTable for AllTables {
+    fn table<R: CheckedRow>(&mut self) {
+        self.0.push(Table {
+            name: R::TABLE,
+            place: R::PLACE,
+            sample: || {
+                let rows = sample::rows::<R>();
+                (rows.len() as u64, encode_file(&rows).unwrap())
+            },
+            text: |content, columns| {
+                let rows: Vec<R> = TableFile::open(content.clone()).unwrap().read_all().unwrap();
+                text(&rows, columns)
+            },
+            columns: || R::columns().iter().map(|column| column.name).collect(),
+        });
     }
 }
 
 fn all_tables() -> Vec<Table> {
-    vec![
-        table::<FlowRow>(),
-        table::<EventRow>(),
-        table::<ListenRow>(),
-        table::<CgroupRow>(),
-        table::<NetnsRow>(),
-        table::<StatsRow>(),
-        table::<ClockRow>(),
-        table::<PodRow>(),
-        table::<ContainerRow>(),
-        table::<ServiceRow>(),
-        table::<EndpointSliceRow>(),
-        table::<NamespaceRow>(),
-        table::<NodeRow>(),
-        table::<WorkloadRow>(),
-        table::<NetworkPolicyRow>(),
-    ]
+    let mut all = AllTables(Vec::new());
+    each_table(&mut all);
+    all.0
 }
 
 /// One line for each row: the named columns, in that order, as JSON separated by tabs. The first line names them.
@@ -142,6 +129,7 @@ fn recording(window: Window) -> NodeRecording {
     hooks[1].state = HookState::Fallback;
     hooks[2].state = HookState::Unavailable;
     hooks[2].reason = Some("the kernel has no such tracepoint".to_owned());
+    hooks[3].state = HookState::NotAskedFor;
     NodeRecording {
         name: "n1".to_owned(),
         window,

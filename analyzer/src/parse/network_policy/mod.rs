@@ -10,12 +10,12 @@ use k8s_openapi::api::networking::v1::{NetworkPolicyEgressRule, NetworkPolicyIng
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use crate::policy::model::{Direction, Peer, Peers, Policy, PortRule, Ports, Rule};
+use crate::policy::names;
 use crate::policy::one_or_more::OneOrMore;
 
 use self::fields::OBJECT;
 use self::reader::Reader;
 use super::marked::Node;
-use super::names;
 use super::report::{Path, Problem, ProblemKind, Warning, WarningKind};
 use super::shape;
 

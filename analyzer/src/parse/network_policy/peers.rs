@@ -6,10 +6,10 @@ use k8s_openapi::api::networking::v1::{IPBlock, NetworkPolicyPeer, NetworkPolicy
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelectorRequirement};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
-use crate::parse::names;
 use crate::parse::report::{Path, ProblemKind, WarningKind};
 use crate::policy::cidr::Cidr;
 use crate::policy::model::{Peer, PortMatch, PortRule};
+use crate::policy::names;
 use crate::policy::one_or_more::OneOrMore;
 use crate::policy::ports::{PortRange, Protocol};
 use crate::policy::select::{Requirement, Selector, Test};
