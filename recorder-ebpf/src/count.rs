@@ -72,18 +72,21 @@ pub(crate) fn offer(counters: &mut Counters, event: &Event) -> bool {
 /// Counts into one half. `None` if there is no room, or if the kernel could not lock the bucket.
 #[inline(always)]
 fn flow_in(map: &'static HashMap<FlowKey, FlowValue>, key: &FlowKey, ts_ns: u64) -> Option<*mut FlowValue> {
-    if map.get_ptr_mut(key).is_none() {
-        // Inserted with nothing counted, so that whoever came first on another CPU is not overwritten. An error is either
-        // "somebody else did" or "no room"; the second look tells them apart.
-        let fresh = FlowValue {
-            first_ns: ts_ns,
-            last_ns: ts_ns,
-            count: 0,
-            samples: 0,
-        };
-        let _ = map.insert(key, fresh, u64::from(BPF_NOEXIST));
-    }
-    let value = map.get_ptr_mut(key)?;
+    let value = match map.get_ptr_mut(key) {
+        Some(value) => value,
+        None => {
+            // Inserted with nothing counted, so that whoever came first on another CPU is not overwritten. An error is
+            // either "somebody else did" or "no room"; the second look tells them apart.
+            let fresh = FlowValue {
+                first_ns: ts_ns,
+                last_ns: ts_ns,
+                count: 0,
+                samples: 0,
+            };
+            let _ = map.insert(key, fresh, u64::from(BPF_NOEXIST));
+            map.get_ptr_mut(key)?
+        }
+    };
     // SAFETY: a live map value, as above.
     unsafe {
         word::add(&raw mut (*value).count, 1);

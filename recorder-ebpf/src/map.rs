@@ -3,7 +3,7 @@
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, PerCpuArray, RingBuf};
 use flowtape_recorder_ebpf::abi::counters::Counters;
-use flowtape_recorder_ebpf::abi::event::COMM_LEN;
+use flowtape_recorder_ebpf::abi::event::Comm;
 use flowtape_recorder_ebpf::abi::flow::{FlowKey, FlowValue};
 use flowtape_recorder_ebpf::abi::id::HOOK_SLOTS;
 use flowtape_recorder_ebpf::abi::listen::{ListenKey, ListenValue};
@@ -48,14 +48,5 @@ pub(crate) struct Task {
     pub(crate) cgroup_id: u64,
     pub(crate) pid: u32,
     pub(crate) pad: u32,
-    pub(crate) comm: [u8; COMM_LEN],
-}
-
-impl Task {
-    pub(crate) const NONE: Self = Self {
-        cgroup_id: 0,
-        pid: 0,
-        pad: 0,
-        comm: [0; COMM_LEN],
-    };
+    pub(crate) comm: Comm,
 }

@@ -167,6 +167,5 @@ unsafe fn v6(base: *const u8, offset: usize) -> Address {
             field::<u32>(base, offset + 12),
         ]
     };
-    let [[a, b, c, d], [e, f, g, h], [i, j, k, l], [m, n, o, p]] = words.map(u32::to_ne_bytes);
-    Address([a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p])
+    Address::from_words(words)
 }

@@ -68,7 +68,7 @@ pub fn event_row(event: &Event, offset: Offset) -> Result<EventRow, UnknownNumbe
         task_cgroup_id: known(event.task_cgroup_id).filter(|_| has_task),
         socket_cookie: known(event.cookie),
         pid: known32(event.pid).filter(|_| has_task),
-        process: process(&event.comm).filter(|_| has_task),
+        process: process(&event.comm.bytes()).filter(|_| has_task),
         hook: hook(hook_id(event.hook)?),
     })
 }
@@ -202,7 +202,7 @@ pub fn hook(id: HookId) -> Hook {
 
 /// An address of the kernel; the wildcards are no address.
 pub(crate) fn address(from: abi::address::Address) -> Option<Address> {
-    (!from.is_unspecified()).then_some(Address::from_bytes(from.0))
+    (!from.is_unspecified()).then_some(Address::from_bytes(from.bytes()))
 }
 
 pub(crate) fn known(number: u64) -> Option<u64> {

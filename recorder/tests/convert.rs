@@ -5,7 +5,7 @@ use flowtape_recorder::clock::Offset;
 use flowtape_recorder::convert::{Interval, edge_order, event_row, flow_row, growth, stats_rows};
 use flowtape_recorder_ebpf::abi::address::Address;
 use flowtape_recorder_ebpf::abi::counters::Counters;
-use flowtape_recorder_ebpf::abi::event::{Event, FLAG_TASK};
+use flowtape_recorder_ebpf::abi::event::{Comm, Event, FLAG_TASK};
 use flowtape_recorder_ebpf::abi::flow::{FlowKey, FlowValue};
 use flowtape_recorder_ebpf::abi::id::{Direction, HookId, Outcome, RecordKind};
 use flowtape_schemas::node::{ClockRow, Counter, EventKind, FlowRow};
@@ -39,7 +39,7 @@ fn address() -> impl Strategy<Value = Address> {
     prop_oneof![
         Just(Address::UNSPECIFIED),
         any::<[u8; 4]>().prop_map(Address::from_v4),
-        any::<[u8; 16]>().prop_map(Address),
+        any::<[u8; 16]>().prop_map(Address::from_bytes),
     ]
 }
 
@@ -85,7 +85,7 @@ fn event() -> impl Strategy<Value = Event> {
             asked_port: 0,
             family: 0,
             socket_type: 0,
-            comm,
+            comm: Comm::from_bytes(comm),
         },
     )
 }
@@ -138,7 +138,7 @@ proptest! {
             prop_assert_eq!(row.cgroup_id.unwrap_or(0), event.cgroup_id);
             prop_assert_eq!(row.netns.unwrap_or(0), event.netns);
             prop_assert_eq!(row.socket_cookie.unwrap_or(0), event.cookie);
-            prop_assert_eq!(row.local_ip.map_or(Address::UNSPECIFIED.0, flowtape_schemas::address::Address::bytes), if event.local_ip.is_unspecified() { [0; 16] } else { event.local_ip.0 });
+            prop_assert_eq!(row.local_ip.map_or(Address::UNSPECIFIED.bytes(), flowtape_schemas::address::Address::bytes), if event.local_ip.is_unspecified() { [0; 16] } else { event.local_ip.bytes() });
             let bytes = encode_file(&[row]).unwrap().into();
             prop_assert!(check_file("events", &bytes, None).is_empty());
         }
@@ -220,11 +220,11 @@ fn a_task_name_ends_at_its_first_zero() {
         flags: FLAG_TASK,
         ..Event::default()
     };
-    event.comm[..6].copy_from_slice(b"cu\xffl\0x");
+    event.comm = Comm::from_bytes(*b"cu\xffl\0x\0\0\0\0\0\0\0\0\0\0");
     assert_eq!(
         event_row(&event, offset()).unwrap().process.as_deref(),
         Some("cu\u{fffd}l")
     );
-    event.comm = [0; 16];
+    event.comm = Comm::NONE;
     assert_eq!(event_row(&event, offset()).unwrap().process, None);
 }

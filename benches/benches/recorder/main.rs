@@ -4,7 +4,8 @@
 //! cargo bench -p flowtape-benches --bench recorder -- [tcp] [udp] [programs] [sustained] [--short]
 //! ```
 //!
-//! Without a name everything runs. `--short` shows that all of it works; its figures are worth nothing.
+//! Without a name everything runs. `--short` shows that all of it works; its figures are worth nothing. The kernel object that
+//! `FLOWTAPE_BPF_OBJECT` names takes turns with the built-in one, which shows what a change of the programs is worth.
 //!
 //! Traffic stays on the loopback of network namespaces of its own, and everything is detached again. Figures and what they do
 //! not show: `benches/RESULTS.md`.
@@ -131,7 +132,7 @@ fn subjects(kind: Kind) -> Vec<Entry> {
         let config = Box::new(config);
         Entry::new(name, Subject::Recorder { config, hears })
     };
-    vec![
+    let mut entries = vec![
         Entry::new("nothing", Subject::Baseline),
         recorder("default", kind == Kind::TcpPair, KernelConfig::default()),
         recorder(
@@ -142,7 +143,15 @@ fn subjects(kind: Kind) -> Vec<Entry> {
                 ..KernelConfig::default()
             },
         ),
-    ]
+    ];
+    if let Some(object) = std::env::var_os("FLOWTAPE_BPF_OBJECT") {
+        let config = KernelConfig {
+            object: Some(object.into()),
+            ..KernelConfig::default()
+        };
+        entries.push(recorder("default, another object", kind == Kind::TcpPair, config));
+    }
+    entries
 }
 
 /// The scripts of a plain bpftrace, which take seconds to start and hence get fewer turns.

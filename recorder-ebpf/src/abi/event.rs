@@ -10,6 +10,29 @@ pub const FLAG_V4_MAPPED: u8 = 1;
 /// `pid`, `task_cgroup_id` and `comm` are those of the task that asked for the operation.
 pub const FLAG_TASK: u8 = 1 << 1;
 
+/// Name of a task, padded with zeros. Two words and not sixteen bytes, for the same reason as an
+/// [`Address`](crate::abi::address::Address).
+#[repr(transparent)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Comm(pub [u64; COMM_LEN / 8]);
+
+impl Comm {
+    /// No name.
+    pub const NONE: Self = Self([0; 2]);
+
+    /// The name of these bytes.
+    #[must_use]
+    pub const fn from_bytes(bytes: [u8; COMM_LEN]) -> Self {
+        Self(super::words_of(bytes))
+    }
+
+    /// Its bytes.
+    #[must_use]
+    pub const fn bytes(self) -> [u8; COMM_LEN] {
+        super::bytes_of(self.0)
+    }
+}
+
 /// Ring-buffer record: one socket operation.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -60,8 +83,8 @@ pub struct Event {
     pub family: u8,
     /// Type of the socket (`SOCK_*`), for `Socket`; `0` otherwise.
     pub socket_type: u8,
-    /// Name of the task, padded with zeros; all zero without [`FLAG_TASK`].
-    pub comm: [u8; COMM_LEN],
+    /// Name of the task; none without [`FLAG_TASK`].
+    pub comm: Comm,
 }
 
 const _: () = assert!(size_of::<Event>() == 128 && align_of::<Event>() == 8);

@@ -4,15 +4,13 @@
 //! (`include/trace/events/sock.h`, since v4.16; fired by `inet_sk_set_state` and `inet_sk_state_store`,
 //! `net/ipv4/af_inet.c`).
 
-use aya_ebpf::helpers::generated::bpf_get_socket_cookie;
-use aya_ebpf::helpers::{
-    bpf_get_current_cgroup_id, bpf_get_current_comm, bpf_get_current_pid_tgid, bpf_ktime_get_boot_ns,
-};
+use aya_ebpf::helpers::generated::{bpf_get_current_comm, bpf_get_socket_cookie};
+use aya_ebpf::helpers::{bpf_get_current_cgroup_id, bpf_get_current_pid_tgid, bpf_ktime_get_boot_ns};
 use aya_ebpf::macros::btf_tracepoint;
 use aya_ebpf::programs::BtfTracePointContext;
 use flowtape_recorder_ebpf::abi::address::Address;
 use flowtape_recorder_ebpf::abi::counters::Counters;
-use flowtape_recorder_ebpf::abi::event::{Event, FLAG_TASK, FLAG_V4_MAPPED};
+use flowtape_recorder_ebpf::abi::event::{COMM_LEN, Comm, Event, FLAG_TASK, FLAG_V4_MAPPED};
 use flowtape_recorder_ebpf::abi::flow::{FOLDED_NOT, FlowKey};
 use flowtape_recorder_ebpf::abi::id::{Direction, HookId, Outcome, Protocol, RecordKind};
 use flowtape_recorder_ebpf::abi::listen::{ListenKey, ListenValue};
@@ -184,7 +182,7 @@ fn event(counters: &mut Counters, sk: *const Sock, kind: RecordKind) -> Option<E
         asked_port: 0,
         family: 0,
         socket_type: 0,
-        comm: [0; _],
+        comm: Comm::NONE,
     })
 }
 
@@ -195,9 +193,18 @@ fn current_task() -> Task {
         // SAFETY: a helper without arguments.
         cgroup_id: unsafe { bpf_get_current_cgroup_id() },
         pid: (bpf_get_current_pid_tgid() >> 32) as u32,
-        comm: bpf_get_current_comm().unwrap_or_default(),
-        ..Task::NONE
+        comm: current_comm(),
+        pad: 0,
     }
+}
+
+/// The name of the task this runs in; none if the kernel has none.
+#[inline(always)]
+fn current_comm() -> Comm {
+    let mut comm = Comm::NONE;
+    // SAFETY: a live buffer of the stated length, which the kernel zeroes when it fails.
+    unsafe { bpf_get_current_comm((&raw mut comm).cast(), COMM_LEN as u32) };
+    comm
 }
 
 /// Adds the task that began to connect this socket, and forgets it.

@@ -2,7 +2,7 @@
 
 use flowtape_recorder_ebpf::abi::address::Address;
 use flowtape_recorder_ebpf::abi::cgroup::{CgroupChange, PATH_LEN};
-use flowtape_recorder_ebpf::abi::event::{COMM_LEN, Event};
+use flowtape_recorder_ebpf::abi::event::{Comm, Event};
 use flowtape_recorder_ebpf::abi::flow::{FlowKey, FlowValue, Overflow};
 use flowtape_recorder_ebpf::abi::id::RecordKind;
 use flowtape_recorder_ebpf::abi::listen::{ListenKey, ListenValue};
@@ -79,7 +79,7 @@ impl Fields<'_> {
     }
 
     fn address(&mut self) -> Address {
-        Address(self.take())
+        Address::from_bytes(self.take())
     }
 }
 
@@ -144,7 +144,7 @@ fn event(from: &mut Fields<'_>) -> Event {
         asked_port: from.u16(),
         family: from.u8(),
         socket_type: from.u8(),
-        comm: from.take::<COMM_LEN>(),
+        comm: Comm::from_bytes(from.take()),
     }
 }
 
@@ -259,13 +259,13 @@ mod tests {
             event.backlog,
             u32::from_ne_bytes(at(core::mem::offset_of!(Event, backlog)))
         );
-        assert_eq!(event.remote_ip.0, at(core::mem::offset_of!(Event, remote_ip)));
+        assert_eq!(event.remote_ip.bytes(), at(core::mem::offset_of!(Event, remote_ip)));
         assert_eq!(
             event.remote_port,
             u16::from_ne_bytes(at(core::mem::offset_of!(Event, remote_port)))
         );
         assert_eq!(event.socket_type, at::<1>(core::mem::offset_of!(Event, socket_type))[0]);
-        assert_eq!(event.comm, at(core::mem::offset_of!(Event, comm)));
+        assert_eq!(event.comm.bytes(), at(core::mem::offset_of!(Event, comm)));
     }
 
     #[test]
@@ -280,7 +280,7 @@ mod tests {
             u64::from_ne_bytes(at(core::mem::offset_of!(Overflow, ts_ns)))
         );
         assert_eq!(
-            overflow.key.local_ip.0,
+            overflow.key.local_ip.bytes(),
             at(key + core::mem::offset_of!(FlowKey, local_ip))
         );
         assert_eq!(
@@ -300,7 +300,7 @@ mod tests {
             u64::from_ne_bytes(at(core::mem::offset_of!(FlowValue, samples)))
         );
         let (key, value) = listen(&pattern, &pattern);
-        assert_eq!(key.local_ip.0, at(core::mem::offset_of!(ListenKey, local_ip)));
+        assert_eq!(key.local_ip.bytes(), at(core::mem::offset_of!(ListenKey, local_ip)));
         assert_eq!(
             value.backlog,
             u32::from_ne_bytes(at(core::mem::offset_of!(ListenValue, backlog)))

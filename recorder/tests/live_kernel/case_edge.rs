@@ -30,7 +30,7 @@ pub(crate) const CASES: &[Case] = &[
 ];
 
 const LOOPBACK4: Address = Address::from_v4(Ipv4Addr::LOCALHOST.octets());
-const LOOPBACK6: Address = Address(Ipv6Addr::LOCALHOST.octets());
+const LOOPBACK6: Address = Address::from_bytes(Ipv6Addr::LOCALHOST.octets());
 
 /// One connection, seen from both sides.
 fn established(job: &str, listens_on: Address, both: Address, ip_version: u8, client_is_mapped: bool) -> Outcome {
