@@ -18,6 +18,12 @@ pub(crate) fn problems(scenario: &Scenario) -> Vec<Problem> {
     let laid_out = layout_problems.is_empty();
     found.0.extend(layout_problems);
     addresses(scenario, &layout, &mut found);
+    for sockets in &scenario.sockets {
+        if layout.pods_of(scenario, &sockets.owner, sockets.at).next().is_none() {
+            let message = format!("`{}` has no pod at {}", sockets.owner, sockets.at);
+            found.add(sockets.line, message);
+        }
+    }
     // Traffic of a cluster that could not be laid out would only repeat the complaints.
     if laid_out {
         found.0.extend(connection::resolve(scenario, &layout).1);
@@ -162,12 +168,27 @@ fn times(scenario: &Scenario, found: &mut Found) {
                 format!("{first}..{last} is outside the window of {}", scenario.window),
             );
         }
+        if traffic.socket == crate::model::ClientSocket::Unconnected
+            && traffic.server.protocol() != crate::model::Protocol::Udp
+        {
+            found.add(traffic.line, "only UDP can be spoken without a connection".to_owned());
+        }
         if traffic.predates && traffic.outcome != crate::model::Outcome::Established {
             found.add(
                 traffic.line,
                 "only established connections can predate the window".to_owned(),
             );
         }
+    }
+    for sockets in scenario
+        .sockets
+        .iter()
+        .filter(|sockets| outside(sockets.at, sockets.at))
+    {
+        found.add(
+            sockets.line,
+            format!("{} is outside the window of {}", sockets.at, scenario.window),
+        );
     }
     for loss in scenario.losses.iter().filter(|loss| outside(loss.at, loss.at)) {
         found.add(

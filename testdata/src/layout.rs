@@ -8,7 +8,9 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use crate::identity;
-use crate::model::{CgroupDriver, Kind, Labels, Node, Offset, PortRef, Protocol, Replica, Scenario, Workload};
+use crate::model::{
+    CgroupDriver, Kind, Labels, Node, Offset, PortRef, Protocol, Replica, Scenario, Workload, WorkloadRef,
+};
 use crate::problem::{Problem, Problems};
 
 mod cgroup;
@@ -104,6 +106,24 @@ impl Layout {
             return Ok(layout);
         }
         Err(Problems(problems))
+    }
+
+    /// Pods of a workload that are alive at an instant, with their places.
+    pub fn pods_of<'a>(
+        &'a self,
+        scenario: &'a Scenario,
+        reference: &'a WorkloadRef,
+        at: Offset,
+    ) -> impl Iterator<Item = (usize, &'a Pod)> {
+        let meant = move |pod: &Pod| {
+            let workload = scenario.workloads.get(pod.workload);
+            let named = workload.is_some_and(|workload| {
+                workload.name == reference.name && reference.kind.is_none_or(|kind| kind == workload.kind)
+            });
+            named && reference.replica.is_none_or(|replica| replica == pod.replica)
+        };
+        let pods = self.pods.iter().enumerate();
+        pods.filter(move |(_, pod)| meant(pod) && pod.lives_at(at))
     }
 }
 

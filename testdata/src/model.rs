@@ -14,7 +14,9 @@ pub use cluster::{
     CgroupDriver, ContainerPort, External, HostName, Kind, Namespace, Node, Policy, PortRef, Probe, ProbeKind,
     ProbeRole, Replica, Service, ServicePort, ServiceTraffic, Workload,
 };
-pub use traffic::{Client, Gap, Loss, Outcome, SeenBy, Server, Traffic, WorkloadRef};
+pub use traffic::{
+    Client, ClientSocket, FoldedSide, Folding, Gap, Loss, Outcome, SeenBy, Server, Sockets, Traffic, WorkloadRef,
+};
 
 /// Labels in their canonical order.
 pub type Labels = BTreeMap<String, String>;
@@ -38,6 +40,8 @@ pub struct Scenario {
     pub policies: Vec<Policy>,
     /// What the sockets did.
     pub traffic: Vec<Traffic>,
+    /// Sockets besides those of the traffic.
+    pub sockets: Vec<Sockets>,
     /// Events the recorder says it could not keep.
     pub losses: Vec<Loss>,
     /// Intervals in which a node's recorder saw nothing.

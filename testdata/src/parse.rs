@@ -61,6 +61,7 @@ fn empty() -> Scenario {
         externals: Vec::new(),
         policies: Vec::new(),
         traffic: Vec::new(),
+        sockets: Vec::new(),
         losses: Vec::new(),
         gaps: Vec::new(),
     }

@@ -193,6 +193,10 @@ fn write_node(writer: &mut Writer, view: &View<'_>) -> Result<(), FileError> {
     writer.add(name, &flows)?;
     writer.add(name, &events)?;
     writer.add(name, &node::listens(view))?;
+    let sockets = node::sockets(view);
+    if !sockets.is_empty() {
+        writer.add(name, &sockets)?;
+    }
     writer.add(name, &node::cgroups(view))?;
     writer.add(name, &node::netns(view))?;
     writer.add(name, &node::stats(view, &events))?;

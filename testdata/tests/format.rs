@@ -42,7 +42,7 @@ line 4, column 14: expected `NAMESPACE/NAME` in lower-case letters, digits, `-` 
 characters, found `dvwa-web`
 line 6, column 12: expected `->`, found `=>`
 line 7, column 26: expected `xCOUNT`, `at`, `established`, `refused`, `timeout`, `unreachable`, `unknown`, `ipv6`, \
-`seen-by`, `predates` or `synthetic`, found `x0`
+`seen-by`, `predates`, `synthetic`, `socket-balanced`, `unconnected`, `folded` or `folded-ports`, found `x0`
 line 8, column 29: expected a time such as `5s` or a range such as `1s..20s`, found `3s..1s`"
     );
 }
@@ -108,6 +108,18 @@ fn what_the_cluster_does_not_declare_is_named() {
         (
             "traffic\nlost n2 connect4 ring-full 5",
             "line 7, column 1: node `n2` is not declared",
+        ),
+        (
+            "traffic\n  socket a/none packet",
+            "line 7, column 1: `a/none` has no pod at 1s",
+        ),
+        (
+            "traffic\n  socket a/web tape",
+            "line 7, column 16: expected a kind of socket: `packet`, `raw`, `icmp` or `sctp`, found `tape`",
+        ),
+        (
+            "traffic\n  a/web -> a/web:80 unconnected",
+            "line 7, column 1: only UDP can be spoken without a connection",
         ),
         (
             "policy a/p\n  | podSelector: [",
@@ -234,6 +246,13 @@ const WORDS: &[&str] = &[
     "predates",
     "lost",
     "gap",
+    "socket",
+    "packet",
+    "folded",
+    "folded-ports",
+    "client",
+    "unconnected",
+    "socket-balanced",
     "|",
     "| a: &b [*b]",
     "#",

@@ -65,6 +65,8 @@ pub enum Code {
     UnlistedFile,
     /// FT1011: The cluster has nodes that no recording of the tape covers.
     NodesNotRecorded,
+    /// FT1012: No datagrams were recorded on a node, and so no name resolution.
+    UdpNotRecorded,
     /// FT2001: A peer has no identity that the tape can prove.
     UnknownPeer,
     /// FT2002: A peer had more than one possible identity at that time.
@@ -87,6 +89,8 @@ pub enum Code {
     TrafficIgnored,
     /// FT3005: Peers beyond the recorder's quota were folded, and their addresses are not known.
     RemotesFolded,
+    /// FT3006: A workload had raw, packet or other sockets whose traffic is not in the recording.
+    SocketsUnseen,
     /// FT4001: A recorded connection would be denied by the generated policies.
     Unsound,
     /// FT4002: A policy denies a whole direction, because nothing was seen in it.
@@ -228,6 +232,13 @@ pub const CATALOG: &[Entry] = &[
         "The cluster has nodes that no recording of the tape covers."
     ),
     entry!(
+        UdpNotRecorded,
+        "FT1012",
+        Error,
+        "udp-not-recorded",
+        "No datagrams were recorded on a node, and so no name resolution."
+    ),
+    entry!(
         UnknownPeer,
         "FT2001",
         Warning,
@@ -303,6 +314,13 @@ pub const CATALOG: &[Entry] = &[
         Warning,
         "remotes-folded",
         "Peers beyond the recorder's quota were folded, and their addresses are not known."
+    ),
+    entry!(
+        SocketsUnseen,
+        "FT3006",
+        Warning,
+        "sockets-unseen",
+        "A workload had raw, packet or other sockets whose traffic is not in the recording."
     ),
     entry!(
         Unsound,

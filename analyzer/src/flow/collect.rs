@@ -17,8 +17,8 @@ pub(super) struct Contribution {
     pub(super) count: u64,
     /// The pods or addresses that talked.
     pub(super) pair: (Endpoint, Endpoint),
-    /// The Service that the client addressed.
-    pub(super) service: Option<ServiceUse>,
+    /// The Services that the client addressed.
+    pub(super) services: Vec<ServiceUse>,
     /// The name of the server's port.
     pub(super) port_name: Option<String>,
     /// Whether the server was supposed, not seen.
@@ -34,6 +34,10 @@ pub(super) struct Collector {
 
 struct Sum {
     client_count: u64,
+    /// Datagrams among them that connected sockets sent, if any did; 0 where they cannot be divided.
+    connected: Option<u64>,
+    /// Whether it rests on anything else, too.
+    unconnected: bool,
     server_count: u64,
     first_seen: Time,
     last_seen: Time,
@@ -50,6 +54,8 @@ impl Default for Sum {
     fn default() -> Self {
         Self {
             client_count: 0,
+            connected: None,
+            unconnected: false,
             server_count: 0,
             first_seen: Time::MAX,
             last_seen: Time::MIN,
@@ -71,11 +77,16 @@ impl Collector {
             key,
             count,
             pair,
-            service,
+            services,
             port_name,
             assumed,
         } = contribution;
         let sum = self.edges.entry(key).or_default();
+        if sighting.is_of_connected_sockets() {
+            sum.connected = Some(sum.connected.unwrap_or(0).saturating_add(count));
+        } else {
+            sum.unconnected = true;
+        }
         if sighting.is_server() {
             sum.server_count = sum.server_count.saturating_add(count);
             sum.seen_by.insert(Side::Server);
@@ -88,19 +99,48 @@ impl Collector {
         sum.predates_window |= sighting.row.predates_window;
         sum.confirmed |= !assumed;
         sum.nodes.insert(sighting.node.to_owned());
-        sum.services.extend(service);
+        sum.services.extend(services);
         sum.port_names.extend(port_name);
         sum.pairs.insert(pair);
     }
 
     /// The edges, by key.
     pub(super) fn finish(mut self) -> (Vec<Edge>, Ignored) {
+        self.judge_connected();
         self.confirm_datagrams();
         let edge = |(key, sum): (EdgeKey, Sum)| Edge {
             key,
             evidence: sum.evidence(),
         };
         (self.edges.into_iter().map(edge).collect(), self.ignored)
+    }
+
+    /// A connected socket learns of errors: its datagrams without any arrived. Where the edge had errors, each refusal
+    /// answers one datagram; what is left of them may have arrived or not.
+    fn judge_connected(&mut self) {
+        let datagrams = |key: &EdgeKey| key.protocol == Transport::UDP && key.outcome == Outcome::Unknown;
+        let judged = self
+            .edges
+            .iter()
+            .filter(|(key, sum)| datagrams(key) && sum.connected.is_some());
+        let keys: Vec<EdgeKey> = judged.map(|(key, _)| key.clone()).collect();
+        for key in keys {
+            let ended = |outcome| EdgeKey { outcome, ..key.clone() };
+            let Some(mut sum) = self.edges.remove(&key) else {
+                continue;
+            };
+            let Some(refused) = self.edges.get_mut(&ended(Outcome::Refused)) else {
+                self.edges.entry(ended(Outcome::Established)).or_default().absorb(sum);
+                continue;
+            };
+            let answered = sum.connected.unwrap_or(0).min(refused.client_count);
+            sum.client_count = sum.client_count.saturating_sub(answered);
+            if answered > 0 && sum.client_count == 0 && !sum.unconnected {
+                refused.absorb(sum);
+            } else {
+                self.edges.insert(key, sum);
+            }
+        }
     }
 
     /// A datagram that the server's socket received confirms the client's, which alone could not know.
@@ -126,6 +166,8 @@ impl Sum {
     fn absorb(&mut self, other: Self) {
         let Self {
             client_count,
+            connected,
+            unconnected,
             server_count,
             first_seen,
             last_seen,
@@ -142,6 +184,9 @@ impl Sum {
             ..
         } = other;
         self.client_count = self.client_count.saturating_add(client_count);
+        let both = [self.connected, connected].into_iter().flatten();
+        self.connected = both.reduce(u64::saturating_add);
+        self.unconnected |= unconnected;
         self.server_count = self.server_count.saturating_add(server_count);
         self.first_seen = self.first_seen.min(first_seen);
         self.last_seen = self.last_seen.max(last_seen);

@@ -129,6 +129,17 @@ pub enum Side {
     Server,
 }
 
+impl Side {
+    /// The stable word of reports and JSON.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Client => "client",
+            Self::Server => "server",
+        }
+    }
+}
+
 /// A Service as the client addressed it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ServiceUse {
@@ -138,6 +149,12 @@ pub struct ServiceUse {
     pub name: String,
     /// The port that the client addressed.
     pub port: u16,
+}
+
+impl fmt::Display for ServiceUse {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}/{}:{}", self.namespace, self.name, self.port)
+    }
 }
 
 /// A single pod or address behind an identity.

@@ -51,7 +51,7 @@ pub(super) fn join(
         views.server_view(sighting, collector);
     }
     for sighting in sightings.iter().filter(|sighting| !sighting.is_server()) {
-        if sighting.services.is_empty() {
+        if sighting.services.is_empty() || sighting.balanced {
             views.direct_view(sighting, collector);
         } else {
             views.service_view(sighting, collector, findings);
@@ -99,21 +99,8 @@ impl<'a> Views<'a> {
             }
         }
         let key = (client.clone(), server.clone(), sighting.protocol(), sighting.port);
-        self.served.entry(key).or_default().push(sighting.span());
-        let own_node = same_node(&sighting.remote, &sighting.local);
-        let from = role::client(from, &sighting.local, own_node, sighting.port);
-        let to = role::server(to, row.local_ip, sighting.port, &self.api_server);
-        collector.add(
-            sighting,
-            Contribution {
-                key: edge_key(sighting, from, to, sighting.port),
-                count: row.count,
-                pair: (client, server),
-                service: None,
-                port_name: port_name(&sighting.local, sighting.port, sighting.protocol()),
-                assumed: false,
-            },
-        );
+        self.served.entry(key).or_default().push(sighting.presence());
+        self.add_pair(sighting, (from, client), (to, server), collector);
     }
 
     fn direct_view(&self, sighting: &Sighting<'_>, collector: &mut Collector) {
@@ -129,17 +116,34 @@ impl<'a> Views<'a> {
             return;
         };
         let to = self.host_server(to, sighting.protocol(), sighting.port);
-        let own_node = same_node(&sighting.local, &sighting.remote);
-        let from = role::client(from, &sighting.remote, own_node, sighting.port);
-        let to = role::server(to, row.remote_ip, sighting.port, &self.api_server);
+        self.add_pair(sighting, (from, client), (to, server), collector);
+    }
+
+    /// Adds an edge between the two ends of a sighting, client first.
+    fn add_pair(
+        &self,
+        sighting: &Sighting<'_>,
+        (from, client): (Identity, Endpoint),
+        (to, server): (Identity, Endpoint),
+        collector: &mut Collector,
+    ) {
+        let (near, far) = (
+            (&sighting.local, sighting.row.local_ip),
+            (&sighting.remote, sighting.row.remote_ip),
+        );
+        let ((client_party, _), (server_party, address)) = if sighting.is_server() { (far, near) } else { (near, far) };
+        let own_node = same_node(client_party, server_party);
+        let from = role::client(from, server_party, own_node, sighting.port);
+        let to = role::server(to, address, sighting.port, &self.api_server);
+        let balanced = sighting.services.iter().filter(|_| sighting.balanced);
         collector.add(
             sighting,
             Contribution {
                 key: edge_key(sighting, from, to, sighting.port),
-                count: row.count,
+                count: sighting.row.count,
                 pair: (client, server),
-                service: None,
-                port_name: port_name(&sighting.remote, sighting.port, sighting.protocol()),
+                services: balanced.map(service_use).collect(),
+                port_name: port_name(server_party, sighting.port, sighting.protocol()),
                 assumed: false,
             },
         );
@@ -156,7 +160,7 @@ impl<'a> Views<'a> {
         for hit in &sighting.services {
             let all = self.candidates(hit, sighting);
             if all.is_empty() {
-                let message = format!("Service {}/{}:{} had no backends", hit.namespace, hit.name, hit.port);
+                let message = format!("Service {} had no backends", service_use(hit));
                 findings.report_many(Code::ServiceWithoutBackends, message, sighting.row.count);
                 self.service_itself(sighting, hit, &client, collector);
                 continue;
@@ -179,7 +183,7 @@ impl<'a> Views<'a> {
             // Whoever may use the API server may use each of its endpoints: that they are several leaves no doubt.
             let api_server = all.iter().all(|one| self.api_server.contains(&(one.address, one.port)));
             if several && !api_server {
-                let place = format!("Service {}/{}:{}", hit.namespace, hit.name, hit.port);
+                let place = format!("Service {}", service_use(hit));
                 let message =
                     format!("no server behind {place} was recorded; all its backends of that time are supposed");
                 findings.report_many(Code::BackendsAssumed, message, sighting.row.count);
@@ -227,7 +231,7 @@ impl<'a> Views<'a> {
             candidate.port,
         );
         let spans = self.served.get(&key).map_or(&[][..], Vec::as_slice);
-        spans.iter().any(|span| span.overlaps(sighting.span().tolerant()))
+        spans.iter().any(|span| span.overlaps(sighting.presence().tolerant()))
     }
 
     /// Adds the client's view to the edges of these backends.
@@ -261,7 +265,7 @@ impl<'a> Views<'a> {
                     key: edge_key(sighting, from, to, candidate.port),
                     count: std::mem::take(&mut count),
                     pair: (client.clone(), server),
-                    service: Some(service_use(hit)),
+                    services: vec![service_use(hit)],
                     port_name: port_name(&candidate.party, candidate.port, sighting.protocol()),
                     assumed,
                 },
@@ -286,7 +290,7 @@ impl<'a> Views<'a> {
                 key: edge_key(sighting, Peer { identity, role: None }, to, hit.port),
                 count: sighting.row.count,
                 pair: (client.clone(), server),
-                service: Some(service_use(hit)),
+                services: vec![service_use(hit)],
                 port_name: hit.port_name.clone(),
                 assumed: false,
             },
@@ -382,10 +386,11 @@ fn host_clients(
             continue;
         };
         let mut servers = Vec::new();
-        if sighting.services.is_empty() {
+        let direct = sighting.services.is_empty() || sighting.balanced;
+        if direct {
             servers.push((endpoint(&sighting.remote, sighting.row, false), sighting.port));
         }
-        for hit in &sighting.services {
+        for hit in sighting.services.iter().filter(|_| !direct) {
             let backends = views.candidates(hit, sighting);
             servers.extend(backends.iter().map(|candidate| (candidate.endpoint(), candidate.port)));
         }

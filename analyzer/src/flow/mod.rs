@@ -12,6 +12,7 @@ mod host;
 mod join;
 mod role;
 mod sighting;
+pub mod socket;
 
 use crate::findings::{Code, Findings};
 use crate::identity::cluster::Cluster;
@@ -19,6 +20,7 @@ use crate::tape::Tape;
 use collect::Collector;
 use edge::{Edge, Transport};
 use flowtape_schemas::node::{Direction, Outcome};
+use socket::UnseenSockets;
 
 /// Every edge of a tape.
 #[derive(Clone, Debug, Default)]
@@ -27,6 +29,8 @@ pub struct Flows {
     pub edges: Vec<Edge>,
     /// Operations that no policy governs.
     pub ignored: Ignored,
+    /// Sockets whose traffic is in no edge, by owner and kind.
+    pub unseen: Vec<UnseenSockets>,
 }
 
 /// Operations that no policy governs, counted and left out.
@@ -46,12 +50,13 @@ pub fn edges(tape: &Tape, cluster: &Cluster, findings: &mut Findings) -> Flows {
     let sightings = sighting::sightings(tape, &resolver, cluster);
     let mut collector = Collector::default();
     join::join(&sightings, &resolver, cluster, &mut collector, findings);
+    let unseen = socket::unseen(tape, &resolver, findings);
     resolver.report_ranges(findings);
     report_partial(tape, findings);
     let (edges, ignored) = collector.finish();
     let edges = role::with_published(role::with_dns(edges), cluster);
     report(&edges, ignored, findings);
-    Flows { edges, ignored }
+    Flows { edges, ignored, unseen }
 }
 
 /// Rows that can be no edge, because the recorder folded their port away or could not tell the direction: counted by node,

@@ -1,6 +1,8 @@
 //! One counted flow with both of its ends resolved.
 
-use flowtape_schemas::node::{Direction, FlowRow, Outcome};
+use flowtape_schemas::address::Address;
+use flowtape_schemas::node::{Direction, FlowRow, Hook, Outcome};
+use flowtape_schemas::time::Time;
 use rayon::prelude::{IntoParallelIterator as _, ParallelIterator as _};
 
 use super::edge::{Endpoint, Transport};
@@ -22,6 +24,8 @@ pub(super) struct Sighting<'a> {
     pub(super) remote: Party<'a>,
     /// Services that the client addressed; empty for a direct connection and for the server's view.
     pub(super) services: Vec<ServiceHit>,
+    /// Whether a load balancer in the client's own socket put the backend in place, so that `remote` is the server itself.
+    pub(super) balanced: bool,
     /// The server's port as this side saw it.
     pub(super) port: u16,
 }
@@ -41,6 +45,25 @@ impl Sighting<'_> {
 
     pub(super) fn is_server(&self) -> bool {
         self.row.direction == Direction::In
+    }
+
+    /// Whether these are datagrams of connected sockets, which the kernel would have told of an error.
+    pub(super) fn is_of_connected_sockets(&self) -> bool {
+        self.protocol() == Transport::UDP && self.row.hook == Hook::SendLength
+    }
+
+    /// From when to when this was there: a connection that is older than the window was there all the time before it was
+    /// found, and recorders do not begin at the same instant.
+    pub(super) fn presence(&self) -> Span {
+        let span = self.span();
+        if self.row.predates_window {
+            Span {
+                first: Time::MIN,
+                ..span
+            }
+        } else {
+            span
+        }
     }
 }
 
@@ -68,10 +91,13 @@ fn sighting<'a>(
     }
     let port = row.service_port?;
     let remote = resolver.remote(row);
-    let services = if row.direction == Direction::Out {
-        services(row, port, &remote, cluster)
-    } else {
-        Vec::new()
+    let services = match (row.direction, row.asked_ip) {
+        (Direction::Out, Some(asked)) => {
+            let party = resolver.by_address(Some(asked), span_of(row));
+            services(row, Some(asked), row.asked_port.unwrap_or(port), &party, cluster)
+        }
+        (Direction::Out, None) => services(row, row.remote_ip, port, &remote, cluster),
+        (Direction::In | Direction::None | Direction::Unknown, _) => Vec::new(),
     };
     Some(Sighting {
         node,
@@ -79,18 +105,25 @@ fn sighting<'a>(
         local: resolver.local(node, row),
         remote,
         services,
+        balanced: row.asked_ip.is_some(),
         port,
     })
 }
 
 /// The Services behind the address and port that a client addressed.
-fn services(row: &FlowRow, port: u16, remote: &Party<'_>, cluster: &Cluster) -> Vec<ServiceHit> {
-    let Some(address) = row.remote_ip else {
+fn services(
+    row: &FlowRow,
+    address: Option<Address>,
+    port: u16,
+    party: &Party<'_>,
+    cluster: &Cluster,
+) -> Vec<ServiceHit> {
+    let Some(address) = address else {
         return Vec::new();
     };
     let (protocol, span) = (Transport(row.protocol).to_string(), span_of(row));
     let found = cluster.services.at_address(address, port, &protocol, span);
-    if found.is_empty() && matches!(remote, Party::Node(_)) {
+    if found.is_empty() && matches!(party, Party::Node(_)) {
         return cluster.services.at_node_port(port, &protocol, span);
     }
     found

@@ -30,6 +30,19 @@ pub enum Party<'a> {
     Unknown(Option<Address>, Reason),
 }
 
+/// What tells whose a socket is.
+#[derive(Clone, Copy, Debug)]
+pub struct Socket {
+    /// cgroup v2 id.
+    pub cgroup_id: Option<u64>,
+    /// Inode of the network namespace.
+    pub netns: Option<u32>,
+    /// Its address, if it has one.
+    pub address: Option<Address>,
+    /// When it did what was recorded of it.
+    pub span: Span,
+}
+
 /// Resolves endpoints of one tape.
 pub struct Resolver<'a> {
     cluster: &'a Cluster,
@@ -96,41 +109,56 @@ impl<'a> Resolver<'a> {
     /// Whose socket a flow is of: by cgroup, then by network namespace, then by address.
     #[must_use]
     pub fn local(&self, node: &str, row: &FlowRow) -> Party<'a> {
-        let span = span_of(row);
-        let keys = row
-            .cgroup_id
+        let socket = Socket {
+            cgroup_id: row.cgroup_id,
+            netns: row.netns,
+            address: row.local_ip,
+            span: span_of(row),
+        };
+        self.owner(node, socket)
+    }
+
+    /// Whose a socket is: by cgroup, then by network namespace, then by address.
+    #[must_use]
+    pub fn owner(&self, node: &str, socket: Socket) -> Party<'a> {
+        let Socket {
+            cgroup_id,
+            netns,
+            address,
+            span,
+        } = socket;
+        let keys = cgroup_id
             .and_then(|id| Some(self.cgroups.get(node)?.during(&id, span)))
             .unwrap_or_default();
         match keys.as_slice() {
-            [PodKey::Uid(uid)] => return self.pod_of_uid(uid, row.local_ip),
+            [PodKey::Uid(uid)] => return self.pod_of_uid(uid, address),
             [PodKey::StaticHash(hash)] => {
-                let unknown = Party::Unknown(row.local_ip, Reason::PodNotInMetadata);
+                let unknown = Party::Unknown(address, Reason::PodNotInMetadata);
                 return self.cluster.static_pod(hash).map_or(unknown, Party::Pod);
             }
             [] | [PodKey::NoPod] | [_, _, ..] => {}
         }
-        let owners = row
-            .netns
+        let owners = netns
             .and_then(|inode| Some(self.netns.get(node)?.during(&inode, span)))
             .unwrap_or_default();
         match owners.as_slice() {
             [NetnsOwner::Pod(uid)] => match self.cluster.pods.get(uid) {
                 // It is in the network of its node, where the node's own processes and other such pods are, too.
-                Some(pod) if pod.host_network => self.host(pod.node.as_deref().unwrap_or(node), row),
+                Some(pod) if pod.host_network => self.host(pod.node.as_deref().unwrap_or(node), socket),
                 Some(pod) => Party::Pod(pod),
-                None => Party::Unknown(row.local_ip, Reason::PodNotInMetadata),
+                None => Party::Unknown(address, Reason::PodNotInMetadata),
             },
-            [NetnsOwner::Host] => self.host(node, row),
-            [] | [_, _, ..] => self.by_address(row.local_ip, span),
+            [NetnsOwner::Host] => self.host(node, socket),
+            [] | [_, _, ..] => self.by_address(address, span),
         }
     }
 
     /// A process of a node, or whoever had its address where the cluster knows no such node.
-    fn host(&self, node: &str, row: &FlowRow) -> Party<'a> {
+    fn host(&self, node: &str, socket: Socket) -> Party<'a> {
         let recorded = || self.hosts.get(node).map(|name| Party::Node(name));
         self.node_named(node)
             .or_else(recorded)
-            .unwrap_or_else(|| self.by_address(row.local_ip, span_of(row)))
+            .unwrap_or_else(|| self.by_address(socket.address, socket.span))
     }
 
     /// Who the peer of a flow was, by its address at that time.

@@ -7,7 +7,7 @@ use flowtape_schemas::time::Time;
 use serde::Serialize;
 
 use super::peer::Peer;
-use crate::flow::edge::{Edge as DomainEdge, EdgeKey, Evidence, ServiceUse, Side};
+use crate::flow::edge::{Edge as DomainEdge, EdgeKey, Evidence, ServiceUse};
 
 /// Body of `flowtape.flows/v1`.
 #[derive(Clone, Debug, Serialize)]
@@ -98,17 +98,10 @@ impl From<&DomainEdge> for Edge {
             count: *count,
             first_seen: *first_seen,
             last_seen: *last_seen,
-            seen_by: seen_by.iter().map(|side| side_word(*side)).collect(),
+            seen_by: seen_by.iter().map(|side| side.word()).collect(),
             predates_window: *predates_window,
             assumed: *assumed,
         }
-    }
-}
-
-const fn side_word(side: Side) -> &'static str {
-    match side {
-        Side::Client => "client",
-        Side::Server => "server",
     }
 }
 

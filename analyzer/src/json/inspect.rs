@@ -6,6 +6,7 @@ use flowtape_schemas::manifest::{HookState, Stop, Window};
 use serde::Serialize;
 
 use super::peer::{Peer, PeerIdentity};
+use crate::flow::Flows;
 use crate::flow::edge::{Edge, Transport};
 use crate::flow::governed::{Governed, governed};
 use crate::identity::cluster::Cluster;
@@ -25,6 +26,19 @@ pub struct Inspect {
     pub tables: BTreeMap<&'static str, u64>,
     /// What each workload was seen to do, by namespace, kind and name.
     pub workloads: Vec<Activity>,
+    /// Sockets whose traffic is in no edge, by owner and kind.
+    pub sockets: Vec<UnseenSockets>,
+}
+
+/// Sockets of one kind whose traffic is in no edge.
+#[derive(Clone, Debug, Serialize)]
+pub struct UnseenSockets {
+    /// Who had them.
+    pub owner: Peer,
+    /// `packet`, `xdp`, `raw`, `icmp`, `sctp`, or `IP-` and the number of the protocol.
+    pub kind: String,
+    /// How many were made in the window; 0 if they were only found open.
+    pub count: u64,
 }
 
 /// What a workload was seen to do; refused and unanswered attempts are left out.
@@ -73,9 +87,9 @@ pub struct Hook {
 }
 
 impl Inspect {
-    /// What is in a tape of this cluster and with these edges.
+    /// What is in a tape of this cluster and with these flows.
     #[must_use]
-    pub fn of(tape: &Tape, cluster: &Cluster, edges: &[Edge]) -> Self {
+    pub fn of(tape: &Tape, cluster: &Cluster, flows: &Flows) -> Self {
         let nodes: Vec<Node> = tape.nodes.iter().map(node).collect();
         let metadata = metadata(tape);
         let mut tables = metadata.clone();
@@ -87,7 +101,8 @@ impl Inspect {
             nodes,
             cluster: metadata,
             tables,
-            workloads: activities(cluster, edges),
+            workloads: activities(cluster, &flows.edges),
+            sockets: flows.unseen.iter().map(sockets).collect(),
         }
     }
 }
@@ -106,6 +121,18 @@ fn metadata(tape: &Tape) -> BTreeMap<&'static str, u64> {
     ]
     .map(|(table, rows)| (table, rows as u64))
     .into()
+}
+
+fn sockets(unseen: &crate::flow::socket::UnseenSockets) -> UnseenSockets {
+    let crate::flow::socket::UnseenSockets { owner, kind, count } = unseen;
+    UnseenSockets {
+        owner: Peer {
+            identity: PeerIdentity::from(owner),
+            role: None,
+        },
+        kind: kind.to_string(),
+        count: *count,
+    }
 }
 
 #[derive(Default)]

@@ -394,7 +394,7 @@ impl Side {
 fn note(edge: &Edge) -> String {
     let name = edge.evidence.port_name.iter().map(|name| format!(" ({name})"));
     let services = edge.evidence.services.iter();
-    let through = services.map(|service| format!(", Service {}/{}:{}", service.namespace, service.name, service.port));
+    let through = services.map(|service| format!(", Service {service}"));
     let parts: Vec<String> = std::iter::once(edge.to_string()).chain(name).chain(through).collect();
     parts.concat()
 }

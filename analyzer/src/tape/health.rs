@@ -6,13 +6,27 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use flowtape_schemas::cluster::{Bound, NodeRow};
-use flowtape_schemas::manifest::{HookState, Stop, Window};
+use flowtape_schemas::manifest::{HookReport, HookState, NodeRecording, Stop, Window};
 use flowtape_schemas::node::{Counter, Hook, Loss};
 use flowtape_schemas::time::Time;
+use flowtape_schemas::value::Words as _;
 
 use super::recording::Recording;
 use super::{NodeTape, Tape};
 use crate::findings::{Code, Findings};
+
+/// Hooks that any one of shows that datagrams were recorded, at both ends: those of the recorder, and rows from elsewhere.
+const FOLLOWING_DATAGRAMS: [Hook; 6] = [
+    Hook::Sendmsg4,
+    Hook::Sendmsg6,
+    Hook::Recvmsg4,
+    Hook::Recvmsg6,
+    Hook::Import,
+    Hook::Synthetic,
+];
+
+/// Hooks without which no edge is missing.
+const WITHOUT_EDGES: [Hook; 3] = [Hook::PostBind4, Hook::PostBind6, Hook::SockCreate];
 
 /// Judges a tape: fills in its health and reports what the user must know.
 pub(super) fn judge(tape: &mut Tape, recordings: &[Recording], findings: &mut Findings) {
@@ -26,6 +40,7 @@ pub(super) fn judge(tape: &mut Tape, recordings: &[Recording], findings: &mut Fi
     for node in &tape.nodes {
         judge.stop(node);
         judge.hooks(node);
+        judge.datagrams(node);
         judge.losses(node);
     }
     judge.synthetic(&tape.nodes);
@@ -94,9 +109,36 @@ impl Judge<'_> {
                 }
                 HookState::Unavailable => {
                     let message = format!("hook `{}` was not available on node `{name}`{because}", report.hook);
-                    self.incomplete(Code::HookUnavailable, message, 1);
+                    if WITHOUT_EDGES.iter().any(|hook| hook.word() == report.hook) {
+                        self.findings.report(Code::HookUnavailable, message);
+                    } else {
+                        self.incomplete(Code::HookUnavailable, message, 1);
+                    }
                 }
             }
+        }
+    }
+
+    /// A recorder that followed no datagrams: a recording without UDP is not complete, whatever was asked for.
+    fn datagrams(&mut self, node: &NodeTape) {
+        let followed = |report: &HookReport| {
+            let attached = matches!(report.state, HookState::Attached | HookState::Fallback);
+            attached && FOLLOWING_DATAGRAMS.iter().any(|hook| hook.word() == report.hook)
+        };
+        let without = |recording: &&NodeRecording| !recording.hooks.iter().any(followed);
+        if let Some(recording) = node.recordings.iter().find(without) {
+            let asked =
+                |report: &HookReport| report.state != HookState::NotAskedFor || report.hook != Hook::Sendmsg4.word();
+            let why = if recording.hooks.iter().all(asked) {
+                "no hook that sees datagrams was attached"
+            } else {
+                "it was not asked for"
+            };
+            let message = format!(
+                "UDP, and with it name resolution, was not recorded as a whole on node `{}`: {why}",
+                node.name
+            );
+            self.incomplete(Code::UdpNotRecorded, message, 1);
         }
     }
 
@@ -128,7 +170,7 @@ impl Judge<'_> {
                 }
             }
         }
-        let told = |lost: fn(&flowtape_schemas::manifest::NodeRecording) -> u64| {
+        let told = |lost: fn(&NodeRecording) -> u64| {
             node.recordings
                 .iter()
                 .fold(0_u64, |sum, recording| sum.saturating_add(lost(recording)))

@@ -1,5 +1,6 @@
 //! Loss is data: what a recording missed reaches every report, and a recording that missed something is not complete.
 
+use flowtape_schemas::manifest::HookReport;
 use serde_json::Value;
 
 use crate::support::{Scratch, Shown, committed, with_manifest};
@@ -71,6 +72,63 @@ fn lost_edges_make_it_incomplete_and_lost_events_do_not() {
         judged_scenario(CLUSTER, lost),
         (true, vec![], vec![format!("FT1004 9 {message}")])
     );
+}
+
+/// What is said of a recording whose only node reports these hooks.
+fn judged_hooks(hooks: &[(&str, &str)]) -> (bool, Vec<String>, Vec<String>) {
+    let mut files = committed("dvwa");
+    with_manifest(&mut files, |manifest| {
+        manifest.nodes[0].hooks = hooks
+            .iter()
+            .map(|(hook, state)| HookReport {
+                hook: (*hook).to_owned(),
+                state: serde_json::from_value(Value::String((*state).to_owned())).unwrap(),
+                reason: None,
+            })
+            .collect();
+    });
+    let scratch = Scratch::new();
+    scratch.files("tape", &files);
+    judged(&scratch, "tape")
+}
+
+#[test]
+fn a_recording_without_datagrams_is_not_complete_and_says_that_names_are_missing() {
+    let without = "UDP, and with it name resolution, was not recorded as a whole on node `n1`:";
+    let passive = [
+        ("tp_btf/inet_sock_set_state", "attached"),
+        ("tp_btf/sock_send_length", "attached"),
+        ("cgroup/sendmsg4", "not-asked-for"),
+        ("cgroup/recvmsg4", "not-asked-for"),
+        ("cgroup/sock_create", "not-asked-for"),
+    ];
+    let message = format!("{without} it was not asked for");
+    assert_eq!(
+        judged_hooks(&passive),
+        (false, vec![message.clone()], vec![format!("FT1012 1 {message}")])
+    );
+    let message = format!("{without} no hook that sees datagrams was attached");
+    assert_eq!(
+        judged_hooks(&[("tp_btf/inet_sock_set_state", "attached")]),
+        (false, vec![message.clone()], vec![format!("FT1012 1 {message}")])
+    );
+    let whole = [
+        ("tp_btf/inet_sock_set_state", "attached"),
+        ("cgroup/sendmsg4", "attached"),
+        ("cgroup/recvmsg4", "attached"),
+    ];
+    assert_eq!(judged_hooks(&whole), (true, vec![], vec![]));
+}
+
+#[test]
+fn a_hook_that_sees_no_edge_leaves_a_recording_complete_and_any_other_does_not() {
+    let hooks = |hook| [("cgroup/sendmsg4", "attached"), (hook, "unavailable")];
+    let (complete, reasons, findings) = judged_hooks(&hooks("cgroup/sock_create"));
+    let message = "hook `cgroup/sock_create` was not available on node `n1`";
+    assert_eq!((complete, reasons), (true, vec![]));
+    assert_eq!(findings, [format!("FT1008 1 {message}")]);
+    let (complete, reasons, _) = judged_hooks(&hooks("iter/task_file"));
+    assert_eq!((complete, reasons.len()), (false, 1));
 }
 
 #[test]

@@ -50,20 +50,17 @@ impl Question<'_> {
     }
 
     /// A pod of a workload that is alive at the instant, by turns.
-    pub(super) fn pod_of(&self, reference: &WorkloadRef, turn: u32) -> Result<(usize, &Pod), String> {
-        let place = self.workload(reference)?;
-        let pods = self.pods_alive(place, reference.replica);
+    pub(super) fn pod_of<'a>(&'a self, reference: &'a WorkloadRef, turn: u32) -> Result<(usize, &'a Pod), String> {
+        self.workload(reference)?;
+        let pods = self.pods_alive(reference);
         Self::in_turn(turn, &pods)
             .copied()
             .ok_or_else(|| format!("`{reference}` has no pod at {}", self.at))
     }
 
     /// Pods of a workload that are alive at the instant.
-    fn pods_alive(&self, place: usize, replica: Option<u32>) -> Vec<(usize, &Pod)> {
-        let pods = self.layout.pods.iter().enumerate();
-        pods.filter(|(_, pod)| pod.workload == place && replica.is_none_or(|replica| replica == pod.replica))
-            .filter(|(_, pod)| pod.lives_at(self.at))
-            .collect()
+    fn pods_alive<'a>(&'a self, reference: &'a WorkloadRef) -> Vec<(usize, &'a Pod)> {
+        self.layout.pods_of(self.scenario, reference, self.at).collect()
     }
 
     /// Whose turn it is among several servers: each client goes through all of them.
@@ -72,9 +69,7 @@ impl Question<'_> {
             return turn;
         }
         let clients = match &self.traffic.client {
-            Client::Workload(workload) => self
-                .workload(workload)
-                .map_or(1, |place| self.pods_alive(place, workload.replica).len()),
+            Client::Workload(workload) => self.pods_alive(workload).len(),
             Client::Node(_) | Client::External(_) | Client::Address(_) => 1,
         };
         self.nth / u32::try_from(clients).unwrap_or(u32::MAX).max(1)

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::IpAddr;
 
-use flowtape_schemas::node::{Counter, Hook};
+use flowtape_schemas::node::{Counter, Hook, SocketFamily, SocketType};
 
 use super::{Kind, Name, Offset, PortRef, Protocol, Span};
 
@@ -30,6 +30,39 @@ pub struct Traffic {
     pub predates: bool,
     /// Whether it is never made live.
     pub synthetic: bool,
+    /// How the client's sockets reach the server.
+    pub socket: ClientSocket,
+    /// Whose recorder folded the peers of it, and how far.
+    pub folded: Option<(FoldedSide, Folding)>,
+}
+
+/// How a client's socket reaches the server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClientSocket {
+    /// It connects.
+    Connected,
+    /// It sends each datagram to an address, and never connects.
+    Unconnected,
+    /// It connects, and a load balancer in it puts the backend in place.
+    Balanced,
+}
+
+/// Whose recorder folded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FoldedSide {
+    /// The client's: it talked to more servers than its quota allows, as a scanner does.
+    Client,
+    /// The server's: more clients came than its quota allows.
+    Server,
+}
+
+/// What was folded beyond a quota.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Folding {
+    /// The peers.
+    Peers,
+    /// The peers and the ports.
+    PeersAndPorts,
 }
 
 /// A workload, or one of its pods.
@@ -166,6 +199,25 @@ pub enum SeenBy {
     Client,
     /// The server's only.
     Server,
+}
+
+/// Sockets whose traffic no other line tells of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sockets {
+    /// Line of the text.
+    pub line: usize,
+    /// Whose pods have them.
+    pub owner: WorkloadRef,
+    /// Address family.
+    pub family: SocketFamily,
+    /// Type.
+    pub socket_type: SocketType,
+    /// Protocol, as `socket()` is asked for it.
+    pub protocol: u16,
+    /// How many each pod made; 0 for what was there before the window.
+    pub count: u64,
+    /// When.
+    pub at: Offset,
 }
 
 /// Events that a recorder counted but could not keep.

@@ -7,7 +7,8 @@ use super::cluster::kind;
 use super::value::{self, Form};
 use super::words::Cursor;
 use crate::model::{
-    Client, Gap, Loss, Name, Offset, Outcome, PortRef, Protocol, SeenBy, Server, Span, Traffic, WorkloadRef,
+    Client, ClientSocket, FoldedSide, Folding, Gap, Loss, Name, Offset, Outcome, PortRef, Protocol, SeenBy, Server,
+    Sockets, Span, Traffic, WorkloadRef,
 };
 use crate::problem::Problem;
 
@@ -16,7 +17,7 @@ const SERVER: &str = "a server: `service NAMESPACE/NAME:PORT[/PROTOCOL]`, `load-
                       `[pod] NAMESPACE/NAME[/N]:PORT`, `node NAME:PORT`, `external ADDRESS:PORT` or \
                       `address ADDRESS:PORT`";
 const CLAUSES: &str = "`xCOUNT`, `at`, `established`, `refused`, `timeout`, `unreachable`, `unknown`, `ipv6`, \
-                       `seen-by`, `predates` or `synthetic`";
+                       `seen-by`, `predates`, `synthetic`, `socket-balanced`, `unconnected`, `folded` or `folded-ports`";
 
 const WORKLOAD: Form<(Name, Option<u32>)> = Form {
     expected: CLIENT,
@@ -48,6 +49,7 @@ impl Reader {
         match cursor.peek() {
             Some("lost") => self.loss(cursor),
             Some("gap") => self.gap(cursor),
+            Some("socket") => self.sockets(cursor),
             _ => self.connections(cursor),
         }
     }
@@ -85,6 +87,40 @@ impl Reader {
         Ok(())
     }
 
+    fn sockets(&mut self, cursor: &mut Cursor<'_>) -> Result<(), Problem> {
+        cursor.skip();
+        let kind = workload_kind(cursor);
+        let (name, replica) = cursor.read(&WORKLOAD)?;
+        let (family, socket_type, protocol) = cursor.read(&value::SOCKET)?;
+        let mut sockets = Sockets {
+            line: cursor.line(),
+            owner: WorkloadRef { kind, name, replica },
+            family,
+            socket_type,
+            protocol,
+            count: 1,
+            at: Offset::SECOND,
+        };
+        let mut predates = false;
+        cursor.clauses("`xCOUNT`, `at` or `predates`", &mut self.problems, |word, cursor| {
+            if let Some(count) = (value::TIMES.read)(word) {
+                sockets.count = count.into();
+                return Ok(true);
+            }
+            match word {
+                "at" => sockets.at = cursor.read(&value::OFFSET)?,
+                "predates" => predates = true,
+                _ => return Ok(false),
+            }
+            Ok(true)
+        });
+        if predates {
+            sockets.count = 0;
+        }
+        self.scenario.sockets.push(sockets);
+        Ok(())
+    }
+
     fn connections(&mut self, cursor: &mut Cursor<'_>) -> Result<(), Problem> {
         let client = client(cursor)?;
         if !cursor.accept("->") {
@@ -104,6 +140,8 @@ impl Reader {
             seen_by: SeenBy::Both,
             predates: false,
             synthetic: false,
+            socket: ClientSocket::Connected,
+            folded: None,
         };
         cursor.clauses(CLAUSES, &mut self.problems, |word, cursor| {
             clause(&mut traffic, word, cursor)
@@ -112,6 +150,8 @@ impl Reader {
         if traffic.predates {
             traffic.count = 1;
         }
+        // The lab has neither such a load balancer nor a recorder with so small a quota.
+        traffic.synthetic |= traffic.socket == ClientSocket::Balanced || traffic.folded.is_some();
         self.scenario.traffic.push(traffic);
         Ok(())
     }
@@ -128,6 +168,10 @@ fn clause(traffic: &mut Traffic, word: &str, cursor: &mut Cursor<'_>) -> Result<
         "predates" => traffic.predates = true,
         "synthetic" => traffic.synthetic = true,
         "seen-by" => traffic.seen_by = seen_by(cursor)?,
+        "socket-balanced" => traffic.socket = ClientSocket::Balanced,
+        "unconnected" => traffic.socket = ClientSocket::Unconnected,
+        "folded" => traffic.folded = Some((folded_side(cursor)?, Folding::Peers)),
+        "folded-ports" => traffic.folded = Some((folded_side(cursor)?, Folding::PeersAndPorts)),
         "established" => traffic.outcome = Outcome::Established,
         "refused" => traffic.outcome = Outcome::Refused,
         "timeout" => traffic.outcome = Outcome::Timeout,
@@ -146,6 +190,17 @@ fn seen_by(cursor: &mut Cursor<'_>) -> Result<SeenBy, Problem> {
         Some("client") => Ok(SeenBy::Client),
         Some("server") => Ok(SeenBy::Server),
         Some("both") => Ok(SeenBy::Both),
+        _ => Err(problem),
+    }
+}
+
+fn folded_side(cursor: &mut Cursor<'_>) -> Result<FoldedSide, Problem> {
+    let problem = cursor.expected("`client` or `server`");
+    let word = cursor.peek();
+    cursor.skip();
+    match word {
+        Some("client") => Ok(FoldedSide::Client),
+        Some("server") => Ok(FoldedSide::Server),
         _ => Err(problem),
     }
 }

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use flowtape_schemas::node::{Counter, Hook, Loss};
+use flowtape_schemas::node::{Counter, Hook, Loss, SocketFamily, SocketType};
 use flowtape_schemas::value::Words as _;
 
 use crate::model::{
@@ -104,6 +104,17 @@ pub(super) const SERVICE_PORTS: Form<Vec<ServicePort>> = Form {
 pub(super) const PROBES: Form<Vec<Probe>> = Form {
     expected: "probes such as `readiness=http:8080,liveness=tcp:mysql`",
     read: |word| list(word, probe),
+};
+pub(super) const SOCKET: Form<(SocketFamily, SocketType, u16)> = Form {
+    expected: "a kind of socket: `packet`, `raw`, `icmp` or `sctp`",
+    read: |word| match word {
+        // ETH_P_ALL, IPPROTO_ICMP and IPPROTO_SCTP (`include/uapi/linux/if_ether.h`, `in.h`).
+        "packet" => Some((SocketFamily::Packet, SocketType::Raw, 3)),
+        "raw" => Some((SocketFamily::Inet, SocketType::Raw, 1)),
+        "icmp" => Some((SocketFamily::Inet, SocketType::Dgram, 1)),
+        "sctp" => Some((SocketFamily::Inet, SocketType::Stream, 132)),
+        _ => None,
+    },
 };
 pub(super) const HOOK: Form<Hook> = Form {
     expected: "a hook of the table `stats` without its type, such as `inet_sock_set_state` or `connect4`",

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use flowtape_schemas::cluster::Bound;
 use flowtape_schemas::node::{
-    CgroupRow, ClockRow, Counter, EventRow, Hook, ListenRow, NetnsRow, Qos, Runtime, StatsRow,
+    CgroupRow, ClockRow, Counter, EventRow, Hook, ListenRow, NetnsRow, Qos, Runtime, SocketRow, StatsRow,
 };
 use flowtape_schemas::time::Time;
 
@@ -65,6 +65,32 @@ pub(super) fn listens(view: &View<'_>) -> Vec<ListenRow> {
             })
         })
         .collect();
+    rows.sort();
+    rows
+}
+
+/// Sockets besides those of the traffic.
+pub(super) fn sockets(view: &View<'_>) -> Vec<SocketRow> {
+    let mut rows: Vec<SocketRow> = Vec::new();
+    for sockets in &view.scenario.sockets {
+        let pods = view.layout.pods_of(view.scenario, &sockets.owner, sockets.at);
+        for (_, pod) in pods.filter(|(_, pod)| pod.node == view.place) {
+            let (start, end) = view.interval(sockets.at);
+            rows.push(SocketRow {
+                interval_start: view.time(start),
+                interval_end: view.time(end),
+                family: sockets.family,
+                socket_type: sockets.socket_type,
+                protocol: sockets.protocol,
+                cgroup_id: Some(pod.container_cgroup.id),
+                netns: Some(pod.netns),
+                count: sockets.count,
+                first_seen: view.time(sockets.at),
+                last_seen: view.time(sockets.at),
+                hook: Hook::Synthetic,
+            });
+        }
+    }
     rows.sort();
     rows
 }

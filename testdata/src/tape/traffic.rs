@@ -9,7 +9,7 @@ use flowtape_schemas::time::Time;
 use super::View;
 use crate::connection::{Connection, Endpoint, Socket};
 use crate::layout::HOST_NETNS;
-use crate::model::{self, Offset, Protocol, SeenBy};
+use crate::model::{self, ClientSocket, FoldedSide, Folding, Offset, Protocol, SeenBy};
 
 /// One side's view of one connection.
 struct Sight<'c> {
@@ -17,6 +17,9 @@ struct Sight<'c> {
     direction: Direction,
     local: Endpoint,
     remote: Endpoint,
+    /// What the program asked for, where a load balancer in its socket put `remote` in place.
+    asked: Option<Endpoint>,
+    folding: Option<Folding>,
     cgroup: u64,
     netns: u32,
 }
@@ -27,9 +30,11 @@ struct Key {
     interval: (Offset, Offset),
     direction: Direction,
     protocol: u8,
-    local: Address,
-    remote: Address,
-    port: u16,
+    local: Option<Address>,
+    remote: Option<Address>,
+    folded: bool,
+    port: Option<u16>,
+    asked: Option<(Address, u16)>,
     outcome: Outcome,
     cgroup: u64,
     netns: u32,
@@ -96,12 +101,14 @@ fn sights<'c>(view: &View<'_>, connection: &'c Connection) -> Vec<Sight<'c>> {
     if view.scenario.gaps.iter().any(|gap| blind(&gap)) {
         return Vec::new();
     }
-    let seen_by = view
-        .scenario
-        .traffic
-        .get(connection.traffic)
-        .map_or(SeenBy::Both, |traffic| traffic.seen_by);
-    let sight = |socket: Option<Socket>, direction, local, remote| {
+    let traffic = view.scenario.traffic.get(connection.traffic);
+    let seen_by = traffic.map_or(SeenBy::Both, |traffic| traffic.seen_by);
+    let balanced = traffic.is_some_and(|traffic| traffic.socket == ClientSocket::Balanced);
+    let folding = |side| {
+        let folded = traffic.and_then(|traffic| traffic.folded);
+        folded.filter(|(folded, _)| *folded == side).map(|(_, folding)| folding)
+    };
+    let sight = |socket: Option<Socket>, direction, local, remote, folding| {
         let socket = socket.filter(|socket| socket.node == view.place)?;
         let pod = socket.pod.and_then(|pod| view.layout.pods.get(pod));
         let machine = view.layout.machines.get(view.place)?;
@@ -110,6 +117,8 @@ fn sights<'c>(view: &View<'_>, connection: &'c Connection) -> Vec<Sight<'c>> {
             direction,
             local,
             remote,
+            asked: (balanced && direction == Direction::Out).then_some(connection.dialed),
+            folding,
             cgroup: pod.map_or(machine.cgroup.id, |pod| pod.container_cgroup.id),
             netns: pod.map_or(HOST_NETNS, |pod| pod.netns),
         })
@@ -118,13 +127,19 @@ fn sights<'c>(view: &View<'_>, connection: &'c Connection) -> Vec<Sight<'c>> {
         connection.client_socket,
         Direction::Out,
         connection.client,
-        connection.dialed,
+        if balanced {
+            connection.backend
+        } else {
+            connection.dialed
+        },
+        folding(FoldedSide::Client),
     );
     let server = sight(
         connection.server_socket,
         Direction::In,
         connection.backend,
-        connection.source,
+        if balanced { connection.client } else { connection.source },
+        folding(FoldedSide::Server),
     );
     let client = client.filter(|_| seen_by != SeenBy::Server);
     let server = server.filter(|_| seen_by != SeenBy::Client);
@@ -133,17 +148,21 @@ fn sights<'c>(view: &View<'_>, connection: &'c Connection) -> Vec<Sight<'c>> {
 
 impl Sight<'_> {
     fn key(&self, view: &View<'_>) -> Key {
+        let port = if self.direction == Direction::In {
+            self.local.1
+        } else {
+            self.remote.1
+        };
+        let folded = self.folding.is_some();
         Key {
             interval: view.interval(self.connection.at),
             direction: self.direction,
             protocol: self.connection.protocol.number(),
-            local: self.local.0.into(),
-            remote: self.remote.0.into(),
-            port: if self.direction == Direction::In {
-                self.local.1
-            } else {
-                self.remote.1
-            },
+            local: (!folded).then(|| self.local.0.into()),
+            remote: (!folded).then(|| self.remote.0.into()),
+            folded,
+            port: (self.folding != Some(Folding::PeersAndPorts)).then_some(port),
+            asked: self.asked.filter(|_| !folded).map(|(ip, port)| (ip.into(), port)),
             outcome: outcome(self.connection.outcome),
             cgroup: self.cgroup,
             netns: self.netns,
@@ -165,8 +184,8 @@ impl Sight<'_> {
             local_port: Some(self.local.1),
             remote_ip: Some(self.remote.0.into()),
             remote_port: Some(self.remote.1),
-            asked_ip: None,
-            asked_port: None,
+            asked_ip: self.asked.map(|(ip, _)| ip.into()),
+            asked_port: self.asked.map(|(_, port)| port),
             outcome: Some(outcome(self.connection.outcome)),
             errno: errno(self.connection.outcome),
             cgroup_id: Some(self.cgroup),
@@ -201,12 +220,12 @@ fn flow(view: &View<'_>, key: &Key, count: &Count) -> FlowRow {
         interval_end: view.time(key.interval.1),
         direction: key.direction,
         protocol: key.protocol,
-        local_ip: Some(key.local),
-        remote_ip: Some(key.remote),
-        remote_folded: false,
-        service_port: Some(key.port),
-        asked_ip: None,
-        asked_port: None,
+        local_ip: key.local,
+        remote_ip: key.remote,
+        remote_folded: key.folded,
+        service_port: key.port,
+        asked_ip: key.asked.map(|(ip, _)| ip),
+        asked_port: key.asked.map(|(_, port)| port),
         outcome: key.outcome,
         cgroup_id: Some(key.cgroup),
         netns: Some(key.netns),

@@ -16,7 +16,7 @@ pub(in crate::cli) fn run(args: &InspectArgs, global: &Global) -> Result<ExitSta
     let tape = tape::open(&args.input.tapes, &mut findings)?;
     let cluster = Cluster::new(&tape.cluster, &mut findings);
     let flows = flow::edges(&tape, &cluster, &mut findings);
-    let body = Inspect::of(&tape, &cluster, &flows.edges);
+    let body = Inspect::of(&tape, &cluster, &flows);
     let report = Report::of_tape("flowtape.inspect/v1", &tape, findings);
-    report.print(global, &body, |body| inspect::text(&tape, body))
+    report.print(global, &body, |body| inspect::text(&tape, body, &flows.unseen))
 }

@@ -5,7 +5,7 @@ use flowtape_schemas::time::Time;
 use flowtape_schemas::value::Words as _;
 
 use super::{Align, columns};
-use crate::flow::edge::{Edge, EdgeKey, Evidence, ServiceUse, Side};
+use crate::flow::edge::{Edge, EdgeKey, Evidence};
 
 const HEAD: [&str; 9] = [
     "FROM", "TO", "PORT", "SERVICE", "OUTCOME", "COUNT", "SEEN BY", "FIRST", "LAST",
@@ -52,7 +52,7 @@ fn row(edge: &Edge) -> Vec<String> {
         assumed,
         pairs: _,
     } = evidence;
-    let seen_by: Vec<&str> = seen_by.iter().map(|side| side_word(*side)).collect();
+    let seen_by: Vec<&str> = seen_by.iter().map(|side| side.word()).collect();
     let to = if *assumed {
         format!("{to} (supposed)")
     } else {
@@ -62,7 +62,7 @@ fn row(edge: &Edge) -> Vec<String> {
         from.to_string(),
         to,
         format!("{port}/{protocol}"),
-        services.iter().map(service).collect::<Vec<_>>().join(","),
+        services.iter().map(ToString::to_string).collect::<Vec<_>>().join(","),
         told(*outcome, *predates_window),
         count.to_string(),
         seen_by.join(","),
@@ -77,18 +77,6 @@ fn told(outcome: Outcome, predates_window: bool) -> String {
         format!("{word}, before the window")
     } else {
         word.to_owned()
-    }
-}
-
-fn service(service: &ServiceUse) -> String {
-    let ServiceUse { namespace, name, port } = service;
-    format!("{namespace}/{name}:{port}")
-}
-
-const fn side_word(side: Side) -> &'static str {
-    match side {
-        Side::Client => "client",
-        Side::Server => "server",
     }
 }
 

@@ -5,13 +5,15 @@ use std::fmt::Write as _;
 use super::Align::{Left, Right};
 use super::columns;
 use crate::escape::escaped;
+use crate::flow::edge::Peer;
+use crate::flow::socket::UnseenSockets;
 use crate::json::inspect::{Activity, Inspect, Node};
 use crate::json::peer::PeerIdentity;
 use crate::tape::Tape;
 
 /// The whole text.
 #[must_use]
-pub fn text(tape: &Tape, body: &Inspect) -> String {
+pub fn text(tape: &Tape, body: &Inspect, unseen: &[UnseenSockets]) -> String {
     let mut text = health(tape);
     let ids: Vec<String> = tape.ids.iter().map(|id| escaped(id)).collect();
     let _ = writeln!(text, "\ntape    {}", ids.join(", "));
@@ -26,6 +28,10 @@ pub fn text(tape: &Tape, body: &Inspect) -> String {
     if !body.workloads.is_empty() {
         text.push_str("\nworkloads\n");
         text.push_str(&workloads(&body.workloads));
+    }
+    if !unseen.is_empty() {
+        text.push_str("\nsockets whose traffic is not recorded\n");
+        text.push_str(&sockets(unseen));
     }
     text.push_str("\ncluster\n");
     let rows: Vec<Vec<String>> = body
@@ -101,6 +107,18 @@ fn workloads(workloads: &[Activity]) -> String {
         }
     }
     columns(2, &[Left, Left, Right, Right, Left], &rows)
+}
+
+fn sockets(unseen: &[UnseenSockets]) -> String {
+    let mut rows = vec![["OWNER", "KIND", "COUNT"].map(str::to_owned).to_vec()];
+    for UnseenSockets { owner, kind, count } in unseen {
+        let owner = Peer {
+            identity: owner.clone(),
+            role: None,
+        };
+        rows.push(vec![owner.to_string(), kind.to_string(), count.to_string()]);
+    }
+    columns(2, &[Left, Left, Right], &rows)
 }
 
 /// Counters of the recorders that are not zero.
