@@ -13,7 +13,7 @@ use crate::exit::Exit;
 use crate::metadata::{self, SnapshotSource};
 use crate::readiness;
 pub use agent::{AgentArgs, DirectoryArgs, StopArgs};
-pub use value::{Events, ValueError, parse_bytes, parse_duration};
+pub use value::{Events, ValueError, parse_bytes, parse_duration, parse_tape_size};
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -33,7 +33,11 @@ Examples:
 
 A line that begins with `recording` on stderr says that the hooks are attached; the last line says whether the \
 recording is complete, and why not. Files are finished every 60 seconds or 64 MiB; whatever was finished opens, even \
-after a `kill -9`, and a directory without `manifest.json` is an incomplete tape.";
+after a `kill -9`, and a directory without `manifest.json` is an incomplete tape.
+
+When events come faster than they can be kept, it steps down to `first:8` until 30 seconds were calm. When the disk is \
+full, samples stop; counts wait in memory, up to 16 MiB, and 4 MiB are set aside on the disk for the end. All of that \
+is in table `stats`, in the manifest and in the last line.";
 
 const CHECK_EXAMPLES: &str = "\
 Examples:
@@ -110,6 +114,9 @@ pub struct RecordArgs {
     /// Which single events to keep: `all`, or `first:K` of each edge and interval. Counts are complete either way
     #[arg(long, value_name = "all|first:K", default_value = "all")]
     pub events: Events,
+    /// How large the tape may grow, such as 500MiB. Near that samples stop, then the window ends cleanly [default: no limit]
+    #[arg(long, value_name = "N", value_parser = parse_tape_size)]
+    pub max_size: Option<u64>,
     /// Replace the tape in DIR. A directory that holds anything else is refused all the same
     #[arg(long)]
     pub force: bool,
@@ -188,6 +195,7 @@ mod tests {
             (vec!["record", "-o", "d", "--duration", "0s"], "above zero"),
             (vec!["record", "-o", "d", "--events", "some"], "first:K"),
             (vec!["record", "-o", "d", "--ring-bytes", "5000"], "power of two"),
+            (vec!["record", "-o", "d", "--max-size", "9"], "1 MiB"),
             (vec!["record"], "--output"),
             (vec!["metadata", "-o", "d"], "--from"),
         ] {

@@ -8,8 +8,11 @@ mod collect;
 mod node;
 mod node_tape;
 mod pace;
+mod pressure;
 mod queue;
 mod report;
+mod room;
+mod samples;
 mod surroundings;
 
 use std::collections::BTreeMap;
@@ -19,7 +22,8 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use flowtape_recorder_ebpf::abi::control::{SAMPLE_ALL, SampleLimits};
-use flowtape_schemas::manifest::{Manifest, NodeRecording, Origin, Stop, Window};
+use flowtape_recorder_ebpf::abi::event::Event;
+use flowtape_schemas::manifest::{HookReport, Manifest, NodeRecording, Origin, Stop, Window};
 use flowtape_schemas::time::Time;
 
 use crate::cli::{Events, RecordArgs};
@@ -32,9 +36,11 @@ use crate::readiness;
 use crate::shutdown::{self, Deadline, Reason};
 use crate::tape::{Target, node_directory, tape_id, tool, write_manifest};
 use collect::Collector;
-use node_tape::Written;
+use node_tape::{NodeTape, Written};
 use pace::Pace;
+use pressure::{Sampling, Signs};
 use queue::Queue;
+use room::Keep;
 use surroundings::Surroundings;
 
 /// Pause after records were read. Long enough that reading costs little, short enough that 8 MiB do not fill.
@@ -42,6 +48,12 @@ const PAUSE: Duration = Duration::from_millis(5);
 
 /// Wait while nothing happens; a ring buffer that passes half its size ends it at once.
 const IDLE: Duration = Duration::from_millis(50);
+
+/// How often it is asked whether events come too fast.
+const LOOK: Duration = Duration::from_millis(250);
+
+/// What a record takes in the ring buffer, most being events: itself and its header (`BPF_RINGBUF_HDR_SZ`, v6.12).
+const RECORD_BYTES: u64 = size_of::<Event>() as u64 + 8;
 
 /// Runs the verb.
 pub fn run(arguments: &RecordArgs) -> anyhow::Result<Exit> {
@@ -52,6 +64,7 @@ pub fn run(arguments: &RecordArgs) -> anyhow::Result<Exit> {
     let start = clock::sample().context("cannot read the clocks")?;
     let kernel = Kernel::load(&kernel_config(arguments)).map_err(readiness::explain)?;
     give_back_memory();
+    let _hold = target.hold()?;
     let tape = target.prepare(&node_directory(&node))?;
 
     let mut session = Session::begin(kernel, &tape, &node, start, arguments)?;
@@ -60,7 +73,7 @@ pub fn run(arguments: &RecordArgs) -> anyhow::Result<Exit> {
         .map_or_else(|| "until Ctrl-C".to_owned(), |duration| format!("for {duration:?}"));
     output::say(format_args!("recording on {node} {until} into {}", tape.display()));
     let ended = session.record(Deadline::after(arguments.duration));
-    let (window, hooks, written) = session.finish(ended)?;
+    let Ended { window, hooks, written } = session.finish(ended)?;
 
     let recording = NodeRecording {
         name: node,
@@ -72,6 +85,7 @@ pub fn run(arguments: &RecordArgs) -> anyhow::Result<Exit> {
         stop: Stop::Clean,
         lost_events: written.lost_events,
         lost_edges: written.lost_edges,
+        notes: written.notes.clone(),
     };
     let report = report::Report::of(&recording, &written);
     let mut manifest = Manifest::new(tool(), Origin::Recorded, tape_id(&written.files));
@@ -88,17 +102,21 @@ fn kernel_config(arguments: &RecordArgs) -> KernelConfig {
     KernelConfig {
         ring_bytes: arguments.ring_bytes,
         flow_entries: arguments.flow_entries.get(),
-        limits: match arguments.events {
-            Events::All => SampleLimits {
-                connections: SAMPLE_ALL,
-                datagrams: DATAGRAM_SAMPLES,
-            },
-            Events::First(count) => SampleLimits {
-                connections: count.get(),
-                datagrams: count.get(),
-            },
-        },
+        limits: sample_limits(arguments.events),
         ..KernelConfig::default()
+    }
+}
+
+fn sample_limits(events: Events) -> SampleLimits {
+    match events {
+        Events::All => SampleLimits {
+            connections: SAMPLE_ALL,
+            datagrams: DATAGRAM_SAMPLES,
+        },
+        Events::First(count) => SampleLimits {
+            connections: count.get(),
+            datagrams: count.get(),
+        },
     }
 }
 
@@ -123,6 +141,12 @@ fn settings(arguments: &RecordArgs) -> BTreeMap<String, String> {
         ("events", arguments.events.to_string()),
         ("ring_bytes", arguments.ring_bytes.to_string()),
         ("flow_entries", arguments.flow_entries.to_string()),
+        (
+            "max_size",
+            arguments
+                .max_size
+                .map_or_else(|| "unlimited".to_owned(), |size| size.to_string()),
+        ),
     ]
     .map(|(name, value)| (name.to_owned(), value))
     .into()
@@ -138,6 +162,18 @@ struct Session {
     collector: Collector,
     surroundings: Surroundings,
     queue: Queue,
+    ring_bytes: u32,
+    sampling: Sampling,
+    limits: SampleLimits,
+    /// Events that the kernel had no room for, up to the last look.
+    ring_full: u64,
+}
+
+/// A window that was recorded.
+struct Ended {
+    window: Window,
+    hooks: Vec<HookReport>,
+    written: Written,
 }
 
 impl Session {
@@ -151,6 +187,8 @@ impl Session {
     ) -> anyhow::Result<Self> {
         let offset = Offset::of(&start);
         let started = offset.time(BootNanos(kernel.attached_ns()));
+        let asked = sample_limits(arguments.events);
+        let node_tape = NodeTape::new(tape, &node_directory(node), offset, start, arguments.max_size)?;
         let mut session = Self {
             kernel,
             offset,
@@ -159,7 +197,11 @@ impl Session {
             rotation: arguments.rotation,
             collector: Collector::new(offset, started),
             surroundings: Surroundings::new(),
-            queue: Queue::start(tape, &node_directory(node), offset, start)?,
+            queue: Queue::start(node_tape)?,
+            ring_bytes: arguments.ring_bytes,
+            sampling: Sampling::new(asked, started),
+            limits: asked,
+            ring_full: 0,
         };
         if session.surroundings.mount().is_none() {
             output::warn(
@@ -174,18 +216,28 @@ impl Session {
     /// Records until it is time to stop.
     fn record(&mut self, deadline: Deadline) -> anyhow::Result<Reason> {
         let (mut drain, mut rotation) = (Pace::new(self.interval), Pace::new(self.rotation));
+        let (mut look, mut most) = (Pace::new(LOOK), 0);
         loop {
             let taken = self.poll()?;
+            most = most.max(taken);
             if let Some(reason) = deadline.reached() {
                 return Ok(reason);
             }
-            if drain.is_due() {
-                self.drain()?;
-                self.look_around()?;
+            if look.is_due() {
+                self.steer(std::mem::take(&mut most))?;
             }
-            if rotation.is_due() {
-                let intervals = self.snapshot();
-                self.queue.rotate(intervals, clock::sample()?)?;
+            if self.queue.kept() == Keep::Nothing {
+                return Ok(Reason::NoRoom);
+            }
+            // While the writer is behind, the kernel goes on counting and the interval becomes longer.
+            if self.queue.has_room() {
+                if drain.is_due() {
+                    self.drain()?;
+                    self.look_around()?;
+                }
+                if rotation.is_due() {
+                    self.rotate()?;
+                }
             }
             let wait = drain.wait_at_most(deadline.wait_at_most(if taken > 0 { PAUSE } else { IDLE }));
             if taken > 0 {
@@ -196,25 +248,46 @@ impl Session {
         }
     }
 
+    /// Says how many events of an edge the kernel sends from now on, after polls that took `taken` records at most.
+    fn steer(&mut self, taken: usize) -> anyhow::Result<()> {
+        let full = self.kernel.counters()?.iter().map(|hook| hook.counters.ring_full).sum();
+        let signs = Signs {
+            waiting: taken as u64 * RECORD_BYTES,
+            ring: u64::from(self.ring_bytes),
+            lost: full - self.ring_full + self.collector.take_dropped_lately(),
+        };
+        self.ring_full = full;
+        self.sampling.look(self.offset.time(clock::now()?), signs);
+        let limits = self.sampling.limits(self.queue.kept());
+        if limits != self.limits {
+            self.kernel.set_sample_limits(limits)?;
+            self.limits = limits;
+        }
+        Ok(())
+    }
+
     /// Detaches first, then takes all that is left: nothing in flight is lost, and nothing is added meanwhile.
-    fn finish(
-        mut self,
-        ended: anyhow::Result<Reason>,
-    ) -> anyhow::Result<(Window, Vec<flowtape_schemas::manifest::HookReport>, Written)> {
+    fn finish(mut self, ended: anyhow::Result<Reason>) -> anyhow::Result<Ended> {
+        let early = match ended {
+            Ok(Reason::NoRoom) => Some("the window ended early: there was no room for more".to_owned()),
+            Ok(Reason::WindowOver | Reason::Asked) | Err(_) => None,
+        };
         // A writer that gave up makes every hand-over fail; its own error is the cause.
         let outcome = ended.and_then(|_| self.take_the_rest());
         let hooks = self.kernel.hooks().iter().map(report::hook).collect();
-        let Self { queue, .. } = self;
+        let Self { queue, sampling, .. } = self;
         let written = queue.finish();
         // What stopped the writer is the cause of what stopped this side.
-        let (written, end) = written
+        let (mut written, end) = written
             .and_then(|written| Ok((written, outcome?)))
             .context("the tape is incomplete")?;
+        written.notes.extend(sampling.note());
+        written.notes.extend(early);
         let window = Window {
             start: self.started,
             end,
         };
-        Ok((window, hooks, written))
+        Ok(Ended { window, hooks, written })
     }
 
     fn take_the_rest(&mut self) -> anyhow::Result<Time> {
@@ -222,9 +295,14 @@ impl Session {
         while self.poll()? > 0 {}
         self.drain_at(end)?;
         self.look_around()?;
-        let intervals = self.snapshot();
-        self.queue.rotate(intervals, clock::sample()?)?;
+        self.rotate()?;
         Ok(end)
+    }
+
+    fn rotate(&mut self) -> anyhow::Result<()> {
+        let intervals = self.snapshot();
+        self.queue.rotate(intervals, clock::sample()?);
+        Ok(())
     }
 
     /// Empties the ring buffer and hands over the events; gives the number of records.
@@ -263,7 +341,8 @@ impl Session {
         let dropped = self.queue.offer(self.collector.take_chunk());
         self.collector.dropped(dropped);
         let counted = self.collector.end_interval(at, drained, &counters);
-        self.queue.counted(counted)
+        self.queue.counted(counted);
+        Ok(())
     }
 
     /// Looks at control groups and namespaces.

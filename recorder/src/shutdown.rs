@@ -16,6 +16,8 @@ pub enum Reason {
     WindowOver,
     /// SIGINT or SIGTERM.
     Asked,
+    /// There was no room for more.
+    NoRoom,
 }
 
 /// The end of a window.

@@ -99,6 +99,9 @@ pub struct NodeRecording {
     pub lost_events: u64,
     /// Operations missing from `flows`; above zero the window is incomplete.
     pub lost_edges: u64,
+    /// What else is worth knowing about this recording, such as why it ended early: sentences without final full stop.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
 }
 
 /// What became of one hook.

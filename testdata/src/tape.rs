@@ -159,6 +159,7 @@ impl View<'_> {
             },
             lost_events: lost(Loss::Events),
             lost_edges: lost(Loss::Edges),
+            notes: Vec::new(),
         }
     }
 }

@@ -15,11 +15,14 @@ pub enum ValueError {
     #[error("`{0}` is not above zero")]
     NotPositive(String),
     /// It is no size.
-    #[error("`{0}` is not a size; expected bytes, or a number with KiB or MiB, such as 8MiB")]
+    #[error("`{0}` is not a size; expected bytes, or a number with KiB, MiB or GiB, such as 8MiB")]
     Bytes(String),
     /// The ring buffer has sizes of its own.
     #[error("{0} bytes is not a power of two from 4 KiB to 1 GiB, which a ring buffer needs")]
     RingSize(u64),
+    /// Not even what every tape holds would fit.
+    #[error("{0} bytes is too little for a tape; expected at least 1 MiB")]
+    TapeSize(u64),
     /// It does not say which events.
     #[error("`{0}` does not say which events to keep; expected `all` or `first:K` with K above zero")]
     Events(String),
@@ -68,25 +71,38 @@ pub fn parse_duration(text: &str) -> Result<Duration, ValueError> {
 
 /// The size of a ring buffer: a power of two, of at least the page of most kernels.
 pub fn parse_bytes(text: &str) -> Result<u32, ValueError> {
-    let (number, unit) = text.split_at(text.find(|char: char| !char.is_ascii_digit()).unwrap_or(text.len()));
-    let factor: u64 = match unit {
-        "" => 1,
-        "KiB" => 1 << 10,
-        "MiB" => 1 << 20,
-        _ => return Err(ValueError::Bytes(text.to_owned())),
-    };
-    let number: Option<u64> = number.parse().ok();
-    let bytes = number.and_then(|number| number.checked_mul(factor));
-    let bytes = bytes.ok_or_else(|| ValueError::Bytes(text.to_owned()))?;
+    let bytes = size(text)?;
     if !bytes.is_power_of_two() || !(1 << 12..=1 << 30).contains(&bytes) {
         return Err(ValueError::RingSize(bytes));
     }
     u32::try_from(bytes).ok().ok_or(ValueError::RingSize(bytes))
 }
 
+/// The size a tape may have.
+pub fn parse_tape_size(text: &str) -> Result<u64, ValueError> {
+    match size(text)? {
+        small @ 0..0x10_0000 => Err(ValueError::TapeSize(small)),
+        enough => Ok(enough),
+    }
+}
+
+fn size(text: &str) -> Result<u64, ValueError> {
+    let (number, unit) = text.split_at(text.find(|char: char| !char.is_ascii_digit()).unwrap_or(text.len()));
+    let factor: u64 = match unit {
+        "" => 1,
+        "KiB" => 1 << 10,
+        "MiB" => 1 << 20,
+        "GiB" => 1 << 30,
+        _ => return Err(ValueError::Bytes(text.to_owned())),
+    };
+    let number: Option<u64> = number.parse().ok();
+    let bytes = number.and_then(|number| number.checked_mul(factor));
+    bytes.ok_or_else(|| ValueError::Bytes(text.to_owned()))
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{Events, ValueError, parse_bytes, parse_duration};
+    use super::{Events, ValueError, parse_bytes, parse_duration, parse_tape_size};
     use std::time::Duration;
 
     #[test]
@@ -121,6 +137,14 @@ mod tests {
         for text in ["0", "1", "2048", "5000", "3MiB", "2048MiB"] {
             assert!(matches!(parse_bytes(text), Err(ValueError::RingSize(_))), "{text}");
         }
+    }
+
+    #[test]
+    fn sizes_of_tapes() {
+        assert_eq!(parse_tape_size("1MiB"), Ok(1 << 20));
+        assert_eq!(parse_tape_size("3GiB"), Ok(3 << 30));
+        assert_eq!(parse_tape_size("1000KiB"), Err(ValueError::TapeSize(1000 << 10)));
+        assert!(matches!(parse_tape_size("1GB"), Err(ValueError::Bytes(_))));
     }
 
     #[test]

@@ -37,8 +37,10 @@ pub(super) struct Collector {
     interval_start: Time,
     overflow: BTreeMap<FlowKey, FlowValue>,
     before: BTreeMap<HookId, HookCounters>,
-    /// Events the recorder itself dropped.
+    /// Events the recorder itself dropped in this interval.
     events_dropped: u64,
+    /// The same since somebody asked.
+    dropped_lately: u64,
     /// Operations of edges for which there was no room here either.
     edges_lost: u64,
 }
@@ -53,6 +55,7 @@ impl Collector {
             overflow: BTreeMap::new(),
             before: BTreeMap::new(),
             events_dropped: 0,
+            dropped_lately: 0,
             edges_lost: 0,
         }
     }
@@ -92,6 +95,12 @@ impl Collector {
     /// The writer had no room for so many events.
     pub(super) fn dropped(&mut self, events: u64) {
         self.events_dropped += events;
+        self.dropped_lately += events;
+    }
+
+    /// Events the recorder itself dropped since the last call.
+    pub(super) fn take_dropped_lately(&mut self) -> u64 {
+        std::mem::take(&mut self.dropped_lately)
     }
 
     /// Ends the interval with what was drained and how far the counters are.

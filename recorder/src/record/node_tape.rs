@@ -1,25 +1,35 @@
 //! The tables of one node, from the kernel's shapes to files.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use flowtape_recorder_ebpf::abi::event::Event;
 use flowtape_recorder_ebpf::abi::flow::{FlowKey, FlowValue};
 use flowtape_schemas::manifest::FileEntry;
-use flowtape_schemas::node::{CgroupRow, ClockRow, EventRow, FlowRow, ListenRow, Loss, NetnsRow, StatsRow};
-use flowtape_schemas::parquet::ROW_GROUP_ROWS;
-use flowtape_schemas::table::Row;
+use flowtape_schemas::node::{CgroupRow, ClockRow, Counter, FlowRow, Hook, ListenRow, Loss, NetnsRow, StatsRow};
+use flowtape_schemas::time::Time;
 
 use super::collect::Counted;
 use super::queue::Intervals;
-use crate::clock::{self, Offset};
-use crate::convert::{UnknownNumber, edge_order, event_row, flow_row};
-use crate::tape::{AppendTable, IntervalTable, TapeError};
+use super::room::{Keep, Usage};
+use super::samples::Samples;
+use crate::clock::Offset;
+use crate::convert::{Interval, UnknownNumber, flow_row, stats_row};
+use crate::tape::{CountedTable, IntervalTable, Outbox, Reserve, TapeError, WholeFile, free_bytes};
 
-/// Size at which a file is ended, in bytes.
+/// Size at which a file of samples is ended, in bytes.
 const FILE_BYTES: u64 = 64 << 20;
+
+/// Size at which a file of any other table is ended, in bytes: it is in memory until then.
+const COUNTED_FILE_BYTES: u64 = 4 << 20;
+
+/// Room on the disk above which samples are tried again.
+const ROOM_FOR_SAMPLES: u64 = 2 * FILE_BYTES;
 
 /// Rows converted at a time: a row is larger than the record it comes from.
 const BATCH: usize = 8_192;
+
+/// What the manifest says of one file, about.
+const ENTRY_BYTES: u64 = 256;
 
 /// Why the tables could not be written.
 #[derive(Debug, thiserror::Error)]
@@ -30,9 +40,18 @@ pub(super) enum WriteError {
     /// The kernel's side.
     #[error(transparent)]
     Unknown(#[from] UnknownNumber),
-    /// The clocks.
-    #[error("cannot read the clocks")]
-    Clock(#[source] std::io::Error),
+    /// There was no room up to the end.
+    #[error(
+        "{files} finished files hold what was counted until {until}, what came after did not fit; free some room and record again"
+    )]
+    NoRoom {
+        /// Files on the disk.
+        files: usize,
+        /// The last moment of which everything is on the disk.
+        until: Time,
+        /// Why not.
+        source: TapeError,
+    },
 }
 
 /// What stands in the files.
@@ -45,6 +64,8 @@ pub(super) struct Written {
     pub(super) lost_events: u64,
     /// Operations missing from `flows`.
     pub(super) lost_edges: u64,
+    /// What the reader of the manifest should know.
+    pub(super) notes: Vec<String>,
 }
 
 impl Written {
@@ -60,47 +81,70 @@ impl Written {
 
 /// The tables of one node while they are being written.
 pub(super) struct NodeTape {
+    directory: PathBuf,
     offset: Offset,
-    /// Events of the next row group, in order of arrival.
-    group: Vec<Event>,
-    events: AppendTable<EventRow>,
-    flows: AppendTable<FlowRow>,
-    stats: AppendTable<StatsRow>,
-    clock: AppendTable<ClockRow>,
+    max_size: Option<u64>,
+    samples: Samples,
+    flows: CountedTable<FlowRow>,
+    stats: CountedTable<StatsRow>,
+    clock: CountedTable<ClockRow>,
     listens: IntervalTable<ListenRow>,
     cgroups: IntervalTable<CgroupRow>,
     netns: IntervalTable<NetnsRow>,
+    outbox: Outbox,
+    reserve: Reserve,
+    /// The interval that was counted last.
+    interval: Interval,
+    /// Until when everything is on the disk.
+    safe_until: Time,
+    /// Since when there are no samples; `None` while there are.
+    bare_since: Option<Time>,
     written: Written,
 }
 
 impl NodeTape {
     /// Begins the tables in `directory` of the tape with the clocks that fix the offset.
-    pub(super) fn new(tape: &Path, directory: &str, offset: Offset, start: ClockRow) -> Result<Self, TapeError> {
-        let mut clock = append(tape, directory);
+    pub(super) fn new(
+        tape: &Path,
+        directory: &str,
+        offset: Offset,
+        start: ClockRow,
+        max_size: Option<u64>,
+    ) -> Result<Self, TapeError> {
+        let begun = start.wall_time;
+        let mut clock = CountedTable::new(directory.to_owned());
         clock.write(&[start])?;
         Ok(Self {
+            directory: tape.join(directory),
             offset,
-            group: Vec::with_capacity(ROW_GROUP_ROWS),
-            events: append(tape, directory),
-            flows: append(tape, directory),
-            stats: append(tape, directory),
+            max_size,
+            samples: Samples::new(tape, directory, offset),
+            flows: CountedTable::new(directory.to_owned()),
+            stats: CountedTable::new(directory.to_owned()),
             clock,
-            listens: intervals(tape, directory),
-            cgroups: intervals(tape, directory),
-            netns: intervals(tape, directory),
+            listens: IntervalTable::new(directory.to_owned()),
+            cgroups: IntervalTable::new(directory.to_owned()),
+            netns: IntervalTable::new(directory.to_owned()),
+            outbox: Outbox::new(tape.to_owned()),
+            reserve: Reserve::take(&tape.join(directory))?,
+            interval: Interval {
+                start: begun,
+                end: begun,
+            },
+            safe_until: begun,
+            bare_since: None,
             written: Written::default(),
         })
     }
 
     /// Adds events; they are written when there are enough for a row group.
     pub(super) fn events(&mut self, events: Vec<Event>) -> Result<(), WriteError> {
-        if self.group.len() + events.len() > ROW_GROUP_ROWS {
-            self.write_group()?;
+        let wanted = self.keep() == Keep::Everything;
+        self.samples.add(events, wanted)?;
+        if self.samples.open_bytes() >= FILE_BYTES {
+            self.samples.rotate()?;
         }
-        self.group.extend(events);
-        if self.events.open_bytes().max(self.flows.open_bytes()) >= FILE_BYTES {
-            self.end_files(clock::sample().map_err(WriteError::Clock)?)?;
-        }
+        self.note_bare();
         Ok(())
     }
 
@@ -109,8 +153,9 @@ impl NodeTape {
         let Counted {
             interval,
             mut flows,
-            stats,
+            mut stats,
         } = counted;
+        self.interval = interval;
         flows.sort_unstable_by_key(|(key, value)| (*key, value.first_ns));
         for part in flows.chunks(BATCH) {
             let row = |(key, value): &(FlowKey, FlowValue)| flow_row(key, value, interval, self.offset);
@@ -118,14 +163,13 @@ impl NodeTape {
             self.written.operations += rows.iter().map(|row| row.count).sum::<u64>();
             self.flows.write(&rows)?;
         }
-        for row in &stats {
-            match row.counter.loss() {
-                Loss::Nothing => {}
-                Loss::Events => self.written.lost_events += row.value,
-                Loss::Edges => self.written.lost_edges += row.value,
-            }
+        stats.extend(self.dropped());
+        self.add_stats(&stats)?;
+        if self.flows.open_bytes().max(self.stats.open_bytes()) >= COUNTED_FILE_BYTES {
+            self.seal()?;
+            self.send();
         }
-        Ok(self.stats.write(&stats)?)
+        Ok(())
     }
 
     /// Ends every file, so that a crash later cannot take what is in them.
@@ -135,58 +179,132 @@ impl NodeTape {
             cgroups,
             netns,
         } = intervals;
-        self.end_files(clock)?;
-        self.listens.store(listens.0, listens.1)?;
-        self.cgroups.store(cgroups.0, cgroups.1)?;
-        Ok(self.netns.store(netns.0, netns.1)?)
+        let at = clock.wall_time;
+        self.samples.rotate()?;
+        let dropped = self.dropped();
+        self.add_stats(dropped.as_slice())?;
+        self.clock.write(&[clock])?;
+        self.seal()?;
+        let files = [
+            self.listens.files(listens.0, listens.1)?,
+            self.cgroups.files(cgroups.0, cgroups.1)?,
+            self.netns.files(netns.0, netns.1)?,
+        ];
+        files.into_iter().flatten().for_each(|file| self.outbox.put(file));
+        if self.send().is_none() {
+            self.safe_until = at;
+        }
+        self.look_for_room(at);
+        self.note_bare();
+        Ok(())
+    }
+
+    /// What there is room for.
+    pub(super) fn keep(&self) -> Keep {
+        self.usage().keep(self.max_size)
     }
 
     /// Ends the tables and lists their files.
     pub(super) fn finish(mut self) -> Result<Written, WriteError> {
-        self.write_group()?;
-        let mut written = self.written;
-        written.files = [
-            self.flows.finish()?,
-            self.events.finish()?,
-            self.listens.finish(),
-            self.cgroups.finish(),
-            self.netns.finish(),
-            self.stats.finish()?,
-            self.clock.finish()?,
-        ]
-        .concat();
-        Ok(written)
-    }
-
-    fn end_files(&mut self, clock: ClockRow) -> Result<(), WriteError> {
-        self.write_group()?;
-        self.clock.write(&[clock])?;
-        self.flows.rotate()?;
-        self.events.rotate()?;
-        self.stats.rotate()?;
-        Ok(self.clock.rotate()?)
-    }
-
-    /// Sorts what has arrived and writes it as one row group.
-    fn write_group(&mut self) -> Result<(), WriteError> {
-        self.group.sort_unstable_by(edge_order);
-        for part in self.group.chunks(BATCH) {
-            let rows = part
-                .iter()
-                .map(|event| event_row(event, self.offset))
-                .collect::<Result<Vec<_>, _>>()?;
-            self.events.write(&rows)?;
+        self.samples.rotate()?;
+        let dropped = self.dropped();
+        self.add_stats(dropped.as_slice())?;
+        let last = [
+            self.flows.seal_last()?,
+            self.stats.seal_last()?,
+            self.clock.seal_last()?,
+        ];
+        let last = last.into_iter().chain([self.samples.file_if_none()?]);
+        last.flatten().for_each(|file| self.outbox.put(file));
+        self.note_end_of_bare(None);
+        let refused = self.send();
+        let mut files: Vec<FileEntry> = self.outbox.stored().cloned().collect();
+        files.extend_from_slice(self.samples.finished());
+        if let Some(source) = refused {
+            return Err(WriteError::NoRoom {
+                files: files.len(),
+                until: self.safe_until,
+                source,
+            });
         }
-        self.events.end_row_group()?;
-        self.group.clear();
+        self.written.files = files;
+        Ok(self.written)
+    }
+
+    fn usage(&self) -> Usage {
+        let files = self.outbox.stored().count() + self.samples.finished().len();
+        let open = self.flows.open_bytes() + self.stats.open_bytes() + self.clock.open_bytes();
+        let waiting = self.outbox.waiting_bytes();
+        Usage {
+            tape: self.outbox.stored_bytes() + self.samples.bytes() + open + waiting + files as u64 * ENTRY_BYTES,
+            waiting,
+            samples_refused: self.samples.refused().is_some(),
+        }
+    }
+
+    /// What the disk took from `events` since the last time, as a row of `stats`.
+    fn dropped(&mut self) -> Option<StatsRow> {
+        let events = self.samples.take_dropped();
+        stats_row(Hook::Writer, Counter::WriterDropped, events, self.interval)
+    }
+
+    fn add_stats(&mut self, stats: &[StatsRow]) -> Result<(), TapeError> {
+        for row in stats {
+            match row.counter.loss() {
+                Loss::Nothing => {}
+                Loss::Events => self.written.lost_events += row.value,
+                Loss::Edges => self.written.lost_edges += row.value,
+            }
+        }
+        self.stats.write(stats)
+    }
+
+    /// Ends the files of the tables that grow in memory.
+    fn seal(&mut self) -> Result<(), TapeError> {
+        let files: [Option<WholeFile>; 3] = [self.flows.seal()?, self.stats.seal()?, self.clock.seal()?];
+        files.into_iter().flatten().for_each(|file| self.outbox.put(file));
         Ok(())
     }
-}
 
-fn append<R: Row>(tape: &Path, directory: &str) -> AppendTable<R> {
-    AppendTable::new(tape.to_owned(), directory.to_owned())
-}
+    /// Stores what waits, in the room that was set aside if there is no other. Gives why not; it waits on then.
+    fn send(&mut self) -> Option<TapeError> {
+        let refused = self.outbox.send().err()?;
+        if !self.reserve.is_held() {
+            return Some(refused);
+        }
+        self.reserve.release();
+        self.outbox.send().err()
+    }
 
-fn intervals<R: Row + Ord>(tape: &Path, directory: &str) -> IntervalTable<R> {
-    IntervalTable::new(tape.to_owned(), directory.to_owned())
+    /// Begins with samples again where there is room for many.
+    fn look_for_room(&mut self, at: Time) {
+        let is_narrow = self.samples.refused().is_some() || !self.reserve.is_held();
+        if !is_narrow || self.outbox.waiting_bytes() > 0 || free_bytes(&self.directory) < ROOM_FOR_SAMPLES {
+            return;
+        }
+        if self.reserve.is_held() || self.reserve.take_again().is_ok() {
+            self.note_end_of_bare(Some(at));
+            self.samples.resume();
+        }
+    }
+
+    /// Remembers since when there are no samples.
+    fn note_bare(&mut self) {
+        if self.bare_since.is_none() && self.keep() != Keep::Everything {
+            self.bare_since = Some(self.safe_until);
+        }
+    }
+
+    /// Notes that there were no samples up to a time, or the end.
+    fn note_end_of_bare(&mut self, until: Option<Time>) {
+        let Some(since) = self.bare_since.take() else { return };
+        let until = until.map_or_else(|| "the end".to_owned(), |until| until.to_string());
+        let because = match self.samples.refused() {
+            Some(error) => error.storage().map_or_else(|| error.to_string(), ToString::to_string),
+            None => "`--max-size` was nearly reached".to_owned(),
+        };
+        self.written
+            .notes
+            .push(format!("samples are missing from {since} to {until}: {because}"));
+    }
 }

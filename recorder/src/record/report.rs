@@ -31,6 +31,7 @@ pub(super) struct Report {
     events: u64,
     lost_events: u64,
     reasons: Vec<String>,
+    notes: Vec<String>,
 }
 
 impl Report {
@@ -58,6 +59,7 @@ impl Report {
             events: written.rows("events"),
             lost_events: recording.lost_events,
             reasons,
+            notes: recording.notes.clone(),
         }
     }
 
@@ -78,9 +80,8 @@ impl fmt::Display for Report {
         if self.lost_events > 0 {
             write!(formatter, " ({} more only counted)", self.lost_events)?;
         }
-        self.reasons
-            .iter()
-            .try_for_each(|reason| write!(formatter, "; {reason}"))
+        let said = self.reasons.iter().chain(&self.notes);
+        said.into_iter().try_for_each(|reason| write!(formatter, "; {reason}"))
     }
 }
 
@@ -108,6 +109,7 @@ mod tests {
             stop: Stop::Clean,
             lost_events,
             lost_edges,
+            notes: vec!["the disk was full".to_owned()],
         }
     }
 
@@ -118,9 +120,9 @@ mod tests {
         };
         assert_eq!(
             line(0, 3, HookState::Attached),
-            "complete: 2.5 s on n1, 0 operations in 0 flows, 0 events (3 more only counted)"
+            "complete: 2.5 s on n1, 0 operations in 0 flows, 0 events (3 more only counted); the disk was full"
         );
         assert!(line(1, 0, HookState::Attached).starts_with("incomplete: "));
-        assert!(line(0, 0, HookState::Unavailable).ends_with("; hook `h`: no room"));
+        assert!(line(0, 0, HookState::Unavailable).ends_with("; hook `h`: no room; the disk was full"));
     }
 }

@@ -1,4 +1,4 @@
-//! A table that only grows: rows go into one file after the other.
+//! A table that only grows and may lose its last rows: they stream into one file after the other.
 
 use std::path::PathBuf;
 
@@ -42,27 +42,50 @@ impl<R: Row> AppendTable<R> {
         self.open.as_mut().map_or(Ok(()), TapeFile::end_row_group)
     }
 
+    /// Gives up the present file and removes what is on the disk of it; later rows begin another.
+    pub fn abandon(&mut self) {
+        if let Some(file) = self.open.take() {
+            file.abandon();
+        }
+    }
+
+    /// Rows of the present file.
+    #[must_use]
+    pub fn open_rows(&self) -> u64 {
+        self.open.as_ref().map_or(0, TapeFile::rows)
+    }
+
+    /// Number of the file after the present one.
+    #[must_use]
+    pub fn next_sequence(&self) -> u32 {
+        self.sequence
+    }
+
     /// Size of the open file in bytes.
     #[must_use]
     pub fn open_bytes(&self) -> u64 {
         self.open.as_ref().map_or(0, TapeFile::estimated_bytes)
     }
 
-    /// Closes the present file; later rows begin another.
-    pub fn rotate(&mut self) -> Result<(), TapeError> {
+    /// Size of the finished files in bytes.
+    #[must_use]
+    pub fn finished_bytes(&self) -> u64 {
+        self.finished.iter().map(|file| file.bytes).sum()
+    }
+
+    /// Closes the present file; later rows begin another. One that fails is gone, with all its rows.
+    pub fn rotate(&mut self) -> Result<(), (TapeError, u64)> {
         if let Some(file) = self.open.take() {
-            self.finished.push(file.finish()?);
+            let rows = file.rows();
+            self.finished.push(file.finish().map_err(|error| (error, rows))?);
         }
         Ok(())
     }
 
-    /// Closes the table. One without rows still gets a file, so that a missing file means a missing table.
-    pub fn finish(mut self) -> Result<Vec<FileEntry>, TapeError> {
-        if self.finished.is_empty() {
-            self.file()?;
-        }
-        self.rotate()?;
-        Ok(self.finished)
+    /// The files that are finished.
+    #[must_use]
+    pub fn finished(&self) -> &[FileEntry] {
+        &self.finished
     }
 
     fn file(&mut self) -> Result<&mut TapeFile<R>, TapeError> {

@@ -3,7 +3,7 @@
 //! Nothing but files of a tape is ever removed, and nothing is touched before the work that could fail has been done:
 //! [`Target::check`] only looks, [`Target::prepare`] acts.
 
-use std::fs::{self, FileType};
+use std::fs::{self, File, FileType, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -11,6 +11,7 @@ use flowtape_schemas::manifest::MANIFEST_FILE;
 
 use super::file::TEMPORARY;
 use super::name::is_table_file;
+use super::reserve::RESERVE_FILE;
 use super::{CLUSTER_DIRECTORY, TapeError, sync_directory};
 
 /// Why a directory cannot take a tape.
@@ -36,6 +37,12 @@ pub enum DirectoryError {
         /// The path.
         path: PathBuf,
     },
+    /// Another recorder writes to it.
+    #[error("another recorder is writing to `{}`; name another directory", path.display())]
+    Held {
+        /// The directory.
+        path: PathBuf,
+    },
     /// It cannot be looked at.
     #[error("cannot look into `{}`", path.display())]
     Unreadable {
@@ -44,6 +51,13 @@ pub enum DirectoryError {
         /// Why not.
         source: io::Error,
     },
+}
+
+/// A directory that no other recorder writes to while this lives.
+#[derive(Debug)]
+pub struct Hold {
+    /// The lock belongs to the open directory and ends with it (`flock(2)`), also when the process is killed.
+    _directory: File,
 }
 
 /// A directory that may take a tape.
@@ -88,6 +102,23 @@ impl Target {
         &self.path
     }
 
+    /// Makes the directory and holds it until the result is dropped, so that two recordings do not mix.
+    pub fn hold(&self) -> Result<Hold, DirectoryError> {
+        let unreadable = |source| DirectoryError::Unreadable {
+            path: self.path.clone(),
+            source,
+        };
+        fs::create_dir_all(&self.path).map_err(unreadable)?;
+        let directory = File::open(&self.path).map_err(unreadable)?;
+        match directory.try_lock() {
+            // A file system that knows no locks cannot tell.
+            Ok(()) | Err(TryLockError::Error(_)) => Ok(Hold { _directory: directory }),
+            Err(TryLockError::WouldBlock) => Err(DirectoryError::Held {
+                path: self.path.clone(),
+            }),
+        }
+    }
+
     /// Removes the older tape and makes `subdirectory` in an otherwise empty directory.
     pub fn prepare(self, subdirectory: &str) -> Result<PathBuf, TapeError> {
         for file in &self.old_files {
@@ -116,7 +147,8 @@ impl Target {
             return Err(foreign(name));
         }
         for (file, kind) in list(&path)? {
-            if !kind.is_file() || !is_table_file(file.strip_suffix(TEMPORARY).unwrap_or(&file)) {
+            let is_table = is_table_file(file.strip_suffix(TEMPORARY).unwrap_or(&file));
+            if !kind.is_file() || !(is_table || file == RESERVE_FILE) {
                 return Err(foreign(format!("{name}/{file}")));
             }
             self.old_files.push(path.join(file));
@@ -175,6 +207,21 @@ mod tests {
             .map(|entry| entry.unwrap().file_name())
             .collect();
         assert_eq!(left, ["cluster"]);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_directory_is_held_by_one_at_a_time() {
+        let home = tempfile::tempdir().unwrap();
+        let tape = home.path().join("new/tape");
+        let (first, second) = (
+            Target::check(&tape, false).unwrap(),
+            Target::check(&tape, true).unwrap(),
+        );
+        let hold = first.hold().unwrap();
+        assert!(matches!(second.hold(), Err(DirectoryError::Held { .. })));
+        drop(hold);
+        second.hold().unwrap();
     }
 
     #[cfg(unix)]

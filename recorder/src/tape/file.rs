@@ -67,8 +67,30 @@ impl<R: Row> TapeFile<R> {
         self.writer.estimated_bytes()
     }
 
-    /// Closes the file and gives it its name. A file of that name is replaced in one step.
+    /// Rows written so far.
+    #[must_use]
+    pub fn rows(&self) -> u64 {
+        self.writer.rows()
+    }
+
+    /// Removes what is on the disk of it.
+    pub fn abandon(self) {
+        // If it cannot be removed it stays what it is: a `.tmp`, which nobody reads.
+        let _ = std::fs::remove_file(&self.temporary);
+    }
+
+    /// Closes the file and gives it its name. A file of that name is replaced in one step. One that fails leaves nothing.
     pub fn finish(self) -> Result<FileEntry, TapeError> {
+        let temporary = self.temporary.clone();
+        let finished = self.close();
+        if finished.is_err() {
+            // The first failure is the one to report.
+            let _ = std::fs::remove_file(temporary);
+        }
+        finished
+    }
+
+    fn close(self) -> Result<FileEntry, TapeError> {
         let rows = self.writer.rows();
         let sink = self.writer.finish().map_err(|source| TapeError::Table {
             path: self.temporary.clone(),

@@ -5,6 +5,7 @@
 //! run. Arguments that are no option pick cases by a part of their name.
 #![cfg(target_os = "linux")]
 
+mod disk;
 mod fault;
 mod recording;
 mod tape;
@@ -30,7 +31,7 @@ fn main() -> Outcome<ExitCode> {
     }
     let wanted: Vec<&str> = words.into_iter().filter(|word| !word.starts_with('-')).collect();
     let is_wanted = |(name, _): &&Case| wanted.is_empty() || wanted.iter().any(|part| name.contains(part));
-    let cases: Vec<&Case> = [window::CASES, fault::CASES]
+    let cases: Vec<&Case> = [window::CASES, fault::CASES, disk::CASES]
         .into_iter()
         .flatten()
         .filter(is_wanted)

@@ -3,6 +3,7 @@
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use crate::Outcome;
 
@@ -57,12 +58,18 @@ impl Recording {
 
     /// Sends a signal and waits for the end.
     pub(crate) fn stop(self, signal: libc::c_int) -> Outcome<Ended> {
+        self.signal(signal)?;
+        self.wait()
+    }
+
+    /// Sends a signal.
+    pub(crate) fn signal(&self, signal: libc::c_int) -> Outcome {
         let process = libc::pid_t::try_from(self.child.id())?;
         // SAFETY: no pointers are involved, and the child was not waited for, so the number is still its own.
         if unsafe { libc::kill(process, signal) } != 0 {
             return Err(std::io::Error::last_os_error().into());
         }
-        self.wait()
+        Ok(())
     }
 
     /// Waits for the end.
@@ -86,6 +93,15 @@ impl Ended {
     /// Takes what it wrote, to record over it.
     pub(crate) fn into_home(self) -> tempfile::TempDir {
         self.home
+    }
+
+    /// Fails unless it ended well. Others on this machine may have made the kernel skip runs, so that it says that it is
+    /// incomplete; what a case counts itself is exact all the same.
+    pub(crate) fn must_be_done(&self) -> Outcome {
+        if self.code == Some(0) {
+            return Ok(());
+        }
+        Err(format!("exit code {:?}, and it said: {}", self.code, self.said).into())
     }
 
     /// Fails unless it ended well and says that the recording is complete.
@@ -116,4 +132,16 @@ pub(crate) fn files(below: &Path, suffix: &str) -> Outcome<Vec<PathBuf>> {
     }
     found.sort();
     Ok(found)
+}
+
+/// Waits until something is so.
+pub(crate) fn until(what: &str, mut is_so: impl FnMut() -> Outcome<bool>) -> Outcome {
+    let deadline = Instant::now() + Duration::from_mins(1);
+    while !is_so()? {
+        if Instant::now() > deadline {
+            return Err(format!("waited a minute in vain until {what}").into());
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    Ok(())
 }

@@ -140,6 +140,7 @@ fn recording(window: Window) -> NodeRecording {
         stop: Stop::Unclean,
         lost_events: 7,
         lost_edges: 1,
+        notes: Vec::new(),
     }
 }
 
