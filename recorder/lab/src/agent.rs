@@ -22,7 +22,7 @@ mod client;
 mod server;
 
 /// What an agent is and has.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Place {
     /// Directory of the cgroup to join.
     pub cgroup: PathBuf,

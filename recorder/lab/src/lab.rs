@@ -88,6 +88,8 @@ pub struct LivePod {
     pub cgroup_id: u64,
     /// Inode of its network namespace.
     pub netns: u64,
+    /// Where its processes are.
+    pub place: Place,
 }
 
 /// A running cluster.
@@ -197,7 +199,8 @@ impl Lab {
             let Some(pod) = self.layout.pods.get(*place) else {
                 continue;
             };
-            let cgroup = self.place(*host).cgroup;
+            let place = self.place(*host);
+            let cgroup = place.cgroup.clone();
             let inode = |path: PathBuf| {
                 std::fs::metadata(&path)
                     .map(|file| file.ino())
@@ -216,9 +219,18 @@ impl Lab {
                 cgroup_id: inode(cgroup.clone())?,
                 cgroup,
                 netns: inode(PathBuf::from(format!("/proc/{}/ns/net", remote.pid())))?,
+                place,
             });
         }
         Ok(pods)
+    }
+
+    /// Where the processes of a node itself are.
+    #[must_use]
+    pub fn node_place(&self, name: &str) -> Option<Place> {
+        let mut nodes = self.scenario.nodes.iter();
+        let node = nodes.position(|node| node.name == name)?;
+        Some(self.place(Host::Node(node)))
     }
 
     /// Opens every port that something listens at, and the connections that are older than the window.

@@ -1,0 +1,104 @@
+//! TCP connections that are not established.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use flowtape_schemas::node::Outcome as Ended;
+
+use crate::case_tcp::begin_connect;
+use crate::matrix::Row;
+use crate::stage::Stage;
+use crate::{Case, Outcome, Ran};
+
+pub(crate) const CASES: &[Case] = &[
+    Case::within("refused", refused),
+    Case::within("timed_out", timed_out),
+    Case::within("host_unreachable_by_icmp", unreachable),
+    Case::within("prohibited_by_icmp6", prohibited),
+    Case::within("given_up_before_an_answer", given_up),
+    Case::within("client_killed_while_it_connects", killed),
+    Case::within("client_killed_when_connected", killed_later),
+];
+
+fn refused(stage: &mut Stage, port: u16) -> Outcome<Ran> {
+    let to = stage.v4("server", port)?;
+    let client = stage.actor("client")?;
+    for name in ["a", "b"] {
+        client.must(&[&format!("socket {name}{port} v4 stream")])?;
+        client.must_fail(&format!("connect {name}{port} {to}"), libc::ECONNREFUSED)?;
+    }
+    Ok(Ran::Rows(vec![Row::out("client", to, 2).ended(Ended::Refused)]))
+}
+
+/// Agents of the lab let two attempts do: three seconds.
+fn timed_out(stage: &mut Stage, port: u16) -> Outcome<Ran> {
+    let to = stage.v4("walled", port)?;
+    stage.wall("walled", &[format!("tcp dport {port} drop")])?;
+    let client = stage.actor("client")?;
+    client.must(&[&format!("socket c{port} v4 stream")])?;
+    client.must_fail(&format!("connect c{port} {to}"), libc::ETIMEDOUT)?;
+    Ok(Ran::Rows(vec![Row::out("client", to, 1).ended(Ended::Timeout)]))
+}
+
+fn unreachable(stage: &mut Stage, port: u16) -> Outcome<Ran> {
+    let to = stage.v4("walled", port)?;
+    let rule = format!("tcp dport {port} reject with icmpx host-unreachable");
+    rejected(stage, to, rule, libc::EHOSTUNREACH)
+}
+
+fn prohibited(stage: &mut Stage, port: u16) -> Outcome<Ran> {
+    let to = stage.v6("walled", port)?;
+    let rule = format!("tcp dport {port} reject with icmpv6 admin-prohibited");
+    rejected(stage, to, rule, libc::EACCES)
+}
+
+fn rejected(stage: &mut Stage, to: SocketAddr, rule: String, errno: i32) -> Outcome<Ran> {
+    let (port, family) = (to.port(), crate::remote::family(to));
+    stage.wall("walled", &[rule])?;
+    let client = stage.actor("client")?;
+    client.must(&[&format!("socket c{port} {family} stream")])?;
+    client.must_fail(&format!("connect c{port} {to}"), errno)?;
+    Ok(Ran::Rows(vec![Row::out("client", to, 1).ended(Ended::Unreachable)]))
+}
+
+fn given_up(stage: &mut Stage, port: u16) -> Outcome<Ran> {
+    let to = stage.v4("walled", port)?;
+    stage.wall("walled", &[format!("tcp dport {port} drop")])?;
+    let client = stage.actor("client")?;
+    begin_connect(client, port, to)?;
+    client.must(&[&format!("close c{port}")])?;
+    Ok(Ran::Rows(vec![Row::out("client", to, 1).ended(Ended::Unknown)]))
+}
+
+fn killed(stage: &mut Stage, port: u16) -> Outcome<Ran> {
+    let to = stage.v4("walled", port)?;
+    stage.wall("walled", &[format!("tcp dport {port} drop")])?;
+    let mut client = stage.another("client")?;
+    client.must(&[&format!("socket c{port} v4 stream")])?;
+    client.begin(&format!("connect c{port} {to}"))?;
+    wait_for_syn(client.process(), port)?;
+    client.kill()?;
+    Ok(Ran::Rows(vec![Row::out("client", to, 1).ended(Ended::Unknown)]))
+}
+
+/// Waits until a socket of a process's network namespace waits for an answer from a port: state 02 (`include/net/tcp_states.h`).
+fn wait_for_syn(process: u32, port: u16) -> Outcome {
+    let until = Instant::now() + Duration::from_secs(10);
+    let mark = format!(":{port:04X} 02 ");
+    while !std::fs::read_to_string(format!("/proc/{process}/net/tcp"))?.contains(&mark) {
+        if Instant::now() > until {
+            return Err("the client did not begin to connect".into());
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    Ok(())
+}
+
+fn killed_later(stage: &mut Stage, port: u16) -> Outcome<Ran> {
+    let to = stage.v4("server", port)?;
+    stage.actor("server")?.listen(&format!("l{port}"), to)?;
+    let mut client = stage.another("client")?;
+    client.connect(&format!("c{port}"), to)?;
+    client.kill()?;
+    Ok(Ran::Rows(stage.both("client", "server", to, 1)?))
+}
