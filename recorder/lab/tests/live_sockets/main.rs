@@ -32,7 +32,7 @@ mod preflight;
 #[path = "../live_cluster/program.rs"]
 #[expect(
     dead_code,
-    reason = "shared with the live tests of whole scenarios, which pause recorders"
+    reason = "shared with the live tests of whole scenarios, which run the analyzer"
 )]
 mod program;
 #[cfg(target_os = "linux")]
