@@ -6,7 +6,7 @@
 //!
 //! | command | does |
 //! | --- | --- |
-//! | `socket NAME FAMILY TYPE` | `socket()`; families `v4 v6`, types `stream dgram` |
+//! | `socket NAME FAMILY TYPE` | `socket()`; families `v4 v6`, types `stream mptcp dgram` |
 //! | `option NAME OPTION` | `reuseport nonblock blocking v6only reset fastopen` |
 //! | `bind NAME ADDRESS`, `listen NAME`, `connect NAME ADDRESS` | the call of that name |
 //! | `accept NAME AS` | `accept()` into a new name; answers with the peer's address |
@@ -201,17 +201,18 @@ impl Sockets {
     }
 
     fn socket(&mut self, name: &str, family: &str, kind: &str) -> Answer {
+        let protocol = (kind == "mptcp").then_some(net::ipproto::MPTCP);
         let family = if family == "v4" {
             AddressFamily::INET
         } else {
             AddressFamily::INET6
         };
-        let kind = if kind == "stream" {
-            SocketType::STREAM
-        } else {
+        let kind = if kind == "dgram" {
             SocketType::DGRAM
+        } else {
+            SocketType::STREAM
         };
-        let socket = net::socket_with(family, kind, SocketFlags::CLOEXEC, None)?;
+        let socket = net::socket_with(family, kind, SocketFlags::CLOEXEC, protocol)?;
         Ok(self.keep(name, socket))
     }
 

@@ -157,10 +157,12 @@ fn remove(path: &Path) {
 fn churn(stage: &mut Stage, port: u16) -> Outcome<Ran> {
     const PODS: usize = 1_000;
     const EVERY: usize = 100;
+    const GROWTH_KIB: u64 = 16 << 10;
     let to = stage.v4("server", port)?;
     stage.actor("server")?.listen(&format!("l{port}"), to)?;
     let netns = stage.place("old")?.netns.display().to_string();
     let below = stage.lab.node_cgroup("n1").join("kubepods/burstable");
+    let before = recorder_kib()?;
     let mut uids = BTreeSet::new();
     let mut connected = BTreeSet::new();
     for number in 0..PODS {
@@ -176,6 +178,10 @@ fn churn(stage: &mut Stage, port: u16) -> Outcome<Ran> {
         }
         remove(&pod);
         uids.insert(uid);
+    }
+    let grown = recorder_kib()?.saturating_sub(before);
+    if grown > GROWTH_KIB {
+        return Err(format!("the recorder grew by {grown} KiB").into());
     }
     let from = Address::from(stage.v4("old", 0)?.ip());
     let count = u64::try_from(connected.len())?;
@@ -213,6 +219,22 @@ fn churn(stage: &mut Stage, port: u16) -> Outcome<Ran> {
         Err(format!("connections of {clients:?}, not of {connected:?}").into())
     };
     Ok(Ran::Checked(rows, Box::new(check)))
+}
+
+/// Memory of the recorder that this process has started, in KiB (proc(5), `VmRSS`).
+fn recorder_kib() -> Outcome<u64> {
+    let own = format!("PPid:\t{}", std::process::id());
+    for entry in std::fs::read_dir("/proc")? {
+        let path = entry?.path();
+        let status = std::fs::read_to_string(path.join("status")).unwrap_or_default();
+        let command = std::fs::read_to_string(path.join("cmdline")).unwrap_or_default();
+        if status.lines().any(|line| line == own) && command.starts_with("flowtape-recorder\0record") {
+            let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+            let number = resident.and_then(|text| text.split_whitespace().next());
+            return Ok(number.ok_or("no VmRSS")?.parse()?);
+        }
+    }
+    Err("no recorder is at work".into())
 }
 
 /// A recorder with a ring buffer of one page that is stopped while control groups are made: most records find no room. The

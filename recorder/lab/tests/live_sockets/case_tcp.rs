@@ -19,6 +19,7 @@ pub(crate) const CASES: &[Case] = &[
     Case::within("io_uring_connect_accept_send", io_uring),
     Case::within("calls_by_the_32_bit_entry", calls32),
     Case::within("fast_open", fast_open),
+    Case::within("multipath", multipath),
     Case::within("simultaneous_open", simultaneous),
     Case::within("connected_to_itself", itself),
     Case::within("over_loopback", loopback),
@@ -174,6 +175,27 @@ fn fast_open(stage: &mut Stage, port: u16) -> Outcome<Ran> {
     let server = stage.actor("server")?;
     server.value::<SocketAddr>(&format!("accept l{port} s{port}"))?;
     server.ask(&format!("receive s{port}"))?;
+    Ok(Ran::Rows(stage.both("client", "server", to, 1)?))
+}
+
+/// What multipath TCP opens below it are TCP connections of the same socket's pod.
+fn multipath(stage: &mut Stage, port: u16) -> Outcome<Ran> {
+    let to = stage.v4("server", port)?;
+    let server = stage.actor("server")?;
+    let made = server.ask(&format!("socket l{port} v4 mptcp"))?;
+    if [libc::EPROTONOSUPPORT, libc::ENOPROTOOPT]
+        .map(|errno| format!("errno {errno}"))
+        .contains(&made)
+    {
+        return Ok(Ran::Skipped("no multipath TCP in this kernel"));
+    }
+    server.must(&[&format!("bind l{port} {to}"), &format!("listen l{port}")])?;
+    stage
+        .actor("client")?
+        .must(&[&format!("socket c{port} v4 mptcp"), &format!("connect c{port} {to}")])?;
+    stage
+        .actor("server")?
+        .value::<SocketAddr>(&format!("accept l{port} s{port}"))?;
     Ok(Ran::Rows(stage.both("client", "server", to, 1)?))
 }
 
