@@ -13,13 +13,19 @@ use crate::map::{CONTROL, COUNTERS, FLOWS_0, FLOWS_1, LISTENS_0, LISTENS_1};
 use crate::{ring, word};
 
 /// This CPU's counters of a hook.
+#[inline(always)]
+pub(crate) fn counters(hook: HookId) -> Option<&'static mut Counters> {
+    counters_at(u32::from(hook.id()))
+}
+
+/// This CPU's counters in a slot that one program has to itself.
 ///
 /// A program does not interrupt itself on one CPU (the kernel refuses and counts `recursion_misses`), so a plain addition
 /// through the reference is enough.
 #[inline(always)]
-pub(crate) fn counters(hook: HookId) -> Option<&'static mut Counters> {
-    let counters = COUNTERS.get_ptr_mut(u32::from(hook.id()))?;
-    // SAFETY: the map value lives as long as the program, and no other instance of this hook runs on this CPU.
+pub(crate) fn counters_at(slot: u32) -> Option<&'static mut Counters> {
+    let counters = COUNTERS.get_ptr_mut(slot)?;
+    // SAFETY: the map value lives as long as the program, and no other program with this slot runs on this CPU.
     Some(unsafe { &mut *counters })
 }
 

@@ -8,6 +8,8 @@ use flowtape_recorder_ebpf::abi::flow::{FlowKey, FlowValue};
 use flowtape_recorder_ebpf::abi::id::HOOK_SLOTS;
 use flowtape_recorder_ebpf::abi::listen::{ListenKey, ListenValue};
 
+use crate::rescue::Shown;
+
 /// Records on their way to the recorder. Full: the record is dropped and counted in `ring_full` or `edge_lost`.
 #[map]
 pub(crate) static RECORDS: RingBuf = RingBuf::with_byte_size(8 << 20, 0);
@@ -31,6 +33,10 @@ pub(crate) static LISTENS_1: HashMap<ListenKey, ListenValue> = HashMap::with_max
 /// Counters by hook.
 #[map]
 pub(crate) static COUNTERS: PerCpuArray<Counters> = PerCpuArray::with_max_entries(HOOK_SLOTS, 0);
+
+/// What the second instance of a program must not do again. One entry, always there.
+#[map]
+pub(crate) static SHOWN: PerCpuArray<Shown> = PerCpuArray::with_max_entries(1, 0);
 
 /// One [`Control`](flowtape_recorder_ebpf::abi::control::Control) word.
 #[map]

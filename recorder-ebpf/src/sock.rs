@@ -68,6 +68,16 @@ pub(crate) fn is_held(sk: *const Sock) -> bool {
     unsafe { field::<u64>(sk.cast(), offset(&LAYOUT.owner)) != 0 }
 }
 
+/// Where the stack of a task begins, as a number.
+///
+/// # Safety
+/// `task` is a typed pointer to a `struct task_struct`.
+#[inline(always)]
+pub(crate) unsafe fn task_stack(task: *const u8) -> u64 {
+    // SAFETY: the caller vouches for the pointer, the offset is that of the running kernel.
+    unsafe { field(task, offset(&LAYOUT.task_stack)) }
+}
+
 /// The control group the socket was made in, and its network namespace.
 #[inline(always)]
 pub(crate) fn owner(sk: *const Sock) -> Owner {

@@ -1,5 +1,7 @@
 //! What each hook did and what it lost: per CPU in the kernel, summed by the recorder.
 
+use crate::abi::id::HOOK_SLOTS;
+
 /// Counters of one hook. They only grow.
 ///
 /// `invocations = filtered + handled`, and of what was handled, `samples + ring_full + thinned` is the number of events.
@@ -23,6 +25,10 @@ pub struct Counters {
     /// Occurrences recorded without the control group or the network namespace of their socket.
     pub read_fail: u64,
 }
+
+/// Slot of the second instance of `tp_btf/inet_sock_set_state`, which is no hook of its own: its `invocations` are those the
+/// first one was not shown.
+pub const RESCUE_SLOT: u32 = HOOK_SLOTS - 1;
 
 /// Number of counters.
 pub const COUNTERS_LEN: usize = 8;

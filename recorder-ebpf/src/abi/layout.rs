@@ -65,6 +65,8 @@ layout! {
     owner,
     /// `struct inet_sock`: source port, `inet_sport`, u16 in network order; survives `CLOSE`.
     source_port,
+    /// `struct task_struct`: lowest address of its stack, `stack`, pointer.
+    task_stack,
 }
 
 const _: () = assert!(size_of::<Layout>() == LAYOUT_LEN * 4);
@@ -77,11 +79,11 @@ mod tests {
     fn words_are_in_field_order() {
         let layout = Layout {
             family: 7,
-            source_port: 9,
+            task_stack: 9,
             ..Layout::default()
         };
         let words = layout.to_words();
         assert_eq!((words[0], words[LAYOUT_LEN - 1]), (7, 9));
-        assert_eq!(core::mem::offset_of!(Layout, source_port), (LAYOUT_LEN - 1) * 4);
+        assert_eq!(core::mem::offset_of!(Layout, task_stack), (LAYOUT_LEN - 1) * 4);
     }
 }

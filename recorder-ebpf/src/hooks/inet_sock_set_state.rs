@@ -9,7 +9,7 @@ use aya_ebpf::helpers::{bpf_get_current_cgroup_id, bpf_get_current_pid_tgid, bpf
 use aya_ebpf::macros::btf_tracepoint;
 use aya_ebpf::programs::BtfTracePointContext;
 use flowtape_recorder_ebpf::abi::address::Address;
-use flowtape_recorder_ebpf::abi::counters::Counters;
+use flowtape_recorder_ebpf::abi::counters::{Counters, RESCUE_SLOT};
 use flowtape_recorder_ebpf::abi::event::{COMM_LEN, Comm, Event, FLAG_TASK, FLAG_V4_MAPPED};
 use flowtape_recorder_ebpf::abi::flow::{FOLDED_NOT, FlowKey};
 use flowtape_recorder_ebpf::abi::id::{Direction, HookId, Outcome, Protocol, RecordKind};
@@ -18,6 +18,7 @@ use flowtape_recorder_ebpf::abi::listen::{ListenKey, ListenValue};
 use crate::count;
 use crate::global::want_task;
 use crate::map::{TASKS, Task};
+use crate::rescue;
 use crate::sock::{self, Sock};
 
 // `include/net/tcp_states.h`.
@@ -33,9 +34,26 @@ const IPPROTO_TCP: u16 = 6;
 /// The program.
 #[btf_tracepoint(function = "inet_sock_set_state")]
 fn inet_sock_set_state(context: BtfTracePointContext) -> i32 {
-    if let Some(counters) = count::counters(HookId::InetSockSetState) {
+    let (sk, old, new) = (context.arg(0), context.arg(1), context.arg(2));
+    rescue::note(sk, old, new);
+    run(u32::from(HookId::InetSockSetState.id()), sk, old, new)
+}
+
+/// The program once more, attached after the first: it handles what the kernel did not show to that one.
+#[btf_tracepoint(function = "inet_sock_set_state")]
+fn inet_sock_set_state_rescue(context: BtfTracePointContext) -> i32 {
+    let (sk, old, new) = (context.arg(0), context.arg(1), context.arg(2));
+    if rescue::was_shown(&context, sk, old, new) {
+        return 0;
+    }
+    run(RESCUE_SLOT, sk, old, new)
+}
+
+#[inline(always)]
+fn run(slot: u32, sk: *const Sock, old: i32, new: i32) -> i32 {
+    if let Some(counters) = count::counters_at(slot) {
         counters.invocations += 1;
-        if !handle(counters, context.arg(0), context.arg(1), context.arg(2)) {
+        if !handle(counters, sk, old, new) {
             counters.filtered += 1;
         }
     }

@@ -83,8 +83,11 @@ pub struct HookCounters {
     pub id: HookId,
     /// Summed over all processors.
     pub counters: Counters,
-    /// Times the kernel skipped the program because it was already running on that processor. Each may have been an edge,
-    /// so a window with any of these is not complete.
+    /// Times the kernel skipped the program because it was already running on that processor, and its second instance
+    /// handled what it would have.
+    pub rescued: u64,
+    /// Times the kernel skipped the program and nobody stood in. Each may have been an edge, so a window with any of these is
+    /// not complete.
     pub recursion_misses: u64,
 }
 

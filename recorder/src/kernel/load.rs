@@ -37,6 +37,9 @@ pub(super) struct Program {
     pub(super) tracepoint: &'static str,
     name: &'static str,
     essential: bool,
+    /// The program of the object that handles what the kernel does not show to this one. The kernel calls the programs of a
+    /// tracepoint in the order in which they were attached (`func_add`, `kernel/tracepoint.c`, v6.12), so it comes after it.
+    pub(super) rescue: Option<&'static str>,
 }
 
 /// Every program of the object.
@@ -46,18 +49,21 @@ pub(super) const PROGRAMS: &[Program] = &[
         tracepoint: "inet_sock_set_state",
         name: "tp_btf/inet_sock_set_state",
         essential: true,
+        rescue: Some("inet_sock_set_state_rescue"),
     },
     Program {
         id: HookId::CgroupMkdir,
         tracepoint: "cgroup_mkdir",
         name: "tp_btf/cgroup_mkdir",
         essential: false,
+        rescue: None,
     },
     Program {
         id: HookId::CgroupRmdir,
         tracepoint: "cgroup_rmdir",
         name: "tp_btf/cgroup_rmdir",
         essential: false,
+        rescue: None,
     },
 ];
 
@@ -77,6 +83,8 @@ pub(super) struct Loaded {
     pub(super) hooks: Vec<Hook>,
     /// What holds each program in place.
     links: Vec<(&'static str, BtfTracePointLinkId)>,
+    /// The same for those that stand behind another one.
+    rescues: Vec<(&'static str, BtfTracePointLinkId)>,
 }
 
 /// Reads the offsets of the running kernel.
@@ -130,6 +138,7 @@ pub(super) fn load(config: &KernelConfig) -> Result<Loaded, KernelError> {
         counters,
         hooks: Vec::new(),
         links: Vec::new(),
+        rescues: Vec::new(),
     })
 }
 
@@ -139,9 +148,14 @@ impl Loaded {
         let btf = aya::Btf::parse_file(VMLINUX, Endianness::default())
             .map_err(|source| load_error("kernel type information is not readable", source))?;
         for program in PROGRAMS {
-            let state = match attach_one(&mut self.ebpf, program, &btf)? {
+            let state = match attach_one(&mut self.ebpf, program.tracepoint, program.tracepoint, &btf)? {
                 Ok(link) => {
                     self.links.push((program.tracepoint, link));
+                    if let Some(rescue) = program.rescue {
+                        let link = attach_one(&mut self.ebpf, rescue, program.tracepoint, &btf)?;
+                        let link = link.map_err(|source| refused(EbpfError::ProgramError(source)))?;
+                        self.rescues.push((rescue, link));
+                    }
                     HookState::Available
                 }
                 Err(source) if program.essential => return Err(refused(EbpfError::ProgramError(source))),
@@ -159,27 +173,34 @@ impl Loaded {
         Ok(())
     }
 
-    /// Detaches every program; they stay loaded, with their maps and numbers.
+    /// Detaches the programs that stand behind others.
+    pub(super) fn detach_rescues(&mut self) {
+        detach(&mut self.ebpf, &mut self.rescues);
+    }
+
+    /// Detaches every other program. All stay loaded, with their maps and numbers.
     pub(super) fn detach(&mut self) {
-        for (name, link) in self.links.drain(..) {
-            if let Some(program) = tracepoint_program(&mut self.ebpf, name) {
-                // Closing a descriptor cannot fail in a way that leaves the program attached.
-                let _ = program.detach(link);
-            }
+        detach(&mut self.ebpf, &mut self.links);
+    }
+}
+
+fn detach(ebpf: &mut Ebpf, links: &mut Vec<(&'static str, BtfTracePointLinkId)>) {
+    for (name, link) in links.drain(..) {
+        if let Some(program) = tracepoint_program(ebpf, name) {
+            // Closing a descriptor cannot fail in a way that leaves the program attached.
+            let _ = program.detach(link);
         }
     }
 }
 
 fn attach_one(
     ebpf: &mut Ebpf,
-    program: &Program,
+    name: &'static str,
+    tracepoint: &str,
     btf: &aya::Btf,
 ) -> Result<Result<BtfTracePointLinkId, ProgramError>, KernelError> {
-    let foreign = || KernelError::Foreign {
-        name: program.tracepoint,
-    };
-    let loaded = tracepoint_program(ebpf, program.tracepoint).ok_or_else(foreign)?;
-    Ok(loaded.load(program.tracepoint, btf).and_then(|()| loaded.attach()))
+    let loaded = tracepoint_program(ebpf, name).ok_or(KernelError::Foreign { name })?;
+    Ok(loaded.load(tracepoint, btf).and_then(|()| loaded.attach()))
 }
 
 fn tracepoint_program<'a>(ebpf: &'a mut Ebpf, name: &str) -> Option<&'a mut BtfTracePoint> {

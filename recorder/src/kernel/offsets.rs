@@ -37,5 +37,6 @@ pub fn layout(btf: &Btf<'_>) -> Result<Layout, BtfError> {
         backlog: sock("sk_max_ack_backlog", 4)?,
         owner: sock("sk_socket", 8)?,
         source_port: btf.offset_of("inet_sock", "inet_sport", 2)?,
+        task_stack: btf.offset_of("task_struct", "stack", 8)?,
     })
 }

@@ -1,12 +1,14 @@
 //! The programs at work.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::time::Duration;
 
 use flowtape_recorder_ebpf::abi::control::{Control, SampleLimits};
-use flowtape_recorder_ebpf::abi::counters::Counters;
+use flowtape_recorder_ebpf::abi::counters::{Counters, RESCUE_SLOT};
 use flowtape_recorder_ebpf::abi::flow::{FlowKey, FlowValue};
+use flowtape_recorder_ebpf::abi::id::HookId;
 use flowtape_recorder_ebpf::abi::listen::{ListenKey, ListenValue};
 
 use super::config::{Drained, Hook, HookCounters, HookState, KernelConfig, ProgramStats};
@@ -25,7 +27,12 @@ pub struct Kernel {
     second_half: bool,
     limits: SampleLimits,
     attached_ns: u64,
+    /// How often programs had been skipped when the window began, and when it ended.
+    skipped: (Skipped, Option<Skipped>),
 }
+
+/// How often the kernel skipped the program of each hook.
+type Skipped = BTreeMap<HookId, u64>;
 
 impl Kernel {
     /// Loads the programs and attaches them. Recording begins before this returns.
@@ -38,9 +45,11 @@ impl Kernel {
             second_half: false,
             limits: config.limits,
             attached_ns: 0,
+            skipped: (Skipped::new(), None),
         };
         kernel.write_control()?;
         kernel.loaded.attach()?;
+        kernel.skipped.0 = kernel.skipped_now()?;
         kernel.attached_ns = boot_now_ns();
         Ok(kernel)
     }
@@ -129,24 +138,52 @@ impl Kernel {
             .hooks
             .iter()
             .filter(|hook| matches!(hook.state, HookState::Available));
+        // What was skipped is read before what was rescued of it: the difference is never more than was lost.
+        let now = match &self.skipped.1 {
+            Some(at_the_end) => at_the_end.clone(),
+            None => self.skipped_now()?,
+        };
         attached
             .map(|hook| {
-                let per_cpu = self
-                    .loaded
-                    .counters
-                    .get(&u32::from(hook.id.id()), 0)
-                    .map_err(|source| call("read the counters")(io::Error::other(source)))?;
-                let counters = per_cpu
+                let skipped = now.get(&hook.id).unwrap_or(&0) - self.skipped.0.get(&hook.id).unwrap_or(&0);
+                let mut counters = self.counters_at(u32::from(hook.id.id()))?;
+                let mut rescued = 0;
+                if PROGRAMS
                     .iter()
-                    .fold(Counters::default(), |sum, words| sum.plus(Counters::from_words(*words)));
-                let recursion_misses = self.program_stats(hook)?.recursion_misses;
+                    .any(|program| program.id == hook.id && program.rescue.is_some())
+                {
+                    let second = self.counters_at(RESCUE_SLOT)?;
+                    rescued = second.invocations;
+                    counters = counters.plus(second);
+                }
                 Ok(HookCounters {
                     id: hook.id,
                     counters,
-                    recursion_misses,
+                    rescued,
+                    recursion_misses: skipped.saturating_sub(rescued),
                 })
             })
             .collect()
+    }
+
+    /// How often the kernel has skipped each program.
+    fn skipped_now(&self) -> Result<Skipped, KernelError> {
+        let hooks = self.loaded.hooks.iter();
+        hooks
+            .map(|hook| Ok((hook.id, self.program_stats(hook)?.recursion_misses)))
+            .collect()
+    }
+
+    /// The counters of a slot, summed over all processors.
+    fn counters_at(&self, slot: u32) -> Result<Counters, KernelError> {
+        let per_cpu = self
+            .loaded
+            .counters
+            .get(&slot, 0)
+            .map_err(|source| call("read the counters")(io::Error::other(source)))?;
+        Ok(per_cpu
+            .iter()
+            .fold(Counters::default(), |sum, words| sum.plus(Counters::from_words(*words))))
     }
 
     /// What the kernel keeps about a hook's program; all zero for one that is not loaded.
@@ -163,6 +200,9 @@ impl Kernel {
     /// [`Kernel::poll_events`] take all that is left. Gives the time, nanoseconds of `CLOCK_BOOTTIME`.
     pub fn stop(&mut self) -> Result<u64, KernelError> {
         let stopped_ns = boot_now_ns();
+        // Those that stand behind others go first. What the others are not shown from then on is after the window.
+        self.loaded.detach_rescues();
+        self.skipped.1 = Some(self.skipped_now()?);
         self.loaded.detach();
         self.grace.wait().map_err(call("wait for running programs"))?;
         Ok(stopped_ns)

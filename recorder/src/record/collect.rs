@@ -115,7 +115,15 @@ impl Collector {
         let mut stats = Vec::new();
         let mut map_was_full = false;
         for now in counters {
-            let before = self.before.insert(now.id, *now);
+            let before = self.before.get(&now.id).copied();
+            // What is rescued at this moment may already be subtracted and not yet be added.
+            let now = HookCounters {
+                recursion_misses: now
+                    .recursion_misses
+                    .max(before.map_or(0, |before| before.recursion_misses)),
+                ..*now
+            };
+            self.before.insert(now.id, now);
             let did = growth(
                 &now.counters,
                 &before.map_or_else(Counters::default, |before| before.counters),
@@ -216,6 +224,7 @@ mod tests {
                 ring_full,
                 ..Counters::default()
             },
+            rescued: 0,
             recursion_misses: misses,
         }]
     }
@@ -238,6 +247,9 @@ mod tests {
         assert_eq!(count(&second.stats, Counter::RecursionMissed), Some(1));
         let third = all.end_interval(Time(400), Drained::default(), &counters(9, 2, 1));
         assert!(third.stats.is_empty());
+        let fewer_missed = all.end_interval(Time(500), Drained::default(), &counters(9, 2, 0));
+        let as_before = all.end_interval(Time(600), Drained::default(), &counters(9, 2, 1));
+        assert!(fewer_missed.stats.is_empty() && as_before.stats.is_empty());
     }
 
     #[test]

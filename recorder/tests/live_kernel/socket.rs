@@ -96,6 +96,39 @@ pub(crate) fn fresh_namespace() -> Outcome<u32> {
     Ok(u32::try_from(std::fs::metadata("/proc/self/ns/net")?.ino())?)
 }
 
+/// Lets every processor receive what the loopback of this namespace carries: what one sends then interrupts another, at any
+/// instruction. By itself a packet is received where it was sent, at a moment that suits the sender.
+pub(crate) fn receive_on_every_processor() -> Outcome {
+    // `/sys` shows the devices of the namespace it was mounted in.
+    let sys = tempfile::tempdir()?;
+    let at = std::ffi::CString::new(sys.path().to_str().ok_or("a path that is no text")?)?;
+    let private = libc::MS_REC | libc::MS_PRIVATE;
+    // SAFETY: live strings that end in zero; no other pointers are looked at.
+    unsafe {
+        check(libc::unshare(libc::CLONE_NEWNS))?;
+        check(libc::mount(
+            c"none".as_ptr(),
+            c"/".as_ptr(),
+            std::ptr::null(),
+            private,
+            std::ptr::null(),
+        ))?;
+        check(libc::mount(
+            c"none".as_ptr(),
+            at.as_ptr(),
+            c"sysfs".as_ptr(),
+            0,
+            std::ptr::null(),
+        ))?;
+    }
+    let processors = std::thread::available_parallelism()?.get().min(32);
+    let mask = format!("{:x}", (1_u64 << processors) - 1);
+    let written = std::fs::write(sys.path().join("class/net/lo/queues/rx-0/rps_cpus"), mask);
+    // SAFETY: as above.
+    check(unsafe { libc::umount2(at.as_ptr(), libc::MNT_DETACH) })?;
+    Ok(written?)
+}
+
 fn with_raw<T>(address: SocketAddr, call: impl FnOnce(*const libc::sockaddr, libc::socklen_t) -> T) -> T {
     match address {
         SocketAddr::V4(v4) => {

@@ -43,6 +43,10 @@ pub(crate) fn run(job: &[&str]) -> Outcome {
         ("many", [count]) => many(count.parse()?),
         ("spread", [count]) => spread(count.parse()?),
         ("storm", [milliseconds]) => storm(Duration::from_millis(milliseconds.parse()?)),
+        ("crossfire", [milliseconds]) => {
+            socket::receive_on_every_processor()?;
+            storm(Duration::from_millis(milliseconds.parse()?))
+        }
         _ => Err(format!("unknown job `{}`", job.join(" ")).into()),
     }
 }
