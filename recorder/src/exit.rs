@@ -11,6 +11,8 @@ pub enum Exit {
     Found,
     /// Bad usage, unreadable input, or something that is missing; what had to be done was not done.
     Failed,
+    /// The user did not want to wait for the end.
+    Interrupted,
 }
 
 impl Exit {
@@ -21,6 +23,7 @@ impl Exit {
             Self::Done => 0,
             Self::Found => 1,
             Self::Failed => 2,
+            Self::Interrupted => 130,
         }
     }
 }

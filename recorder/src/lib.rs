@@ -16,6 +16,8 @@
 //! - [`transfer`] brings them to another machine;
 //! - [`kernel`] loads the programs, [`check`] finds out what is missing for that, [`readiness`] says it.
 //!
+//! - [`plugin`] drives a window on a whole cluster, from wherever the user is.
+//!
 //! Only Linux can record; [`metadata`] works anywhere.
 
 #[cfg(target_os = "linux")]
@@ -36,6 +38,7 @@ pub mod metadata;
 #[cfg(target_os = "linux")]
 pub mod netns;
 pub mod output;
+pub mod plugin;
 pub mod readiness;
 #[cfg(target_os = "linux")]
 pub mod record;

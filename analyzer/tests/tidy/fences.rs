@@ -31,7 +31,11 @@ const FENCES: &[Fence] = &[
     Fence {
         what: "k8s_openapi",
         within: "",
-        only: &["analyzer/src/parse/network_policy/", "analyzer/src/render/kubernetes"],
+        only: &[
+            "analyzer/src/parse/network_policy/",
+            "analyzer/src/render/kubernetes",
+            "recorder/src/plugin/",
+        ],
     },
     Fence {
         what: "rayon",

@@ -22,6 +22,9 @@ pub struct Cli {
     /// Bearer token that requests must bring
     #[arg(long, value_name = "TEXT")]
     pub token: Option<String>,
+    /// What an `exec` runs, whatever the image of the pod
+    #[arg(long, value_name = "FILE")]
+    pub program: Option<PathBuf>,
     /// Write a kubeconfig for this server
     #[arg(long, value_name = "FILE")]
     pub kubeconfig: Option<PathBuf>,
@@ -40,6 +43,7 @@ async fn serve(cli: Cli) -> io::Result<()> {
         port,
         state,
         token,
+        program,
         kubeconfig,
     } = cli;
     let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], port))).await?;
@@ -47,7 +51,7 @@ async fn serve(cli: Cli) -> io::Result<()> {
     if let Some(file) = kubeconfig {
         write_kubeconfig(&file, &address, token.as_deref())?;
     }
-    let server = Server::open(state, token)?;
+    let server = Server::open(state, token, program)?;
     let mut stdout = io::stdout().lock();
     writeln!(stdout, "{address}")?;
     stdout.flush()?;

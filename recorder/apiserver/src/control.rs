@@ -65,6 +65,7 @@ fn obey(server: &Arc<Server>, order: &str, document: Value) -> Result<Value, Ref
             server.signals.send_modify(|signals| signals.breaks += 1);
             Ok(Value::Null)
         }
+        "objects" => Ok(json!(server.store().everything().collect::<Vec<_>>())),
         "watches" => Ok(json!(server.open_watches())),
         "requests" => Ok(json!(server.seen())),
         other => Err(Refusal::new(404, format!("no order is called `{other}`"))),

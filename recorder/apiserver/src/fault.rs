@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Fault {
-    /// `get`, `list`, `watch`, `create`, `update`, `patch`, `delete`, or `*`.
+    /// `get`, `list`, `watch`, `create`, `update`, `patch`, `delete`, `exec`, or `*`.
     pub verb: String,
     /// Plural name of the resource, or `*`.
     pub resource: String,
@@ -39,6 +39,11 @@ pub enum Effect {
         /// Lines that arrive whole.
         events: u32,
     },
+    /// An `exec` breaks when the process has printed this much.
+    CutAfter {
+        /// Bytes that arrive.
+        bytes: usize,
+    },
     /// A watch begins with an ERROR event of this code and ends.
     ErrorEvent {
         /// Code of the Status in the event.
@@ -66,6 +71,14 @@ impl Faults {
 
     pub(crate) fn clear(&mut self) {
         self.0.clear();
+    }
+
+    /// Whether a request would be refused now.
+    pub(crate) fn refuses(&self, verb: &str, resource: &str) -> bool {
+        let is = |pattern: &str, text: &str| pattern == "*" || pattern == text;
+        self.0.iter().any(|fault| {
+            is(&fault.verb, verb) && is(&fault.resource, resource) && matches!(fault.effect, Effect::Refuse { .. })
+        })
     }
 
     /// The first fault for a request, which counts as used.

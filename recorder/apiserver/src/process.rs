@@ -95,7 +95,7 @@ impl ApiServer {
         self.order("fault", &json!(fault)).map(drop)
     }
 
-    /// Gives an order without a document: `mend`, `compact`, `bookmark`, `break`; or asks for `watches`, `requests`.
+    /// Gives an order without a document: `mend`, `compact`, `bookmark`, `break`; or asks for `watches`, `requests`, `objects`.
     pub fn tell(&self, order: &str) -> Result<Value, OrderError> {
         self.order(order, &Value::Null)
     }

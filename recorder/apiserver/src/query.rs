@@ -16,6 +16,8 @@ pub(crate) struct Query {
     pub(crate) selector: Selector,
     pub(crate) field_manager: String,
     pub(crate) dry_run: bool,
+    /// Program and arguments of an `exec`.
+    pub(crate) command: Vec<String>,
 }
 
 impl Query {
@@ -42,6 +44,7 @@ impl Query {
                 "fieldSelector" => fields = value,
                 "fieldManager" => query.field_manager = value,
                 "dryRun" => query.dry_run = true,
+                "command" => query.command.push(value),
                 // What else a client asks for does not change what this server does.
                 _ => {}
             }

@@ -49,6 +49,13 @@ pub const RESOURCES: &[Resource] = &[
     resource("apps", "v1", "statefulsets", "StatefulSet", true),
     resource("batch", "v1", "cronjobs", "CronJob", true),
     resource("batch", "v1", "jobs", "Job", true),
+    resource(
+        "authorization.k8s.io",
+        "v1",
+        "selfsubjectaccessreviews",
+        "SelfSubjectAccessReview",
+        false,
+    ),
     resource("discovery.k8s.io", "v1", "endpointslices", "EndpointSlice", true),
     resource("networking.k8s.io", "v1", "networkpolicies", "NetworkPolicy", true),
     resource(RBAC, "v1", "clusterrolebindings", "ClusterRoleBinding", false),

@@ -21,7 +21,7 @@ use crate::fault::{Effect, Faults};
 use crate::query::Query;
 use crate::resource::Target;
 use crate::store::Store;
-use crate::{read, stream, write};
+use crate::{exec, kubelet, read, stream, write};
 
 /// Bodies beyond this are refused.
 const BODY_BYTES: usize = 64 << 20;
@@ -51,6 +51,7 @@ pub(crate) struct Server {
     open: Mutex<BTreeMap<String, usize>>,
     pub(crate) signals: watch::Sender<Signals>,
     token: Option<String>,
+    program: Option<PathBuf>,
 }
 
 /// Present state behind a lock; a panic of another request changes nothing about it.
@@ -60,7 +61,11 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Server {
     /// A server whose objects stand in a file, and that lets in whoever has the token.
-    pub(crate) fn open(file: Option<PathBuf>, token: Option<String>) -> std::io::Result<Arc<Self>> {
+    pub(crate) fn open(
+        file: Option<PathBuf>,
+        token: Option<String>,
+        program: Option<PathBuf>,
+    ) -> std::io::Result<Arc<Self>> {
         Ok(Arc::new(Self {
             store: Mutex::new(Store::open(file)?),
             faults: Mutex::default(),
@@ -68,7 +73,13 @@ impl Server {
             open: Mutex::default(),
             signals: watch::Sender::new(Signals::default()),
             token,
+            program,
         }))
+    }
+
+    /// What is executed in place of the program of a container.
+    pub(crate) fn program(&self) -> Option<&PathBuf> {
+        self.program.as_ref()
     }
 
     pub(crate) fn store(&self) -> MutexGuard<'_, Store> {
@@ -92,6 +103,7 @@ impl Server {
     pub(crate) fn change<T>(&self, what: impl FnOnce(&mut Store) -> Result<T, Refusal>) -> Result<T, Refusal> {
         let mut store = self.store();
         let changed = what(&mut store)?;
+        kubelet::reconcile(&mut store)?;
         let failed = |error| Refusal::new(500, format!("cannot keep the change: {error}"));
         store.save().map_err(failed)?;
         drop(store);
@@ -183,6 +195,7 @@ async fn answer_request(server: Arc<Server>, request: Request) -> Result<Answer,
         "watch" => stream::watch(&server, target, &query, effect),
         "list" => read::list(&server, &target, &query),
         "get" => read::get(&server, &target),
+        "exec" => exec::exec(&server, &target, &query, parts, effect).await,
         _ => {
             let kind = parts
                 .headers
@@ -198,6 +211,7 @@ async fn answer_request(server: Arc<Server>, request: Request) -> Result<Answer,
 fn verb(method: &Method, target: &Target, query: &Query) -> Result<&'static str, Refusal> {
     match (method.as_str(), &target.name) {
         ("GET", _) if query.watch => Ok("watch"),
+        ("GET", Some(_)) if target.subresource.as_deref() == Some("exec") => Ok("exec"),
         ("GET", Some(_)) => Ok("get"),
         ("GET", None) => Ok("list"),
         ("POST", None) => Ok("create"),

@@ -110,6 +110,11 @@ impl Store {
             .map(|(_, object)| object)
     }
 
+    /// Every object there is.
+    pub(crate) fn everything(&self) -> impl Iterator<Item = &Value> {
+        self.objects.values()
+    }
+
     /// Stores an object as it is, under the next version; what only a server can know is added.
     pub(crate) fn put(&mut self, mut object: Value) -> Result<Value, Refusal> {
         let key = key_of(&object)?;

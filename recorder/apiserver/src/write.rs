@@ -26,6 +26,9 @@ pub(crate) fn write(
         return Ok(answer::json(200, &document));
     }
     match verb {
+        "create" if target.resource.plural == "selfsubjectaccessreviews" => {
+            Ok(answer::json(201, &reviewed(server, document)))
+        }
         "create" => {
             let object = server.change(|store| create(store, target, document))?;
             Ok(answer::json(201, &object))
@@ -48,6 +51,15 @@ pub(crate) fn write(
         }
         _ => delete(server, target, query),
     }
+}
+
+/// Whether something would be allowed: whatever no fault refuses.
+fn reviewed(server: &Arc<Server>, mut review: Value) -> Value {
+    let asked = &review["spec"]["resourceAttributes"];
+    let [verb, resource] = [&asked["verb"], &asked["resource"]].map(|text| text.as_str().unwrap_or_default());
+    let allowed = !server.faults().refuses(verb, resource);
+    review["status"] = json!({"allowed": allowed});
+    review
 }
 
 /// An object as the path of its request completes it.
