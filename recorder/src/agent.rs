@@ -30,6 +30,9 @@ const ENDED: &str = "ended";
 /// Its files are stored elsewhere.
 const COLLECTED: &str = "collected";
 
+/// How the line begins that says that the hooks are attached, or that everything was listed.
+const BEGINNINGS: [&str; 2] = ["recording", "watching"];
+
 /// How often files and the process are looked at.
 const PACE: Duration = Duration::from_millis(100);
 
@@ -171,7 +174,7 @@ fn listen(words: ChildStderr, directory: &Path, last: &Mutex<String>) -> anyhow:
     for line in BufReader::new(words).lines() {
         let line = line.context("cannot read what the recorder says")?;
         output::say(&line);
-        if line.starts_with("recording") {
+        if BEGINNINGS.iter().any(|word| line.starts_with(word)) {
             mark(directory, BEGUN, "")?;
         }
         *last.lock().unwrap_or_else(PoisonError::into_inner) = line;

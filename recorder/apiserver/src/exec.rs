@@ -134,9 +134,9 @@ async fn carry(socket: WebSocket, mut child: Child, room: usize) {
             };
             if bytes.is_empty() {
                 if channel == STDOUT {
-                    is_open = false
+                    is_open = false;
                 } else {
-                    is_talking = false
+                    is_talking = false;
                 }
                 continue;
             }

@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand};
 
 use super::manifest::{Image, Run};
 use super::{window, yaml};
-use crate::cli::parse_duration;
+use crate::cli::{parse_duration, parse_tape_size};
 use crate::exit::Exit;
 use crate::output;
 
@@ -81,6 +81,7 @@ pub struct ClusterArgs {
 
 /// Arguments of `record`.
 #[derive(Clone, Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub struct RecordArgs {
     /// How long to record once every node does, such as 30s, 10m or 1h30m; without it until Ctrl-C
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
@@ -100,9 +101,13 @@ pub struct RecordArgs {
     /// Which single events to keep: `all`, or `first:K` of each edge and interval
     #[arg(long, value_name = "all|first:K")]
     pub events: Option<crate::cli::Events>,
-    /// Room for the files on each node; a pod that needs more is evicted
-    #[arg(long, value_name = "QUANTITY", default_value = "2Gi")]
-    pub storage: String,
+    /// How large the tape of one node may grow. Near that samples stop, then its window ends
+    #[arg(long, value_name = "N", default_value = "1024MiB", value_parser = parse_tape_size)]
+    pub max_size: u64,
+    /// Follow the objects of these namespaces only, and nodes; sockets are recorded on whole nodes, and peers elsewhere
+    /// have no identity
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    pub namespaces: Vec<String>,
     /// Print what would be created as YAML, and do nothing
     #[arg(long)]
     pub print_manifests: bool,
@@ -167,7 +172,8 @@ impl RecordArgs {
             namespace: self.cluster.namespace.clone(),
             image: self.image.to_string(),
             limit: self.duration.map(|duration| duration + self.startup_timeout + SLACK),
-            storage: self.storage.clone(),
+            max_size: self.max_size,
+            namespaces: self.namespaces.clone(),
             arguments,
         }
     }

@@ -78,13 +78,17 @@ impl Cluster {
             None => Config::from_kubeconfig(&options).await,
         };
         let config = config.context("the kubeconfig leads to no cluster; see --kubeconfig and --context")?;
-        let mut kubectl = "kubectl".to_owned();
-        if let Some(file) = &arguments.kubeconfig {
-            kubectl.push_str(&format!(" --kubeconfig {}", file.display()));
-        }
-        if let Some(context) = &arguments.context {
-            kubectl.push_str(&format!(" --context {context}"));
-        }
+        let flag =
+            |name: &str, value: Option<String>| value.map(|value| format!(" --{name} {value}")).unwrap_or_default();
+        let kubectl = [
+            "kubectl".to_owned(),
+            flag(
+                "kubeconfig",
+                arguments.kubeconfig.as_ref().map(|file| file.display().to_string()),
+            ),
+            flag("context", arguments.context.clone()),
+        ]
+        .concat();
         Ok(Self {
             client: Client::try_from(config).context("cannot speak with the cluster")?,
             namespace: arguments.namespace.clone(),

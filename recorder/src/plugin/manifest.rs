@@ -86,8 +86,10 @@ pub struct Run {
     pub image: String,
     /// When a recorder ends by itself, if nobody ends it; none for a run that somebody always ends.
     pub limit: Option<Duration>,
-    /// Size of a pod's tape at most, as Kubernetes writes quantities.
-    pub storage: String,
+    /// Size of a node's tape at most, in bytes.
+    pub max_size: u64,
+    /// Namespaces that the watcher is limited to; none for all.
+    pub namespaces: Vec<String>,
     /// Further arguments of `flowtape-recorder record`.
     pub arguments: Vec<String>,
 }

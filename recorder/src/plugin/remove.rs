@@ -33,10 +33,13 @@ pub(super) async fn remove(cluster: &Cluster, run: Option<&str>) -> anyhow::Resu
     let mut first = Ok(());
     for (api_version, kind) in KINDS {
         let removed = remove_kind(&cluster.objects(api_version, kind), kind, &selector).await;
-        first = first.and(removed.with_context(|| format!("cannot remove every {kind} with label {selector}")));
+        if first.is_ok() {
+            first = removed.with_context(|| format!("cannot remove every {kind} with label {selector}"));
+        }
     }
-    first = first.and(wait_for_pods(cluster, &selector).await);
-    first.and(remove_namespace(cluster).await)
+    // Each of these is tried, whatever became of the one before.
+    let (pods, namespace) = (wait_for_pods(cluster, &selector).await, remove_namespace(cluster).await);
+    first.and(pods).and(namespace)
 }
 
 /// Selects what any run created, less the namespace.

@@ -151,11 +151,13 @@ impl<'a> Roster<'a> {
             if self.incoming.of(unit).exists() {
                 sources.push(source(unit));
             } else if let Unit::Node(name) = unit {
-                let why = member
-                    .troubles
-                    .last()
-                    .cloned()
-                    .unwrap_or_else(|| "it did not record".to_owned());
+                let why = match &member.stage {
+                    Stage::Refused(why) | Stage::Leaving(why) => why.clone(),
+                    Stage::Waiting | Stage::Recording | Stage::Lost => {
+                        let last = member.troubles.last().cloned();
+                        last.unwrap_or_else(|| "it had not begun in time".to_owned())
+                    }
+                };
                 absent.push((name.clone(), why));
             }
         }

@@ -119,7 +119,7 @@ impl Union<'_> {
         }
         self.manifest.nodes.extend(nodes);
         if source.node.is_none() {
-            self.manifest.cluster = cluster.or(self.manifest.cluster.take());
+            self.manifest.cluster = cluster.or_else(|| self.manifest.cluster.take());
         }
         Ok(())
     }
@@ -198,7 +198,8 @@ fn unclean(name: &str, why: &str, window: Window) -> NodeRecording {
         kernel: String::new(),
         architecture: String::new(),
         hooks: Vec::new(),
-        settings: [("not_recorded".to_owned(), why.to_owned())].into(),
+        settings: BTreeMap::new(),
+        notes: vec![why.to_owned()],
         stop: Stop::Unclean,
         lost_events: 0,
         lost_edges: 0,

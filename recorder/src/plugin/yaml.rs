@@ -48,8 +48,8 @@ fn block(value: &Value, indent: usize, text: &mut String) {
                 let _ = write!(text, "{:indent$}- {}", "", inner.trim_start_matches(' '));
             }
         }
-        other => {
-            let _ = writeln!(text, "{:indent$}{}", "", plain(other));
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) | Value::Object(_) => {
+            let _ = writeln!(text, "{:indent$}{}", "", plain(value));
         }
     }
 }
@@ -65,8 +65,8 @@ fn entry(value: &Value, indent: usize, text: &mut String) {
             text.push('\n');
             block(value, indent, text);
         }
-        other => {
-            let _ = writeln!(text, " {}", plain(other));
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) | Value::Object(_) => {
+            let _ = writeln!(text, " {}", plain(value));
         }
     }
 }
@@ -75,7 +75,7 @@ fn plain(value: &Value) -> String {
     match value {
         Value::String(word) => scalar(word),
         // What is empty looks the same in JSON.
-        other => other.to_string(),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => value.to_string(),
     }
 }
 
@@ -99,8 +99,8 @@ mod tests {
     #[test]
     fn objects_read_well() {
         let object = json!({"spec": {"args": ["--x", "no", "a b"], "empty": {}, "many": [{"name": "a", "b": 1}], "none": []},
-            "kind": "Pod", "metadata": {"name": "n"}, "apiVersion": "v1"});
-        let expected = "apiVersion: v1\nkind: Pod\nmetadata:\n  name: n\nspec:\n  args:\n  - \"--x\"\n  - \"no\"\n  - \"a b\"\n  empty: {}\n  many:\n  - name: a\n    b: 1\n  none: []\n";
+            "kind": "Pod", "metadata": {"name": "web"}, "apiVersion": "v1"});
+        let expected = "apiVersion: v1\nkind: Pod\nmetadata:\n  name: web\nspec:\n  args:\n  - \"--x\"\n  - \"no\"\n  - \"a b\"\n  empty: {}\n  many:\n  - name: a\n    b: 1\n  none: []\n";
         assert_eq!(document(&object), expected);
         assert_eq!(documents(&[json!({"a": 1}), json!({"b": 2})]), "a: 1\n---\nb: 2\n");
     }

@@ -47,6 +47,11 @@ pub(crate) fn nodes_that_do_not_record_are_named() {
     assert_eq!(stops[0], ("n1", Stop::Clean));
     assert_eq!(stops[2], ("n3", Stop::Unclean));
     assert_eq!(stops.len(), 6);
+    assert!(
+        manifest.nodes[2].notes[0].starts_with("ImagePullBackOff"),
+        "{:?}",
+        manifest.nodes[2].notes
+    );
     stage.assert_nothing_is_left();
 }
 

@@ -18,6 +18,11 @@ const GRACE_SECONDS: i64 = 90;
 /// Seconds that a recorder has to begin.
 const START_SECONDS: i32 = 120;
 
+const MIB: u64 = 1 << 20;
+
+/// Room beside the tape, in MiB: the files that are being written when the limit is reached.
+const SPARE_MIB: u64 = 256;
+
 /// User of the watcher: nobody in particular.
 const WATCHER_USER: i64 = 65_532;
 
@@ -25,6 +30,7 @@ const WATCHER_USER: i64 = 65_532;
 pub(super) fn of_node(run: &Run) -> PodSpec {
     let mut arguments = texts(&["record", "--node", "$(NODE_NAME)"]);
     arguments.extend(limit(run));
+    arguments.extend(["--max-size".to_owned(), format!("{}MiB", run.max_size.div_ceil(MIB))]);
     arguments.extend(run.arguments.clone());
     let mut container = container(run, arguments);
     container.env = Some(vec![EnvVar {
@@ -77,6 +83,9 @@ pub(super) fn of_node(run: &Run) -> PodSpec {
 pub(super) fn of_watcher(run: &Run) -> PodSpec {
     let mut arguments = texts(&["metadata", "--watch"]);
     arguments.extend(limit(run));
+    if !run.namespaces.is_empty() {
+        arguments.extend(["--namespaces".to_owned(), run.namespaces.join(",")]);
+    }
     let mut container = container(run, arguments);
     container.security_context = Some(SecurityContext {
         run_as_user: Some(WATCHER_USER),
@@ -172,7 +181,8 @@ fn tape(run: &Run) -> Volume {
     Volume {
         name: "tape".to_owned(),
         empty_dir: Some(EmptyDirVolumeSource {
-            size_limit: Some(Quantity(run.storage.clone())),
+            // A pod that takes more is evicted; the recorder ends its window before.
+            size_limit: Some(Quantity(format!("{}Mi", run.max_size.div_ceil(MIB) + SPARE_MIB))),
             ..EmptyDirVolumeSource::default()
         }),
         ..Volume::default()
