@@ -11,6 +11,8 @@
 //! | `connect PROTOCOL ADDRESS PORT COUNT` | `COUNT` lines `OUTCOME [SERVER CLIENT]`, the server's view of both ends |
 //! | `hold PROTOCOL ADDRESS PORT` | the same for one connection, which then stays open |
 //! | `pend PROTOCOL ADDRESS PORT` | `ok`: something was sent, nothing is expected |
+//!
+//! Protocols are `tcp`, `udp` for connected sockets, and `datagram` for UDP sockets that are never connected.
 
 use std::fs::File;
 use std::io::{self, BufRead as _, Write as _};

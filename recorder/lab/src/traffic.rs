@@ -5,7 +5,7 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
 use flowtape_scenario::connection::{Connection, alternatives};
-use flowtape_scenario::model::{Offset, Outcome};
+use flowtape_scenario::model::{ClientSocket, Offset, Outcome, Protocol};
 
 use crate::lab::{Host, Lab, LabError, system};
 
@@ -165,7 +165,7 @@ impl Lab {
         }
         groups.sort_by_key(|(connection, _)| connection.at);
         for (connection, count) in groups {
-            let command = format!("connect {} {count}", target(&connection));
+            let command = format!("connect {} {count}", self.target(&connection));
             self.tell(&connection, &command, count, report)?;
         }
         Ok(())
@@ -177,7 +177,7 @@ impl Lab {
         let older: Vec<Connection> = self.connections.iter().filter(live).cloned().collect();
         for connection in &older {
             let mut report = self.empty_report();
-            self.tell(connection, &format!("hold {}", target(connection)), 1, &mut report)?;
+            self.tell(connection, &format!("hold {}", self.target(connection)), 1, &mut report)?;
             let failed = report
                 .lines
                 .iter()
@@ -197,12 +197,13 @@ impl Lab {
         let open = |connection: &&Connection| connection.outcome == Outcome::Unknown && !self.is_synthetic(connection);
         let pending: Vec<Connection> = self.connections.iter().filter(open).cloned().collect();
         for connection in &pending {
+            let target = self.target(connection);
             let Some(remote) = self.agents.get_mut(&client_of(connection)) else {
                 continue;
             };
             let action = || system(format!("send what line {} says", connection.traffic + 1));
             remote.ask("sysctl net/ipv4/tcp_syn_retries 6").map_err(action())?;
-            remote.ask(&format!("pend {}", target(connection))).map_err(action())?;
+            remote.ask(&format!("pend {target}")).map_err(action())?;
             if let Some(line) = report.lines.get_mut(connection.traffic) {
                 *line.outcomes.entry("unknown".to_owned()).or_default() += 1;
             }
@@ -217,6 +218,19 @@ impl Lab {
             }
         }
         Ok(())
+    }
+
+    /// What an agent is told to talk to. A connected socket would learn whether a datagram arrived, so that one of which
+    /// nothing is to be known leaves an unconnected one.
+    fn target(&self, connection: &Connection) -> String {
+        let traffic = self.scenario.traffic.get(connection.traffic);
+        let unconnected = connection.outcome == Outcome::Unknown
+            || traffic.is_some_and(|traffic| traffic.socket == ClientSocket::Unconnected);
+        let means = match connection.protocol {
+            Protocol::Udp if unconnected => "datagram".to_owned(),
+            Protocol::Tcp | Protocol::Udp | Protocol::Sctp => connection.protocol.to_string().to_lowercase(),
+        };
+        format!("{means} {} {}", connection.dialed.0, connection.dialed.1)
     }
 
     fn is_synthetic(&self, connection: &Connection) -> bool {
@@ -267,9 +281,4 @@ fn client_of(connection: &Connection) -> Host {
         Some(socket) => socket.pod.map_or(Host::Node(socket.node), Host::Pod),
         None => Host::Outside(connection.client.0),
     }
-}
-
-fn target(connection: &Connection) -> String {
-    let protocol = connection.protocol.to_string().to_lowercase();
-    format!("{protocol} {} {}", connection.dialed.0, connection.dialed.1)
 }

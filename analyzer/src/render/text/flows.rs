@@ -63,7 +63,7 @@ fn row(edge: &Edge) -> Vec<String> {
         to,
         format!("{port}/{protocol}"),
         services.iter().map(ToString::to_string).collect::<Vec<_>>().join(","),
-        told(*outcome, *predates_window),
+        told(*outcome, *predates_window, *count),
         count.to_string(),
         seen_by.join(","),
         seconds(*first_seen),
@@ -71,12 +71,12 @@ fn row(edge: &Edge) -> Vec<String> {
     ]
 }
 
-fn told(outcome: Outcome, predates_window: bool) -> String {
+fn told(outcome: Outcome, predates_window: bool, count: u64) -> String {
     let word = outcome.word();
-    if predates_window {
-        format!("{word}, before the window")
-    } else {
-        word.to_owned()
+    match (predates_window, count) {
+        (true, 0) => format!("{word}, before the window"),
+        (true, _) => format!("{word}, also before the window"),
+        (false, _) => word.to_owned(),
     }
 }
 

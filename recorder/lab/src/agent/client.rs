@@ -10,43 +10,56 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 /// What a client connects to.
 pub(super) struct Target {
-    tcp: bool,
+    means: Means,
     server: SocketAddr,
+}
+
+/// What kind of socket it uses.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Means {
+    Tcp,
+    /// UDP that is connected: it learns of errors.
+    Udp,
+    /// UDP that never is: each datagram has an address.
+    Datagram,
 }
 
 /// A connection that stays open.
 pub(super) enum Open {
     /// TCP.
     Tcp(#[expect(dead_code, reason = "held, not used")] TcpStream),
-    /// Connected UDP.
+    /// UDP.
     Udp(#[expect(dead_code, reason = "held, not used")] UdpSocket),
 }
 
 /// Reads `PROTOCOL ADDRESS PORT`.
 pub(super) fn target(protocol: &str, address: &str, port: &str) -> Option<Target> {
     let server = SocketAddr::new(address.parse().ok()?, port.parse().ok()?);
-    match protocol {
-        "tcp" | "udp" => Some(Target {
-            tcp: protocol == "tcp",
-            server,
-        }),
-        _ => None,
-    }
+    let means = match protocol {
+        "tcp" => Means::Tcp,
+        "udp" => Means::Udp,
+        "datagram" => Means::Datagram,
+        _ => return None,
+    };
+    Some(Target { means, server })
 }
 
 impl Target {
     /// Opens a connection; says its outcome and what the server saw.
     pub(super) fn open(&self) -> (String, Option<Open>) {
-        let opened = if self.tcp { self.tcp() } else { self.udp() };
+        let opened = match self.means {
+            Means::Tcp => self.tcp(),
+            Means::Udp | Means::Datagram => self.udp(),
+        };
         match opened {
             Ok((seen, open)) => (format!("established {}", seen.trim_end()), Some(open)),
-            Err(error) => (outcome(&error, self.tcp), None),
+            Err(error) => (outcome(&error, self.means), None),
         }
     }
 
     /// Sends something that nobody answers, and leaves the socket open.
     pub(super) fn pend(&self) -> io::Result<()> {
-        if self.tcp {
+        if self.means == Means::Tcp {
             let server = self.server;
             // Connecting blocks until the kernel gives up, which is after the lab.
             thread::Builder::new()
@@ -54,8 +67,7 @@ impl Target {
                 .spawn(move || TcpStream::connect(server))?;
             return Ok(());
         }
-        let socket = self.socket()?;
-        socket.send(b"?").map(|_| ())
+        self.asking().map(|_| ())
     }
 
     fn tcp(&self) -> io::Result<(String, Open)> {
@@ -67,31 +79,39 @@ impl Target {
     }
 
     fn udp(&self) -> io::Result<(String, Open)> {
-        let socket = self.socket()?;
+        let socket = self.asking()?;
         socket.set_read_timeout(Some(PATIENCE))?;
-        socket.send(b"?")?;
         let mut answer = [0; 256];
-        let length = socket.recv(&mut answer)?;
+        let length = match self.means {
+            Means::Datagram => socket.recv_from(&mut answer)?.0,
+            Means::Tcp | Means::Udp => socket.recv(&mut answer)?,
+        };
         Ok((
             String::from_utf8_lossy(&answer[..length]).into_owned(),
             Open::Udp(socket),
         ))
     }
 
-    fn socket(&self) -> io::Result<UdpSocket> {
+    /// A socket that has sent one datagram.
+    fn asking(&self) -> io::Result<UdpSocket> {
         let any: IpAddr = if self.server.is_ipv4() {
             Ipv4Addr::UNSPECIFIED.into()
         } else {
             Ipv6Addr::UNSPECIFIED.into()
         };
         let socket = UdpSocket::bind((any, 0))?;
-        socket.connect(self.server)?;
+        if self.means == Means::Datagram {
+            socket.send_to(b"?", self.server)?;
+        } else {
+            socket.connect(self.server)?;
+            socket.send(b"?")?;
+        }
         Ok(socket)
     }
 }
 
 /// An error in the words of scenarios.
-fn outcome(error: &io::Error, tcp: bool) -> String {
+fn outcome(error: &io::Error, means: Means) -> String {
     #[expect(
         clippy::wildcard_enum_match_arm,
         reason = "the standard library adds kinds of errors"
@@ -101,7 +121,7 @@ fn outcome(error: &io::Error, tcp: bool) -> String {
         ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable => "unreachable".to_owned(),
         ErrorKind::TimedOut => "timeout".to_owned(),
         // A datagram without answer proves nothing.
-        ErrorKind::WouldBlock if !tcp => "unknown".to_owned(),
+        ErrorKind::WouldBlock if means != Means::Tcp => "unknown".to_owned(),
         _ => format!("error: {error}"),
     }
 }

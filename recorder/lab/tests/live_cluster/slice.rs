@@ -44,6 +44,7 @@ impl LabGroups {
         for node in &mut tape.nodes {
             node.flows.retain(|row| is_own(row.cgroup_id));
             node.listens.retain(|row| is_own(row.cgroup_id));
+            node.sockets.retain(|row| is_own(row.cgroup_id));
             node.cgroups.retain(|row| ids.contains(&row.cgroup_id));
             let own: BTreeSet<u32> = node.flows.iter().filter_map(|row| row.netns).collect();
             node.netns.retain(|row| own.contains(&row.netns));
@@ -60,6 +61,7 @@ pub(crate) fn write(tape: &Tape, to: &Path) -> Outcome {
     for node in &tape.nodes {
         files.write(&node.name, &node.flows)?;
         files.write(&node.name, &node.listens)?;
+        files.write(&node.name, &node.sockets)?;
         files.write(&node.name, &node.cgroups)?;
         files.write(&node.name, &node.netns)?;
         files.write(&node.name, &node.stats)?;
