@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use crate::preflight::cgroup_root;
+use crate::preflight::{cgroup_mounts, cgroup_root};
 
 /// What names of network namespaces start with.
 const NETNS_PREFIX: &str = "ftlab-";
@@ -46,6 +46,15 @@ pub(crate) fn cgroup(id: &str) -> Option<PathBuf> {
     cgroup_root().map(|root| root.join(format!("{CGROUP_PREFIX}{id}")))
 }
 
+/// Directories of a lab in version 1 hierarchies, where only tests make any.
+fn of_version_1(id: &str) -> Vec<PathBuf> {
+    let mounts = cgroup_mounts("cgroup").into_iter();
+    mounts
+        .map(|mount| mount.join(format!("{CGROUP_PREFIX}{id}")))
+        .filter(|path| path.is_dir())
+        .collect()
+}
+
 /// Ids of all labs that something is left of.
 #[must_use]
 pub fn labs() -> BTreeSet<String> {
@@ -58,7 +67,8 @@ pub fn labs() -> BTreeSet<String> {
             .then(|| numbers.join("-"))
     };
     let namespaces = names(Path::new(NETNS_DIRECTORY));
-    let cgroups = cgroup_root().map(|root| names(&root)).unwrap_or_default();
+    let roots = cgroup_root().into_iter().chain(cgroup_mounts("cgroup"));
+    let cgroups: Vec<String> = roots.flat_map(|root| names(&root)).collect();
     let from_namespaces = namespaces.iter().filter_map(|name| id(name, NETNS_PREFIX));
     let from_cgroups = cgroups.iter().filter_map(|name| id(name, CGROUP_PREFIX));
     from_namespaces.chain(from_cgroups).collect()
@@ -104,7 +114,7 @@ pub fn remove(id: &str) {
     if !commands.is_empty() {
         delete_namespaces(&(commands.join("\n") + "\n"));
     }
-    if let Some(path) = &cgroup {
+    for path in cgroup.iter().chain(&of_version_1(id)) {
         remove_tree(path);
     }
 }

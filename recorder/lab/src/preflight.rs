@@ -58,16 +58,19 @@ pub fn explain(missing: &[Missing]) -> String {
 /// Where the cgroup v2 hierarchy is mounted: `/sys/fs/cgroup`, or beside version 1 in `/sys/fs/cgroup/unified`.
 #[must_use]
 pub fn cgroup_root() -> Option<PathBuf> {
-    let mounts = std::fs::read_to_string("/proc/self/mountinfo").ok()?;
-    mounts.lines().find_map(|line| {
+    cgroup_mounts("cgroup2").into_iter().next()
+}
+
+/// Where hierarchies of control groups are mounted, by the type of their file system: `cgroup2`, or `cgroup` for version 1.
+pub(crate) fn cgroup_mounts(kind: &str) -> Vec<PathBuf> {
+    let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    let mount = |line: &str| {
         // man 5 proc_pid_mountinfo: the fifth field is the mount point, the file system stands after a lone dash.
         let (before, after) = line.split_once(" - ")?;
-        let is_cgroup2 = after.split(' ').next() == Some("cgroup2");
-        is_cgroup2
-            .then(|| before.split(' ').nth(4))
-            .flatten()
-            .map(PathBuf::from)
-    })
+        (after.split(' ').next() == Some(kind)).then_some(())?;
+        before.split(' ').nth(4).map(PathBuf::from)
+    };
+    mounts.lines().filter_map(mount).collect()
 }
 
 fn installed(program: &str) -> bool {

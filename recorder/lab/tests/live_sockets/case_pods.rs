@@ -75,8 +75,9 @@ fn version_1(stage: &mut Stage, port: u16) -> Outcome<Ran> {
         return Ok(Ran::Skipped("no version 1 hierarchy is mounted"));
     };
     let uid = stage.pod("old")?.uid.clone();
-    let root = Made::new(hierarchy.join(format!("flowtape-{}", std::process::id())));
-    let container = root.0.join(format!("kubepods/burstable/pod{uid}/{:064x}", 1));
+    // By the name of the lab, which goes with it.
+    let root = hierarchy.join(stage.lab.cgroup().file_name().ok_or("the lab has no control group")?);
+    let container = root.join(format!("kubepods/burstable/pod{uid}/{:064x}", 1));
     std::fs::create_dir_all(&container)?;
     let to = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let mut pod = Remote::start(&container.display().to_string(), "-")?;
@@ -84,9 +85,8 @@ fn version_1(stage: &mut Stage, port: u16) -> Outcome<Ran> {
     pod.listen(&format!("l{port}"), to)?;
     pod.connect(&format!("c{port}"), to)?;
     let (netns, cookie) = (pod.netns, pod.value::<u64>(&format!("cookie l{port}"))?);
-    // The recorder hears of the connection within a moment, and only then can it ask about the process.
-    std::thread::sleep(std::time::Duration::from_millis(500));
-    drop(pod);
+    // It lives on, for the recorder to find it now or at the end.
+    stage.keep(pod);
     let check = move |seen: &Seen| {
         let rows: Vec<_> = seen.node()?.netns.iter().filter(|row| row.netns == netns).collect();
         let [row] = rows.as_slice() else {
@@ -119,21 +119,6 @@ fn version_1_hierarchy() -> Outcome<Option<PathBuf>> {
     };
     let mut found = fields.filter(usable).map(|fields| PathBuf::from(fields[1]));
     Ok(found.next())
-}
-
-/// A directory of control groups that goes with this value.
-struct Made(PathBuf);
-
-impl Made {
-    fn new(path: PathBuf) -> Self {
-        Self(path)
-    }
-}
-
-impl Drop for Made {
-    fn drop(&mut self) {
-        remove(&self.0);
-    }
 }
 
 /// Removes a control group and those below it, waiting for processes that were just ended.

@@ -28,20 +28,23 @@ cluster
   node n1 172.31.0.11 fd00:172:31::11 pods 10.244.1.0/24 fd00:10:244:1::/64
   node n2 172.31.0.12 fd00:172:31::12 pods 10.244.2.0/24 fd00:10:244:2::/64 cgroups systemd
   deployment s/client on n1 labels app=client
-  deployment s/server on n2 labels app=server ports web:19001
+  deployment s/server on n2 labels app=server ports web:19001,balanced:19011
   deployment s/other on n1 labels app=other
   deployment s/walled on n2 labels app=walled
   pod s/one on n1 labels app=one host-network
   pod s/two on n1 labels app=two host-network
   static-pod s/static on n2 labels app=static
   pod s/old on n2 labels app=old
-  service s/web 10.96.0.10,fd00:10:96::a selects app=server ports 19000->web";
+  service s/web 10.96.0.10,fd00:10:96::a selects app=server ports 19000->web
+  service s/balanced 10.96.77.11 selects app=server ports 19010->balanced";
 
 /// The lab with an actor in each pod.
 pub(crate) struct Stage {
     actors: BTreeMap<&'static str, Remote>,
     pods: BTreeMap<&'static str, LivePod>,
     places: BTreeMap<&'static str, Place>,
+    /// Processes that cases leave at work.
+    kept: Vec<Remote>,
     /// Network namespaces that cases made, whose sockets are of no control group of the lab.
     pub(crate) own: BTreeSet<u32>,
     /// Where cases may leave files.
@@ -59,6 +62,7 @@ impl Stage {
             actors: BTreeMap::new(),
             pods: BTreeMap::new(),
             places: BTreeMap::new(),
+            kept: Vec::new(),
             own: BTreeSet::new(),
             home: tempfile::tempdir()?,
             lab,
@@ -87,6 +91,11 @@ impl Stage {
     /// One more actor in a pod.
     pub(crate) fn another(&self, name: &str) -> Outcome<Remote> {
         start(self.place(name)?)
+    }
+
+    /// Leaves a process at work until the recording has ended.
+    pub(crate) fn keep(&mut self, process: Remote) {
+        self.kept.push(process);
     }
 
     pub(crate) fn place(&self, name: &str) -> Outcome<&Place> {
