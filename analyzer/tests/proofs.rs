@@ -89,6 +89,7 @@ fn run(lines: &[Line], dns: Dns) -> Run {
         published: Published::Declared,
         dns,
         namespaces: BTreeSet::new(),
+        redacted: false,
     };
     let generated = synthesize(&flows.edges, &cluster, &settings, &mut findings).unwrap();
     Run {

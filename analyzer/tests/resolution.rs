@@ -43,6 +43,7 @@ fn run(tape: &Tape) -> Run {
         published: Published::Declared,
         dns: Dns::Auto,
         namespaces: std::collections::BTreeSet::new(),
+        redacted: false,
     };
     let generated = synthesize(&flows.edges, &cluster, &settings, &mut findings).unwrap();
     Run {

@@ -51,6 +51,7 @@ fn derived(flows: &Flows, cluster: &Cluster) -> Generated {
         published: Published::Declared,
         dns: Dns::Auto,
         namespaces: BTreeSet::new(),
+        redacted: false,
     };
     synthesize(&flows.edges, cluster, &settings, &mut Findings::default()).expect("a policy set")
 }

@@ -117,6 +117,10 @@ pub struct RecordArgs {
     /// How large the tape may grow, such as 500MiB. Near that samples stop, then the window ends cleanly [default: no limit]
     #[arg(long, value_name = "N", value_parser = parse_tape_size)]
     pub max_size: Option<u64>,
+    /// Leave out process names, and write pseudonyms for addresses outside the cluster: those that are not private, shared,
+    /// loopback, link-local or multicast. No rule can be made of them
+    #[arg(long)]
+    pub redact: bool,
     /// Replace the tape in DIR. A directory that holds anything else is refused all the same
     #[arg(long)]
     pub force: bool,

@@ -39,6 +39,8 @@ pub mod metadata;
 pub mod netns;
 pub mod output;
 pub mod plugin;
+#[cfg(target_os = "linux")]
+pub mod privilege;
 pub mod readiness;
 #[cfg(target_os = "linux")]
 pub mod record;

@@ -10,6 +10,7 @@ mod node_tape;
 mod pace;
 mod pressure;
 mod queue;
+mod redact;
 mod report;
 mod room;
 mod samples;
@@ -23,7 +24,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use flowtape_recorder_ebpf::abi::control::{SAMPLE_ALL, SampleLimits};
 use flowtape_recorder_ebpf::abi::event::Event;
-use flowtape_schemas::manifest::{HookReport, Manifest, NodeRecording, Origin, Stop, Window};
+use flowtape_schemas::manifest::{HookReport, Manifest, NodeRecording, Origin, REDACT, Stop, Window};
 use flowtape_schemas::time::Time;
 
 use crate::cli::{Events, RecordArgs};
@@ -32,6 +33,7 @@ use crate::exit::Exit;
 use crate::kernel::Kernel;
 use crate::kernel::config::{DATAGRAM_SAMPLES, KernelConfig};
 use crate::output;
+use crate::privilege;
 use crate::readiness;
 use crate::shutdown::{self, Deadline, Reason};
 use crate::tape::{Target, node_directory, tape_id, tool, write_manifest};
@@ -40,6 +42,7 @@ use node_tape::{NodeTape, Written};
 use pace::Pace;
 use pressure::{Sampling, Signs};
 use queue::Queue;
+use redact::Redaction;
 use room::Keep;
 use surroundings::Surroundings;
 
@@ -66,6 +69,8 @@ pub fn run(arguments: &RecordArgs) -> anyhow::Result<Exit> {
     give_back_memory();
     let _hold = target.hold()?;
     let tape = target.prepare(&node_directory(&node))?;
+
+    privilege::give_up(&tape.join(node_directory(&node))).context("cannot give up capabilities")?;
 
     let mut session = Session::begin(kernel, &tape, &node, start, arguments)?;
     let until = arguments
@@ -141,6 +146,7 @@ fn settings(arguments: &RecordArgs) -> BTreeMap<String, String> {
         ("events", arguments.events.to_string()),
         ("ring_bytes", arguments.ring_bytes.to_string()),
         ("flow_entries", arguments.flow_entries.to_string()),
+        (REDACT, arguments.redact.to_string()),
         (
             "max_size",
             arguments
@@ -188,6 +194,8 @@ impl Session {
         let offset = Offset::of(&start);
         let started = offset.time(BootNanos(kernel.attached_ns()));
         let asked = sample_limits(arguments.events);
+        let redaction = arguments.redact.then(Redaction::new).transpose();
+        let redaction = redaction.context("cannot make a key for `--redact`")?;
         let node_tape = NodeTape::new(tape, &node_directory(node), offset, start, arguments.max_size)?;
         let mut session = Self {
             kernel,
@@ -195,7 +203,7 @@ impl Session {
             started,
             interval: arguments.interval,
             rotation: arguments.rotation,
-            collector: Collector::new(offset, started),
+            collector: Collector::new(offset, started, redaction),
             surroundings: Surroundings::new(),
             queue: Queue::start(node_tape)?,
             ring_bytes: arguments.ring_bytes,

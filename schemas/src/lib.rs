@@ -17,6 +17,7 @@ pub mod metadata;
 pub mod node;
 mod pages;
 pub mod parquet;
+pub mod pseudonym;
 pub mod reference;
 pub mod table;
 pub mod time;

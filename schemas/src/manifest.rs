@@ -12,6 +12,9 @@ use crate::version::{CURRENT, SchemaVersion};
 /// Name of the file at the top of a tape.
 pub const MANIFEST_FILE: &str = "manifest.json";
 
+/// The setting of a recording that says whether it is redacted: `true` or `false`; not redacted where it is absent.
+pub const REDACT: &str = "redact";
+
 /// The manifest of a tape.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Manifest {
@@ -102,6 +105,14 @@ pub struct NodeRecording {
     /// What else is worth knowing about this recording, such as why it ended early: sentences without final full stop.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
+}
+
+impl NodeRecording {
+    /// Whether addresses outside the cluster are pseudonyms and processes have no name (`record --redact`).
+    #[must_use]
+    pub fn is_redacted(&self) -> bool {
+        self.settings.get(REDACT).is_some_and(|value| value == "true")
+    }
 }
 
 /// What became of one hook.

@@ -67,6 +67,10 @@ pub enum Code {
     NodesNotRecorded,
     /// FT1012: No datagrams were recorded on a node, and so no name resolution.
     UdpNotRecorded,
+    /// FT1013: The recorder of a node notes something about its recording.
+    RecorderNote,
+    /// FT1014: The wall clock of a node was set while it was recorded.
+    ClockStepped,
     /// FT2001: A peer has no identity that the tape can prove.
     UnknownPeer,
     /// FT2002: A peer had more than one possible identity at that time.
@@ -79,6 +83,8 @@ pub enum Code {
     OwnerMissing,
     /// FT2006: Pods have addresses outside every pod range that the metadata knows.
     PodRangesUnknown,
+    /// FT2007: A peer outside the cluster has a pseudonym, and no rule can name it.
+    RedactedPeer,
     /// FT3001: Only the client's side of a Service was seen; all its backends of that time are assumed.
     BackendsAssumed,
     /// FT3002: Traffic went to a Service that had no backends at that time.
@@ -239,6 +245,20 @@ pub const CATALOG: &[Entry] = &[
         "No datagrams were recorded on a node, and so no name resolution."
     ),
     entry!(
+        RecorderNote,
+        "FT1013",
+        Warning,
+        "recorder-note",
+        "The recorder of a node notes something about its recording."
+    ),
+    entry!(
+        ClockStepped,
+        "FT1014",
+        Warning,
+        "clock-stepped",
+        "The wall clock of a node was set while it was recorded."
+    ),
+    entry!(
         UnknownPeer,
         "FT2001",
         Warning,
@@ -279,6 +299,13 @@ pub const CATALOG: &[Entry] = &[
         Warning,
         "pod-ranges-unknown",
         "Pods have addresses outside every pod range that the metadata knows."
+    ),
+    entry!(
+        RedactedPeer,
+        "FT2007",
+        Warning,
+        "redacted-peer",
+        "A peer outside the cluster has a pseudonym, and no rule can name it."
     ),
     entry!(
         BackendsAssumed,

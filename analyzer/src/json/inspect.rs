@@ -207,7 +207,7 @@ fn node(node: &NodeTape) -> Node {
         ("cgroups", cgroups.len() as u64),
         ("netns", netns.len() as u64),
         ("stats", stats.len() as u64),
-        ("clock", *clock),
+        ("clock", clock.values().map(|samples| samples.len() as u64).sum()),
     ];
     let reports = recordings.iter().flat_map(|recording| &recording.hooks);
     let hook = |report: &flowtape_schemas::manifest::HookReport| Hook {

@@ -47,7 +47,7 @@ pub fn synthesize(
     let mut synthesis = Synthesis {
         cluster,
         settings,
-        peers: PeerRules::new(cluster),
+        peers: PeerRules::new(cluster, settings.redacted),
         published: published(cluster),
         drafts: BTreeMap::new(),
         additions: BTreeSet::new(),

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use flowtape_schemas::address::Address;
+use flowtape_schemas::pseudonym::is_pseudonym;
 
 use super::selectors::Selectors;
 use crate::findings::{Code, Findings};
@@ -27,13 +28,16 @@ pub(super) struct Left(pub(super) &'static str);
 pub(super) struct PeerRules<'a> {
     cluster: &'a Cluster,
     selectors: Selectors,
+    /// Whether addresses outside may be pseudonyms.
+    redacted: bool,
 }
 
 impl<'a> PeerRules<'a> {
-    pub(super) fn new(cluster: &'a Cluster) -> Self {
+    pub(super) fn new(cluster: &'a Cluster, redacted: bool) -> Self {
         Self {
             cluster,
             selectors: Selectors::default(),
+            redacted,
         }
     }
 
@@ -74,6 +78,10 @@ impl<'a> PeerRules<'a> {
             }
             Identity::Workload(workload) => self.pods(workload, home, findings),
             Identity::Node { name } => Ok(self.nodes(&BTreeSet::from([name.as_str()]), seen, findings)),
+            Identity::External { address } if self.redacted && is_pseudonym(*address) => {
+                findings.report(Code::RedactedPeer, format!("no rule names the pseudonym {address}"));
+                Err(Left("the address of this peer is redacted"))
+            }
             Identity::External { address } => Ok(vec![Peer::block(Cidr::host(address.ip()))]),
             Identity::Service { .. } | Identity::Unknown { .. } => Err(Left("no rule can name this peer")),
         }

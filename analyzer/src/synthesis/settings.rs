@@ -13,6 +13,8 @@ pub struct Settings {
     pub dns: Dns,
     /// Only policies of these namespaces; of all if there are none.
     pub namespaces: BTreeSet<String>,
+    /// Whether addresses outside the cluster may be pseudonyms, which no rule may name.
+    pub redacted: bool,
 }
 
 /// What is isolated.

@@ -28,6 +28,10 @@ const FOLLOWING_DATAGRAMS: [Hook; 6] = [
 /// Hooks without which no edge is missing.
 const WITHOUT_EDGES: [Hook; 3] = [Hook::PostBind4, Hook::PostBind6, Hook::SockCreate];
 
+/// How far the wall clock may move between two samples without having been set. Daemons that keep time correct a clock by at
+/// most 500 parts in a million (`MAXFREQ`, `include/linux/timex.h`, v6.12), which is 30 ms in the minute between two samples.
+const CLOCK_STEP_NANOS: i128 = 1_000_000_000;
+
 /// Judges a tape: fills in its health and reports what the user must know.
 pub(super) fn judge(tape: &mut Tape, recordings: &[Recording], findings: &mut Findings) {
     let mut judge = Judge {
@@ -42,6 +46,8 @@ pub(super) fn judge(tape: &mut Tape, recordings: &[Recording], findings: &mut Fi
         judge.hooks(node);
         judge.datagrams(node);
         judge.losses(node);
+        judge.notes(node);
+        judge.clock(node);
     }
     judge.synthetic(&tape.nodes);
     judge.content(tape);
@@ -184,6 +190,29 @@ impl Judge<'_> {
         if more_events > 0 {
             let message = format!("samples are missing on node `{}` (manifest)", node.name);
             self.findings.report_many(Code::EventsLost, message, more_events);
+        }
+    }
+
+    fn notes(&mut self, node: &NodeTape) {
+        for note in node.recordings.iter().flat_map(|recording| &recording.notes) {
+            self.findings
+                .report(Code::RecorderNote, format!("node `{}`: {note}", node.name));
+        }
+    }
+
+    /// Whether the wall clock moved otherwise than time did, by more than any correction in small steps makes.
+    fn clock(&mut self, node: &NodeTape) {
+        for pair in node.clock.values().flat_map(|samples| samples.windows(2)) {
+            let [before, after] = pair else { continue };
+            let wall = i128::from(after.wall_time.0) - i128::from(before.wall_time.0);
+            let moved = wall - (i128::from(after.boot_nanos) - i128::from(before.boot_nanos));
+            if moved.abs() > CLOCK_STEP_NANOS {
+                let way = if moved > 0 { "forward" } else { "back" };
+                let by = duration(u64::try_from(moved.abs()).unwrap_or(u64::MAX));
+                let (name, until) = (&node.name, before.wall_time);
+                let message = format!("the clock of node `{name}` was set {way} by {by} some time after {until}");
+                self.findings.report(Code::ClockStepped, message);
+            }
         }
     }
 

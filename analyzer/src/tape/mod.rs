@@ -18,12 +18,12 @@ mod recording;
 mod threads;
 mod unite;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use flowtape_schemas::manifest::{NodeRecording, Window};
 use flowtape_schemas::metadata::ClusterRows;
-use flowtape_schemas::node::{CgroupRow, FlowRow, ListenRow, NetnsRow, SocketRow, StatsRow};
+use flowtape_schemas::node::{CgroupRow, ClockRow, FlowRow, ListenRow, NetnsRow, SocketRow, StatsRow};
 
 pub use self::error::{Damage, TapeError};
 pub use self::threads::with_threads;
@@ -67,8 +67,9 @@ pub struct NodeTape {
     pub stats: Vec<StatsRow>,
     /// Rows of table `events`, which is read only where `flows` leaves more than one answer.
     pub events: u64,
-    /// Rows of table `clock`, which no result depends on.
-    pub clock: u64,
+    /// Samples of the clocks, which no time depends on: those of each recording, which the node may have been restarted
+    /// between.
+    pub clock: BTreeMap<usize, Vec<ClockRow>>,
 }
 
 /// Whether a recording is complete, and if not, why.

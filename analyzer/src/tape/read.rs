@@ -46,8 +46,7 @@ pub(super) enum Rows {
     NetworkPolicies(Vec<NetworkPolicyRow>),
     /// How many rows of table `events`; they are not decoded.
     Events(u64),
-    /// How many rows of table `clock`.
-    Clock(u64),
+    Clock(Vec<ClockRow>),
 }
 
 /// The content of every file of every recording, in the order of both.
@@ -150,10 +149,7 @@ fn decode(name: &str, file: &TableFile<Bytes>, budget: &Budget) -> Result<(Rows,
         NodeRow::TABLE => counted(Rows::Nodes, rows(file, budget)?),
         WorkloadRow::TABLE => counted(Rows::Workloads, rows(file, budget)?),
         NetworkPolicyRow::TABLE => counted(Rows::NetworkPolicies, rows(file, budget)?),
-        ClockRow::TABLE => {
-            let clock: Vec<ClockRow> = rows(file, budget)?;
-            (Rows::Clock(clock.len() as u64), clock.len() as u64)
-        }
+        ClockRow::TABLE => counted(Rows::Clock, rows(file, budget)?),
         EventRow::TABLE => {
             file.check_table::<EventRow>()?;
             (Rows::Events(file.rows()), file.rows())

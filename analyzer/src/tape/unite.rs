@@ -19,7 +19,7 @@ pub(super) fn tape(recordings: &[Recording], contents: Vec<Vec<Content>>) -> Tap
     let mut tape = Tape::default();
     let mut nodes: BTreeMap<String, NodeTape> = BTreeMap::new();
     let mut seen: BTreeMap<(TablePlace, String), u64> = BTreeMap::new();
-    for (recording, contents) in recordings.iter().zip(contents) {
+    for (index, (recording, contents)) in recordings.iter().zip(contents).enumerate() {
         add_manifest(&mut tape, &mut nodes, recording);
         let mut here: BTreeMap<(TablePlace, String), u64> = BTreeMap::new();
         for (file, content) in recording.files.iter().zip(contents) {
@@ -30,7 +30,8 @@ pub(super) fn tape(recordings: &[Recording], contents: Vec<Vec<Content>>) -> Tap
             let times = seen.entry(key).or_default();
             if *times_here > *times {
                 *times = *times_here;
-                add_rows(&mut tape.cluster, &mut nodes, file.place.node.as_deref(), content.rows);
+                let node = file.place.node.as_deref();
+                add_rows(&mut tape.cluster, &mut nodes, node, index, content.rows);
             }
         }
     }
@@ -68,7 +69,13 @@ fn add_manifest(tape: &mut Tape, nodes: &mut BTreeMap<String, NodeTape>, recordi
     }
 }
 
-fn add_rows(cluster: &mut ClusterRows, nodes: &mut BTreeMap<String, NodeTape>, node: Option<&str>, rows: Rows) {
+fn add_rows(
+    cluster: &mut ClusterRows,
+    nodes: &mut BTreeMap<String, NodeTape>,
+    node: Option<&str>,
+    recording: usize,
+    rows: Rows,
+) {
     let Some(node) = node else {
         return add_cluster_rows(cluster, rows);
     };
@@ -81,7 +88,7 @@ fn add_rows(cluster: &mut ClusterRows, nodes: &mut BTreeMap<String, NodeTape>, n
         Rows::Netns(rows) => node.netns.extend(rows),
         Rows::Stats(rows) => node.stats.extend(rows),
         Rows::Events(count) => node.events = node.events.saturating_add(count),
-        Rows::Clock(count) => node.clock = node.clock.saturating_add(count),
+        Rows::Clock(rows) => node.clock.entry(recording).or_default().extend(rows),
         Rows::Pods(_)
         | Rows::Containers(_)
         | Rows::Services(_)
@@ -127,6 +134,7 @@ fn finished(name: String, mut node: NodeTape) -> NodeTape {
     node.cgroups.par_sort_unstable();
     node.netns.par_sort_unstable();
     node.stats.par_sort_unstable();
+    node.clock.values_mut().for_each(|samples| samples.sort_unstable());
     node
 }
 

@@ -1,9 +1,12 @@
 //! Loss is data: what a recording missed reaches every report, and a recording that missed something is not complete.
 
 use flowtape_schemas::manifest::HookReport;
+use flowtape_schemas::node::ClockRow;
+use flowtape_schemas::parquet::encode_file;
+use flowtape_schemas::time::Time;
 use serde_json::Value;
 
-use crate::support::{Scratch, Shown, committed, with_manifest};
+use crate::support::{Scratch, Shown, committed, replace, with_manifest};
 
 const CLUSTER: &str = "window 30s
 cluster
@@ -129,6 +132,53 @@ fn a_hook_that_sees_no_edge_leaves_a_recording_complete_and_any_other_does_not()
     assert_eq!(findings, [format!("FT1008 1 {message}")]);
     let (complete, reasons, _) = judged_hooks(&hooks("iter/task_file"));
     assert_eq!((complete, reasons.len()), (false, 1));
+}
+
+#[test]
+fn a_clock_that_was_set_is_told() {
+    let second = 1_000_000_000;
+    let start = 1_767_225_600 * second;
+    let sample = |boot: i64, wall: i64| ClockRow {
+        boot_nanos: (boot * second).unsigned_abs(),
+        wall_time: Time(start + wall * second),
+    };
+    let told = |samples: &[ClockRow]| {
+        let mut files = committed("dvwa");
+        let content = encode_file(samples).unwrap();
+        replace(
+            &mut files,
+            "node=n1/clock-000001.parquet",
+            samples.len() as u64,
+            content,
+        );
+        let scratch = Scratch::new();
+        judged(scratch.files("tape", &files), "tape")
+    };
+    let (complete, _, findings) = told(&[sample(100, 0), sample(160, 60), sample(220, 3_720), sample(280, 180)]);
+    assert!(complete, "no row is missing for it");
+    assert_eq!(
+        findings,
+        [
+            "FT1014 1 the clock of node `n1` was set back by 3600.000 s some time after 2026-01-01T01:02:00.000000000Z",
+            "FT1014 1 the clock of node `n1` was set forward by 3600.000 s some time after 2026-01-01T00:01:00.000000000Z",
+        ]
+    );
+    assert_eq!(told(&[sample(100, 0), sample(160, 60)]).2, Vec::<String>::new());
+}
+
+#[test]
+fn what_the_recorder_notes_is_told() {
+    let mut files = committed("dvwa");
+    with_manifest(&mut files, |manifest| {
+        manifest.nodes[0].notes = vec!["the window ended early: there was no room for more".to_owned()];
+    });
+    let scratch = Scratch::new();
+    let (complete, _, findings) = judged(scratch.files("tape", &files), "tape");
+    assert!(complete);
+    assert_eq!(
+        findings,
+        ["FT1013 1 node `n1`: the window ended early: there was no room for more"]
+    );
 }
 
 #[test]

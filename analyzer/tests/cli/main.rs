@@ -9,4 +9,5 @@ mod damage;
 mod determinism;
 mod health;
 mod hostile;
+mod redacted;
 mod usage;

@@ -9,6 +9,7 @@ use flowtape_recorder_ebpf::abi::id::HookId;
 use flowtape_schemas::node::{Counter, Hook, StatsRow};
 use flowtape_schemas::time::Time;
 
+use super::redact::Redaction;
 use super::surroundings::Surroundings;
 use crate::clock::{BootNanos, Offset};
 use crate::convert::{Interval, growth, hook, stats_row, stats_rows};
@@ -43,11 +44,13 @@ pub(super) struct Collector {
     dropped_lately: u64,
     /// Operations of edges for which there was no room here either.
     edges_lost: u64,
+    /// What hides addresses and names; `None` if they may be seen.
+    redaction: Option<Redaction>,
 }
 
 impl Collector {
     /// Nothing is known at the beginning of the window.
-    pub(super) fn new(offset: Offset, start: Time) -> Self {
+    pub(super) fn new(offset: Offset, start: Time, redaction: Option<Redaction>) -> Self {
         Self {
             listeners: Listeners::new(offset),
             chunk: Vec::with_capacity(CHUNK),
@@ -57,13 +60,17 @@ impl Collector {
             events_dropped: 0,
             dropped_lately: 0,
             edges_lost: 0,
+            redaction,
         }
     }
 
     /// Takes one record of the ring buffer.
     pub(super) fn take(&mut self, record: Record, surroundings: &mut Surroundings, offset: Offset) {
         match record {
-            Record::Event(event) => {
+            Record::Event(mut event) => {
+                if let Some(redaction) = &self.redaction {
+                    redaction.event(&mut event);
+                }
                 self.listeners.note(&event);
                 if event.flags & FLAG_TASK != 0 {
                     surroundings.namespaces.ask(event.netns, event.pid);
@@ -110,8 +117,16 @@ impl Collector {
             end: at.max(self.interval_start),
         };
         self.interval_start = interval.end;
-        let Drained { mut flows, listens } = drained;
+        let Drained { mut flows, mut listens } = drained;
         flows.extend(std::mem::take(&mut self.overflow));
+        if let Some(redaction) = &self.redaction {
+            for (key, _) in &mut flows {
+                redaction.flow(key);
+            }
+            for (key, _) in &mut listens {
+                redaction.listen(key);
+            }
+        }
         let mut stats = Vec::new();
         let mut map_was_full = false;
         for now in counters {
@@ -200,7 +215,7 @@ mod tests {
     }
 
     fn collector() -> Collector {
-        Collector::new(offset(), Time(100))
+        Collector::new(offset(), Time(100), None)
     }
 
     fn overflow(port: u16, ts_ns: u64, sampled: u8) -> Record {

@@ -7,8 +7,10 @@
 
 mod disk;
 mod fault;
+mod privilege;
 mod recording;
 mod tape;
+mod trace;
 mod window;
 mod worker;
 
@@ -31,7 +33,7 @@ fn main() -> Outcome<ExitCode> {
     }
     let wanted: Vec<&str> = words.into_iter().filter(|word| !word.starts_with('-')).collect();
     let is_wanted = |(name, _): &&Case| wanted.is_empty() || wanted.iter().any(|part| name.contains(part));
-    let cases: Vec<&Case> = [window::CASES, fault::CASES, disk::CASES]
+    let cases: Vec<&Case> = [window::CASES, fault::CASES, disk::CASES, privilege::CASES, trace::CASES]
         .into_iter()
         .flatten()
         .filter(is_wanted)

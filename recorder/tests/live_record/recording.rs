@@ -11,6 +11,8 @@ use crate::Outcome;
 pub(crate) struct Recording {
     child: Child,
     stderr: BufReader<ChildStderr>,
+    /// What it said before it was ready.
+    began_with: String,
     home: tempfile::TempDir,
 }
 
@@ -30,9 +32,12 @@ impl Recording {
 
     /// The same into a directory that may hold a tape.
     pub(crate) fn start_in(home: tempfile::TempDir, options: &[&str]) -> Outcome<Self> {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_flowtape-recorder"))
-            .args(["record", "--node", "n1", "-o"])
-            .arg(home.path().join("tape"))
+        Self::start_as(&[], home, options)
+    }
+
+    /// The same by another program, which is told the command.
+    pub(crate) fn start_as(by: &[&str], home: tempfile::TempDir, options: &[&str]) -> Outcome<Self> {
+        let mut child = command(by, &home)
             .args(options)
             .stdin(Stdio::null())
             .stderr(Stdio::piped())
@@ -45,7 +50,12 @@ impl Recording {
                 return Err(format!("never ready: {said}").into());
             }
             if line.starts_with("recording on n1 ") {
-                return Ok(Self { child, stderr, home });
+                return Ok(Self {
+                    child,
+                    stderr,
+                    began_with: said,
+                    home,
+                });
             }
             said.push_str(&line);
         }
@@ -54,6 +64,16 @@ impl Recording {
     /// Where the tape is being written.
     pub(crate) fn tape(&self) -> PathBuf {
         self.home.path().join("tape")
+    }
+
+    /// What it said before it was ready.
+    pub(crate) fn began_with(&self) -> &str {
+        &self.began_with
+    }
+
+    /// Number of the process.
+    pub(crate) fn process(&self) -> u32 {
+        self.child.id()
     }
 
     /// Sends a signal and waits for the end.
@@ -117,6 +137,24 @@ impl Ended {
         }
         Err(format!("exit code {:?}, and it said: {}", self.code, self.said).into())
     }
+}
+
+/// Starts the command for one that must not come to record; gives its exit code and what it says.
+pub(crate) fn refused(by: &[&str]) -> Outcome<(Option<i32>, String)> {
+    let home = tempfile::tempdir()?;
+    let ended = command(by, &home).args(["--duration", "1s"]).output()?;
+    assert!(!home.path().join("tape").exists(), "nothing was touched");
+    Ok((ended.status.code(), String::from_utf8(ended.stderr)?))
+}
+
+fn command(by: &[&str], home: &tempfile::TempDir) -> Command {
+    let words = [by, &[env!("CARGO_BIN_EXE_flowtape-recorder")]].concat();
+    let mut command = Command::new(words[0]);
+    command
+        .args(&words[1..])
+        .args(["record", "--node", "n1", "-o"])
+        .arg(home.path().join("tape"));
+    command
 }
 
 /// Files below a directory whose names end with `suffix`.

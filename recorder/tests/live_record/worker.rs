@@ -29,13 +29,22 @@ pub(crate) struct Worker {
 impl Worker {
     /// Lets a worker open `connections` to each of `ports` listeners over IPv4, and one over IPv6 to the first port.
     pub(crate) fn connects(ports: u16, connections: u64) -> Outcome<Self> {
+        Self::start(ports, connections, "127.0.0.1")
+    }
+
+    /// Lets a worker open one connection to an address, which only its own namespace has.
+    pub(crate) fn reaches(address: &str) -> Outcome<Self> {
+        Self::start(1, 1, address)
+    }
+
+    fn start(ports: u16, connections: u64, address: &str) -> Outcome<Self> {
         let group = mount()?.join(format!("flowtape-record-{}", std::process::id()));
         let container = group.join(format!("kubepods/burstable/pod{POD}/{CONTAINER}"));
         fs::create_dir_all(&container).map_err(|error| format!("cannot make `{}`: {error}", container.display()))?;
         let mut child = Command::new(std::env::current_exe()?)
             .arg("--worker")
             .arg(&container)
-            .args([ports.to_string(), connections.to_string()])
+            .args([ports.to_string(), connections.to_string(), address.to_owned()])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()?;
@@ -83,7 +92,8 @@ fn remove(group: &Path) {
     let _ = fs::remove_dir(group);
 }
 
-fn mount() -> Outcome<PathBuf> {
+/// Where the control groups are mounted.
+pub(crate) fn mount() -> Outcome<PathBuf> {
     let mounts = fs::read_to_string("/proc/self/mountinfo")?;
     let found = flowtape_recorder::cgroup::walk::hierarchy(&mounts);
     Ok(found.ok_or("no version 2 control groups are mounted")?.mount)
@@ -91,15 +101,22 @@ fn mount() -> Outcome<PathBuf> {
 
 /// Does the worker's work, says its network namespace and first port, and waits for the end of stdin.
 pub(crate) fn run(job: &[&str]) -> Outcome {
-    let [group, ports, connections] = job else {
+    let [group, ports, connections, address] = job else {
         return Err("no job".into());
     };
     fs::write(Path::new(group).join("cgroup.procs"), std::process::id().to_string())?;
     let netns = fresh_namespace()?;
+    let address: Ipv4Addr = address.parse()?;
+    if !address.is_loopback() {
+        let add = ["address", "add", &format!("{address}/32"), "dev", "lo"];
+        if !Command::new("ip").args(add).status()?.success() {
+            return Err("`ip address add` failed".into());
+        }
+    }
     let listeners = listeners(ports.parse()?)?;
     let connections: u64 = connections.parse()?;
     for listener in &listeners {
-        let to = SocketAddr::from((Ipv4Addr::LOCALHOST, listener.local_addr()?.port()));
+        let to = SocketAddr::from((address, listener.local_addr()?.port()));
         for _ in 0..connections {
             connect(listener, to)?;
         }

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use flowtape_schemas::manifest::NodeRecording;
+
 use crate::cli::args::{self, GenerateArgs, Global};
 use crate::cli::directory::{self, OutputFile};
 use crate::cli::exit::ExitStatus;
@@ -29,7 +31,7 @@ pub(in crate::cli) fn run(args: &GenerateArgs, global: &Global) -> Result<ExitSt
     }
     let cluster = Cluster::new(&tape.cluster, &mut findings);
     let flows = flow::edges(&tape, &cluster, &mut findings);
-    let generated = synthesize(&flows.edges, &cluster, &settings(args), &mut findings)
+    let generated = synthesize(&flows.edges, &cluster, &settings(args, &tape), &mut findings)
         .map_err(|error| Failure::of("cannot make a policy set of this recording", &error))?;
     let proved = prove(&flows, &cluster, &generated, &mut findings);
     let text =
@@ -60,7 +62,7 @@ fn refuse_empty_window(tape: &Tape) -> Result<(), Failure> {
     Err(failure.hint("`flowtape inspect` shows what the tape holds; give the recording together with its metadata"))
 }
 
-fn settings(args: &GenerateArgs) -> Settings {
+fn settings(args: &GenerateArgs, tape: &Tape) -> Settings {
     Settings {
         default_deny: match args.default_deny {
             args::DefaultDeny::None => DefaultDeny::None,
@@ -78,6 +80,11 @@ fn settings(args: &GenerateArgs) -> Settings {
             args::Dns::Off => Dns::Off,
         },
         namespaces: args.namespaces.iter().cloned().collect(),
+        redacted: tape
+            .nodes
+            .iter()
+            .flat_map(|node| &node.recordings)
+            .any(NodeRecording::is_redacted),
     }
 }
 
