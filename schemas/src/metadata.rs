@@ -16,6 +16,7 @@ use serde_json::Value;
 use crate::cluster::{
     Bound, ContainerRow, EndpointSliceRow, NamespaceRow, NetworkPolicyRow, NodeRow, PodRow, ServiceRow, WorkloadRow,
 };
+use crate::table::Row;
 use crate::time::Time;
 
 /// Annotations that may reach a tape.
@@ -94,6 +95,38 @@ pub struct ClusterRows {
     pub workloads: Vec<WorkloadRow>,
     /// Table `network_policies`.
     pub network_policies: Vec<NetworkPolicyRow>,
+}
+
+/// What is done with the rows of each metadata table.
+pub trait EachRows {
+    /// Why it could not be done.
+    type Error;
+    /// Does it for one table.
+    fn rows<R: Row>(&mut self, rows: &[R]) -> Result<(), Self::Error>;
+}
+
+impl ClusterRows {
+    /// Visits every table, in the order of `SCHEMA.md`, until something goes wrong.
+    pub fn each<V: EachRows>(&self, visitor: &mut V) -> Result<(), V::Error> {
+        let Self {
+            pods,
+            containers,
+            services,
+            endpoint_slices,
+            namespaces,
+            nodes,
+            workloads,
+            network_policies,
+        } = self;
+        visitor.rows(pods)?;
+        visitor.rows(containers)?;
+        visitor.rows(services)?;
+        visitor.rows(endpoint_slices)?;
+        visitor.rows(namespaces)?;
+        visitor.rows(nodes)?;
+        visitor.rows(workloads)?;
+        visitor.rows(network_policies)
+    }
 }
 
 impl Snapshot {

@@ -1,8 +1,11 @@
 //! The body of `flowtape.inspect/v1`.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::convert::Infallible;
 
 use flowtape_schemas::manifest::{HookState, Stop, Window};
+use flowtape_schemas::metadata::EachRows;
+use flowtape_schemas::table::Row;
 use serde::Serialize;
 
 use super::peer::{Peer, PeerIdentity};
@@ -108,19 +111,20 @@ impl Inspect {
 }
 
 fn metadata(tape: &Tape) -> BTreeMap<&'static str, u64> {
-    let rows = &tape.cluster;
-    [
-        ("pods", rows.pods.len()),
-        ("containers", rows.containers.len()),
-        ("services", rows.services.len()),
-        ("endpoint_slices", rows.endpoint_slices.len()),
-        ("namespaces", rows.namespaces.len()),
-        ("nodes", rows.nodes.len()),
-        ("workloads", rows.workloads.len()),
-        ("network_policies", rows.network_policies.len()),
-    ]
-    .map(|(table, rows)| (table, rows as u64))
-    .into()
+    struct Counts(BTreeMap<&'static str, u64>);
+
+    impl EachRows for Counts {
+        type Error = Infallible;
+
+        fn rows<R: Row>(&mut self, rows: &[R]) -> Result<(), Infallible> {
+            self.0.insert(R::TABLE, rows.len() as u64);
+            Ok(())
+        }
+    }
+
+    let mut counts = Counts(BTreeMap::new());
+    let Ok(()) = tape.cluster.each(&mut counts);
+    counts.0
 }
 
 fn sockets(unseen: &crate::flow::socket::UnseenSockets) -> UnseenSockets {

@@ -1,7 +1,9 @@
 //! Metadata tables: what a watch on the API server would have seen.
 
 use flowtape_schemas::cluster::Bound;
-use flowtape_schemas::metadata::{ClusterRows, Snapshot, rows};
+use flowtape_schemas::metadata::{ClusterRows, EachRows, Snapshot, rows};
+use flowtape_schemas::parquet::FileError;
+use flowtape_schemas::table::Row;
 use flowtape_schemas::time::Time;
 
 use super::{CompileError, Writer, time};
@@ -10,25 +12,15 @@ use crate::layout::Layout;
 use crate::model::{Offset, Scenario};
 
 pub(super) fn write(writer: &mut Writer, scenario: &Scenario, layout: &Layout) -> Result<(), CompileError> {
-    let ClusterRows {
-        pods,
-        containers,
-        services,
-        endpoint_slices,
-        namespaces,
-        nodes,
-        workloads,
-        network_policies,
-    } = cluster_rows(scenario, layout)?;
-    writer.add(None, &pods)?;
-    writer.add(None, &containers)?;
-    writer.add(None, &services)?;
-    writer.add(None, &endpoint_slices)?;
-    writer.add(None, &namespaces)?;
-    writer.add(None, &nodes)?;
-    writer.add(None, &workloads)?;
-    writer.add(None, &network_policies)?;
-    Ok(())
+    Ok(cluster_rows(scenario, layout)?.each(writer)?)
+}
+
+impl EachRows for Writer {
+    type Error = FileError;
+
+    fn rows<R: Row>(&mut self, rows: &[R]) -> Result<(), FileError> {
+        self.add(None, rows)
+    }
 }
 
 fn cluster_rows(scenario: &Scenario, layout: &Layout) -> Result<ClusterRows, CompileError> {

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use flowtape::tape::Tape;
 use flowtape_schemas::manifest::{ClusterRecording, ClusterSource, FileEntry, MANIFEST_FILE, Manifest, Origin, Tool};
+use flowtape_schemas::metadata::EachRows;
 use flowtape_schemas::node::CgroupRow;
 use flowtape_schemas::parquet::encode_file;
 use flowtape_schemas::table::{Place, Row};
@@ -66,15 +67,7 @@ pub(crate) fn write(tape: &Tape, to: &Path) -> Outcome {
         files.write(&node.name, &node.netns)?;
         files.write(&node.name, &node.stats)?;
     }
-    let cluster = &tape.cluster;
-    files.write("", &cluster.pods)?;
-    files.write("", &cluster.containers)?;
-    files.write("", &cluster.services)?;
-    files.write("", &cluster.endpoint_slices)?;
-    files.write("", &cluster.namespaces)?;
-    files.write("", &cluster.nodes)?;
-    files.write("", &cluster.workloads)?;
-    files.write("", &cluster.network_policies)?;
+    tape.cluster.each(&mut files)?;
     let tool = Tool {
         name: "live-cluster".to_owned(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -94,6 +87,14 @@ pub(crate) fn write(tape: &Tape, to: &Path) -> Outcome {
 struct Files<'a> {
     to: &'a Path,
     entries: Vec<FileEntry>,
+}
+
+impl EachRows for Files<'_> {
+    type Error = Box<dyn std::error::Error>;
+
+    fn rows<R: Row>(&mut self, rows: &[R]) -> Outcome {
+        self.write("", rows)
+    }
 }
 
 impl Files<'_> {
