@@ -65,9 +65,11 @@ docs: cc
 	$(say) DOC 'cargo doc'
 	@RUSTDOCFLAGS='-D warnings -A rustdoc::private_intra_doc_links' cargo doc --workspace --no-deps --locked --document-private-items
 
-laptop: cc ## Build what a laptop needs: stable Rust, no root, no kernel object
+laptop: cc ## Build what a laptop needs: stable Rust, no root, no kernel object; the plugin also without Linux
 	$(say) CC 'cargo build'
 	@cargo build --locked
+	$(say) CC 'cargo check of kubectl-flowtape without Linux'
+	@bash .ci/portable
 
 ## Change it
 

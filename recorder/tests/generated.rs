@@ -106,3 +106,22 @@ fn everything_but_the_namespace_has_the_label_of_its_run() {
         assert_eq!(&labels["flowtape.run"], run, "{object}");
     }
 }
+
+/// What a pod runs is what the program accepts.
+#[test]
+fn the_arguments_of_the_pods_are_accepted() {
+    use clap::Parser as _;
+    let objects = base();
+    let container = &of_kind(&objects, "DaemonSet")["spec"]["template"]["spec"]["containers"][0];
+    let words = |value: &Value| -> Vec<String> { serde_json::from_value(value.clone()).unwrap_or_default() };
+    let line = [words(&container["command"]), words(&container["args"])].concat();
+    let agent = flowtape_recorder::cli::Cli::try_parse_from(&line);
+    assert!(agent.is_ok(), "{line:?}: {agent:?}");
+    let verb = line.iter().skip_while(|word| *word != "--").skip(1).cloned();
+    let verb: Vec<String> = ["flowtape-recorder".to_owned()].into_iter().chain(verb).collect();
+    let recorded =
+        flowtape_recorder::cli::Cli::try_parse_from([verb.clone(), vec!["-o".to_owned(), "d".to_owned()]].concat());
+    assert!(recorded.is_ok(), "{verb:?}: {recorded:?}");
+    let probe = words(&container["startupProbe"]["exec"]["command"]);
+    assert!(flowtape_recorder::cli::Cli::try_parse_from(&probe).is_ok(), "{probe:?}");
+}

@@ -3,7 +3,7 @@
 //! What came from a pod is not trusted: its manifest may speak of its own node only, and of files that are there and hash
 //! to what it says. A recording without a manifest ended in a crash; its finished files are kept, and it is called unclean.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -13,11 +13,13 @@ use flowtape_schemas::manifest::{
     ClusterRecording, ClusterSource, FileEntry, MANIFEST_FILE, Manifest, NodeRecording, Origin, Stop, Window,
     sha256_hex,
 };
-use flowtape_schemas::node::ClockRow;
+use flowtape_schemas::node::{ClockRow, FlowRow};
 use flowtape_schemas::parquet::{TableFile, decode_file};
 use flowtape_schemas::time::Time;
 
-use crate::tape::{CLUSTER_DIRECTORY, is_node_name, is_tape_path, node_directory, tape_id, tool, write_manifest};
+use crate::tape::{
+    CLUSTER_DIRECTORY, TapeFile, is_node_name, is_tape_path, node_directory, tape_id, tool, write_manifest,
+};
 
 /// What one pod recorded, as it was received.
 #[derive(Clone, Debug)]
@@ -68,12 +70,28 @@ pub fn unite(tape: &Path, sources: &[Source], absent: &[(String, String)]) -> an
         start: all.start.min(window.start),
         end: all.end.max(window.end),
     });
-    for (name, why) in absent {
+    for (name, why) in absent.iter().filter(|(name, _)| is_node_name(name)) {
         manifest.nodes.push(nothing_of(name, why, manifest.window));
     }
+    fill(tape, &mut manifest)?;
     manifest.tape_id = tape_id(&manifest.files);
     write_manifest(tape, &manifest)?;
     Ok((manifest, broken))
+}
+
+/// Gives every node a table of flows: without one a reader must think that a file was lost on the way.
+fn fill(tape: &Path, manifest: &mut Manifest) -> anyhow::Result<()> {
+    let names: BTreeSet<String> = manifest.nodes.iter().map(|node| node.name.clone()).collect();
+    for place in names.iter().map(|name| node_directory(name)) {
+        let is_flows = |file: &FileEntry| file.table == "flows" && file.path.starts_with(&format!("{place}/"));
+        if !manifest.files.iter().any(is_flows) {
+            fs::create_dir_all(tape.join(&place)).context("the tape cannot be written")?;
+            manifest
+                .files
+                .push(TapeFile::<FlowRow>::create(tape, &place, 1)?.finish()?);
+        }
+    }
+    Ok(())
 }
 
 fn name_of(source: &Source) -> String {

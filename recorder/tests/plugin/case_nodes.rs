@@ -47,6 +47,10 @@ pub(crate) fn nodes_that_do_not_record_are_named() {
     assert_eq!(stops[0], ("n1", Stop::Clean));
     assert_eq!(stops[2], ("n3", Stop::Unclean));
     assert_eq!(stops.len(), 6);
+    for node in &manifest.nodes {
+        let flows = format!("node={}/flows-000001.parquet", node.name);
+        assert!(manifest.files.iter().any(|file| file.path == flows), "{flows}");
+    }
     assert!(
         manifest.nodes[2].notes[0].starts_with("ImagePullBackOff"),
         "{:?}",
