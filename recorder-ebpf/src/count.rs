@@ -5,12 +5,12 @@ use aya_ebpf::maps::HashMap;
 use flowtape_recorder_ebpf::abi::control::Control;
 use flowtape_recorder_ebpf::abi::counters::Counters;
 use flowtape_recorder_ebpf::abi::event::Event;
-use flowtape_recorder_ebpf::abi::flow::{FlowKey, FlowValue, Overflow};
+use flowtape_recorder_ebpf::abi::flow::{FOLDED_NOT, FlowKey, FlowValue, Overflow};
 use flowtape_recorder_ebpf::abi::id::{HookId, RecordKind};
 use flowtape_recorder_ebpf::abi::listen::{ListenKey, ListenValue};
 
-use crate::map::{CONTROL, COUNTERS, FLOWS_0, FLOWS_1, LISTENS_0, LISTENS_1};
-use crate::{ring, word};
+use crate::map::{CONTROL, COUNTERS, FLOWS_0, FLOWS_1, LISTENS_0, LISTENS_1, QUOTAS_0, QUOTAS_1};
+use crate::{quota, ring, word};
 
 /// This CPU's counters of a hook.
 #[inline(always)]
@@ -42,17 +42,34 @@ pub(crate) fn control() -> Control {
 #[inline(always)]
 pub(crate) fn flow(counters: &mut Counters, key: &FlowKey, event: &Event) {
     let control = control();
-    let counted = if control.second_half() {
-        flow_in(&FLOWS_1, key, event.ts_ns)
+    let (flows, quotas) = if control.second_half() {
+        (&FLOWS_1, &QUOTAS_1)
     } else {
-        flow_in(&FLOWS_0, key, event.ts_ns)
+        (&FLOWS_0, &QUOTAS_0)
     };
-    let Some(value) = counted else {
-        overflow(counters, key, event);
+    if let Some(value) = flows.get_ptr_mut(key) {
+        occurred(counters, value, control, event);
         return;
-    };
+    }
+    let mut key = *key;
+    let taken = quota::fit(quotas, flows, &mut key);
+    counters.folded += u64::from(key.folded != FOLDED_NOT);
+    match enter(flows, &key, taken, event.ts_ns) {
+        Some(value) => occurred(counters, value, control, event),
+        None => overflow(counters, &key, event),
+    }
+}
+
+/// Counts an occurrence of an edge that is in the map.
+#[inline(always)]
+fn occurred(counters: &mut Counters, value: *mut FlowValue, control: Control, event: &Event) {
     // SAFETY: a live map value; the recorder empties this half only after every program that saw it active has ended.
-    let samples = unsafe { &raw mut (*value).samples };
+    let samples = unsafe {
+        word::add(&raw mut (*value).count, 1);
+        word::lower(&raw mut (*value).first_ns, event.ts_ns);
+        word::raise(&raw mut (*value).last_ns, event.ts_ns);
+        &raw mut (*value).samples
+    };
     // SAFETY: the same.
     if unsafe { core::ptr::read_volatile(samples) } >= u64::from(control.limits().connections) {
         counters.thinned += 1;
@@ -75,31 +92,28 @@ pub(crate) fn offer(counters: &mut Counters, event: &Event) -> bool {
     true
 }
 
-/// Counts into one half. `None` if there is no room, or if the kernel could not lock the bucket.
+/// Puts an edge into one half, with nothing counted. `None` if there is no room, or if the kernel could not lock the bucket.
 #[inline(always)]
-fn flow_in(map: &'static HashMap<FlowKey, FlowValue>, key: &FlowKey, ts_ns: u64) -> Option<*mut FlowValue> {
-    let value = match map.get_ptr_mut(key) {
-        Some(value) => value,
-        None => {
-            // Inserted with nothing counted, so that whoever came first on another CPU is not overwritten. An error is
-            // either "somebody else did" or "no room"; the second look tells them apart.
-            let fresh = FlowValue {
-                first_ns: ts_ns,
-                last_ns: ts_ns,
-                count: 0,
-                samples: 0,
-            };
-            let _ = map.insert(key, fresh, u64::from(BPF_NOEXIST));
-            map.get_ptr_mut(key)?
-        }
+fn enter(
+    flows: &'static HashMap<FlowKey, FlowValue>,
+    key: &FlowKey,
+    taken: Option<*mut u64>,
+    ts_ns: u64,
+) -> Option<*mut FlowValue> {
+    // Nothing counted, so that whoever came first on another CPU is not overwritten. An error is either "somebody else did" or
+    // "no room"; the second look tells them apart.
+    let fresh = FlowValue {
+        first_ns: ts_ns,
+        last_ns: ts_ns,
+        count: 0,
+        samples: 0,
     };
-    // SAFETY: a live map value, as above.
-    unsafe {
-        word::add(&raw mut (*value).count, 1);
-        word::lower(&raw mut (*value).first_ns, ts_ns);
-        word::raise(&raw mut (*value).last_ns, ts_ns);
+    let entered = flows.insert(key, fresh, u64::from(BPF_NOEXIST)).is_ok();
+    if let (true, Some(taken)) = (entered, taken) {
+        // SAFETY: a live word of a map value.
+        unsafe { word::add(taken, 1) };
     }
-    Some(value)
+    flows.get_ptr_mut(key)
 }
 
 /// Sends the edge itself, since the map has no room for it. The record is reserved before that of the event: an edge

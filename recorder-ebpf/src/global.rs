@@ -14,6 +14,10 @@ pub(crate) static LAYOUT: Layout = Layout::ZERO;
 #[unsafe(no_mangle)]
 static WAKE_ABOVE: u64 = 0;
 
+/// Edges that one control group may have in each direction between two drains; more are folded.
+#[unsafe(no_mangle)]
+static QUOTA: u64 = 0;
+
 /// `1` if the task behind a connect is wanted (process id, name, control group).
 #[unsafe(no_mangle)]
 static WANT_TASK: u32 = 0;
@@ -35,6 +39,13 @@ pub(crate) fn wake_above() -> u64 {
         core::ptr::read_volatile(&raw const ABI_REVISION_2);
         core::ptr::read_volatile(&raw const WAKE_ABOVE)
     }
+}
+
+/// See [`QUOTA`].
+#[inline(always)]
+pub(crate) fn quota() -> u64 {
+    // SAFETY: a reference to a live static of the same type.
+    unsafe { core::ptr::read_volatile(&raw const QUOTA) }
 }
 
 /// See [`WANT_TASK`].

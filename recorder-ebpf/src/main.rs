@@ -14,6 +14,8 @@ mod hooks;
 #[cfg(target_arch = "bpf")]
 mod map;
 #[cfg(target_arch = "bpf")]
+mod quota;
+#[cfg(target_arch = "bpf")]
 mod rescue;
 #[cfg(target_arch = "bpf")]
 mod ring;

@@ -7,6 +7,7 @@ use flowtape_recorder_ebpf::abi::event::Comm;
 use flowtape_recorder_ebpf::abi::flow::{FlowKey, FlowValue};
 use flowtape_recorder_ebpf::abi::id::HOOK_SLOTS;
 use flowtape_recorder_ebpf::abi::listen::{ListenKey, ListenValue};
+use flowtape_recorder_ebpf::abi::quota::{QuotaKey, QuotaValue};
 
 use crate::rescue::Shown;
 
@@ -21,6 +22,14 @@ pub(crate) static FLOWS_0: HashMap<FlowKey, FlowValue> = HashMap::with_max_entri
 /// Edges, second half: while one half counts, the recorder empties the other.
 #[map]
 pub(crate) static FLOWS_1: HashMap<FlowKey, FlowValue> = HashMap::with_max_entries(65_536, 0);
+
+/// What each control group has of the first half. Full: the groups that find no room have no quota.
+#[map]
+pub(crate) static QUOTAS_0: HashMap<QuotaKey, QuotaValue> = HashMap::with_max_entries(8_192, 0);
+
+/// What each control group has of the second half.
+#[map]
+pub(crate) static QUOTAS_1: HashMap<QuotaKey, QuotaValue> = HashMap::with_max_entries(8_192, 0);
 
 /// Listeners, first half. Full: counted in `map_full`; the event still travels.
 #[map]

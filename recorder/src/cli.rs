@@ -105,6 +105,10 @@ pub struct RecordArgs {
     /// How many edges the kernel can hold between two drains
     #[arg(long, value_name = "N", default_value = "65536")]
     pub flow_entries: NonZeroU32,
+    /// How many edges one control group may have in each direction between two drains; what is beyond is counted by port, without
+    /// its peer
+    #[arg(long, value_name = "N", default_value = "4096")]
+    pub quota: NonZeroU32,
     /// Time between two drains of the kernel's counts
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = parse_duration)]
     pub interval: Duration,

@@ -120,6 +120,7 @@ pub fn stats_rows(by: HookId, did: &Counters, interval: Interval) -> Vec<StatsRo
         map_full,
         edge_lost,
         read_fail,
+        folded,
     } = *did;
     let counts = [
         (Counter::Invocations, invocations),
@@ -130,6 +131,7 @@ pub fn stats_rows(by: HookId, did: &Counters, interval: Interval) -> Vec<StatsRo
         (Counter::MapFull, map_full),
         (Counter::EdgesLost, edge_lost),
         (Counter::ReadFailed, read_fail),
+        (Counter::Folded, folded),
     ];
     counts
         .into_iter()
@@ -161,6 +163,7 @@ pub fn growth(now: &Counters, before: &Counters) -> Counters {
         map_full: now.map_full.saturating_sub(before.map_full),
         edge_lost: now.edge_lost.saturating_sub(before.edge_lost),
         read_fail: now.read_fail.saturating_sub(before.read_fail),
+        folded: now.folded.saturating_sub(before.folded),
     }
 }
 

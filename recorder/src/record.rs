@@ -107,6 +107,7 @@ fn kernel_config(arguments: &RecordArgs) -> KernelConfig {
     KernelConfig {
         ring_bytes: arguments.ring_bytes,
         flow_entries: arguments.flow_entries.get(),
+        quota: arguments.quota.get(),
         limits: sample_limits(arguments.events),
         ..KernelConfig::default()
     }
@@ -147,6 +148,7 @@ fn settings(arguments: &RecordArgs) -> BTreeMap<String, String> {
         ("ring_bytes", arguments.ring_bytes.to_string()),
         ("flow_entries", arguments.flow_entries.to_string()),
         (REDACT, arguments.redact.to_string()),
+        ("quota", arguments.quota.to_string()),
         (
             "max_size",
             arguments

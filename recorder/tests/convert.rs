@@ -187,7 +187,7 @@ proptest! {
 
     /// Adding up the rows of all intervals gives the counters at the end, whatever happened between.
     #[test]
-    fn deltas_add_up(steps in proptest::collection::vec(any::<[u16; 8]>(), 1..8)) {
+    fn deltas_add_up(steps in proptest::collection::vec(any::<[u16; flowtape_recorder_ebpf::abi::counters::COUNTERS_LEN]>(), 1..8)) {
         let (mut now, mut sum) = (Counters::default(), 0);
         for step in steps {
             let before = now;

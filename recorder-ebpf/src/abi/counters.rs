@@ -24,6 +24,8 @@ pub struct Counters {
     pub edge_lost: u64,
     /// Occurrences recorded without the control group or the network namespace of their socket.
     pub read_fail: u64,
+    /// Occurrences counted without their peer, or without its port as well, because their control group had its share of edges.
+    pub folded: u64,
 }
 
 /// Slot of the second instance of `tp_btf/inet_sock_set_state`, which is no hook of its own: its `invocations` are those the
@@ -31,7 +33,7 @@ pub struct Counters {
 pub const RESCUE_SLOT: u32 = HOOK_SLOTS - 1;
 
 /// Number of counters.
-pub const COUNTERS_LEN: usize = 8;
+pub const COUNTERS_LEN: usize = 9;
 
 const _: () = assert!(size_of::<Counters>() == COUNTERS_LEN * 8 && align_of::<Counters>() == 8);
 
@@ -48,6 +50,7 @@ impl Counters {
             map_full,
             edge_lost,
             read_fail,
+            folded,
         ] = words;
         Self {
             invocations,
@@ -58,6 +61,7 @@ impl Counters {
             map_full,
             edge_lost,
             read_fail,
+            folded,
         }
     }
 
@@ -73,6 +77,7 @@ impl Counters {
             map_full: self.map_full + other.map_full,
             edge_lost: self.edge_lost + other.edge_lost,
             read_fail: self.read_fail + other.read_fail,
+            folded: self.folded + other.folded,
         }
     }
 }
@@ -83,7 +88,7 @@ mod tests {
 
     #[test]
     fn words_are_in_field_order() {
-        let counters = Counters::from_words([1, 2, 3, 4, 5, 6, 7, 8]);
+        let counters = Counters::from_words([1, 2, 3, 4, 5, 6, 7, 8, 9]);
         assert_eq!(
             counters,
             Counters {
@@ -94,13 +99,14 @@ mod tests {
                 thinned: 5,
                 map_full: 6,
                 edge_lost: 7,
-                read_fail: 8
+                read_fail: 8,
+                folded: 9
             }
         );
-        assert_eq!(core::mem::offset_of!(Counters, read_fail), 56);
+        assert_eq!(core::mem::offset_of!(Counters, folded), 64);
         assert_eq!(
             counters.plus(counters),
-            Counters::from_words([2, 4, 6, 8, 10, 12, 14, 16])
+            Counters::from_words([2, 4, 6, 8, 10, 12, 14, 16, 18])
         );
     }
 }

@@ -9,6 +9,7 @@ pub mod flow;
 pub mod id;
 pub mod layout;
 pub mod listen;
+pub mod quota;
 pub mod socket;
 
 /// Sixteen bytes as the two words that stand at the same place in memory.

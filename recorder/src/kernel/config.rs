@@ -20,6 +20,9 @@ pub struct KernelConfig {
     pub ring_bytes: u32,
     /// Edges that fit between two drains. There are two maps of this size, about 9 MiB each at 65,536.
     pub flow_entries: u32,
+    /// Edges that one control group may have in each direction between two drains. What is beyond is folded: counted by port,
+    /// without its peer.
+    pub quota: u32,
     /// Listeners that fit between two drains.
     pub listen_entries: u32,
     /// Events an edge may send between two drains.
@@ -35,6 +38,7 @@ impl Default for KernelConfig {
         Self {
             ring_bytes: 8 << 20,
             flow_entries: 65_536,
+            quota: 4_096,
             listen_entries: 4_096,
             limits: SampleLimits {
                 connections: SAMPLE_ALL,

@@ -70,6 +70,7 @@ pub(super) const PROGRAMS: &[Program] = &[
 /// A half of the counting maps.
 pub(super) struct Half {
     pub(super) flows: MapData,
+    pub(super) quotas: MapData,
     pub(super) listens: MapData,
 }
 
@@ -103,6 +104,7 @@ pub(super) fn load(config: &KernelConfig) -> Result<Loaded, KernelError> {
     let words = running_layout()?.to_words();
     let wake_above = u64::from(config.ring_bytes / 2);
     let tasks = u32::from(config.tasks);
+    let quota = u64::from(config.quota);
     let object = object(config.object.as_deref())?;
     let mut loader = EbpfLoader::new();
     loader
@@ -110,6 +112,7 @@ pub(super) fn load(config: &KernelConfig) -> Result<Loaded, KernelError> {
         .override_global("LAYOUT", words.as_slice(), true)
         .override_global("WAKE_ABOVE", &wake_above, true)
         .override_global("WANT_TASK", &tasks, true)
+        .override_global("QUOTA", &quota, true)
         .map_max_entries("RECORDS", config.ring_bytes)
         .map_max_entries("FLOWS_0", config.flow_entries)
         .map_max_entries("FLOWS_1", config.flow_entries)
@@ -120,10 +123,12 @@ pub(super) fn load(config: &KernelConfig) -> Result<Loaded, KernelError> {
     let halves = [
         Half {
             flows: hash(&mut ebpf, "FLOWS_0")?,
+            quotas: hash(&mut ebpf, "QUOTAS_0")?,
             listens: hash(&mut ebpf, "LISTENS_0")?,
         },
         Half {
             flows: hash(&mut ebpf, "FLOWS_1")?,
+            quotas: hash(&mut ebpf, "QUOTAS_1")?,
             listens: hash(&mut ebpf, "LISTENS_1")?,
         },
     ];

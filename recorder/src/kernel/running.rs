@@ -10,6 +10,7 @@ use flowtape_recorder_ebpf::abi::counters::{Counters, RESCUE_SLOT};
 use flowtape_recorder_ebpf::abi::flow::{FlowKey, FlowValue};
 use flowtape_recorder_ebpf::abi::id::HookId;
 use flowtape_recorder_ebpf::abi::listen::{ListenKey, ListenValue};
+use flowtape_recorder_ebpf::abi::quota::{QuotaKey, QuotaValue};
 
 use super::config::{Drained, Hook, HookCounters, HookState, KernelConfig, ProgramStats};
 use super::error::KernelError;
@@ -117,6 +118,8 @@ impl Kernel {
             drained.flows.push(record::flow(key, value));
         })
         .map_err(call("read the flow map"))?;
+        sys::take_all::<{ size_of::<QuotaKey>() }, { size_of::<QuotaValue>() }>(half.quotas.fd().as_fd(), |_, _| {})
+            .map_err(call("empty the quota map"))?;
         sys::take_all::<{ size_of::<ListenKey>() }, { size_of::<ListenValue>() }>(
             half.listens.fd().as_fd(),
             |key, value| drained.listens.push(record::listen(key, value)),

@@ -10,6 +10,8 @@ mod case_count;
 #[cfg(target_os = "linux")]
 mod case_edge;
 #[cfg(target_os = "linux")]
+mod case_quota;
+#[cfg(target_os = "linux")]
 mod cgroup;
 #[cfg(target_os = "linux")]
 mod preflight;
@@ -46,7 +48,7 @@ fn main() -> Outcome<std::process::ExitCode> {
 type Case = (&'static str, fn() -> Outcome);
 
 #[cfg(target_os = "linux")]
-const CASES: &[&[Case]] = &[case_edge::CASES, case_count::CASES];
+const CASES: &[&[Case]] = &[case_edge::CASES, case_count::CASES, case_quota::CASES];
 
 #[cfg(target_os = "linux")]
 fn run_cases(wanted: &[&str]) -> Outcome<std::process::ExitCode> {

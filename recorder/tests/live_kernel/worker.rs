@@ -42,6 +42,7 @@ pub(crate) fn run(job: &[&str]) -> Outcome {
         ("simultaneous", []) => simultaneous(),
         ("many", [count]) => many(count.parse()?),
         ("spread", [count]) => spread(count.parse()?),
+        ("scan", [count]) => scan(count.parse()?),
         ("storm", [milliseconds]) => storm(Duration::from_millis(milliseconds.parse()?)),
         ("crossfire", [milliseconds]) => {
             socket::receive_on_every_processor()?;
@@ -192,6 +193,19 @@ fn spread(count: u32) -> Outcome {
     stop.store(true, Ordering::SeqCst);
     say("accepted", server.join().map_err(|_panic| "the server panicked")?)?;
     say("port", to.port())
+}
+
+/// Asks ever another port of ever another address, where nobody listens.
+fn scan(count: u32) -> Outcome {
+    for number in 0..count {
+        let address = Ipv4Addr::from(u32::from(Ipv4Addr::new(127, 1, 0, 1)) + number);
+        let to = SocketAddr::from((address, u16::try_from(1_024 + number % 60_000)?));
+        match TcpStream::connect(to) {
+            Err(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => {}
+            other => return Err(format!("not refused: {other:?}").into()),
+        }
+    }
+    Ok(())
 }
 
 /// Clients at full speed over one edge, on every processor at once, so that they count into the same entry.

@@ -1,0 +1,101 @@
+//! How much of the flow map one control group may take, so that a port scanner or a server that the whole internet talks to
+//! leaves room for its neighbours.
+
+use crate::abi::address::Address;
+use crate::abi::flow::{FOLDED_PORT, FOLDED_REMOTE, FlowKey};
+
+/// Whose share it is: that of a control group's sockets in one network namespace, in one direction. The namespace, because
+/// where pods are in version 1 control groups all of them are in the root of version 2.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct QuotaKey {
+    /// Version 2 control group; `0` if not known.
+    pub cgroup_id: u64,
+    /// Inode number of the network namespace; `0` if not known.
+    pub netns: u32,
+    /// [`Direction`](crate::abi::id::Direction).
+    pub direction: u8,
+    /// Padding, always zero.
+    pub pad: [u8; 3],
+}
+
+const _: () = assert!(size_of::<QuotaKey>() == 16 && align_of::<QuotaKey>() == 8);
+
+/// What was taken since the map was last drained.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct QuotaValue {
+    /// Edges in the flow map.
+    pub edges: u64,
+    /// Edges in the flow map whose other side is folded.
+    pub folded: u64,
+}
+
+const _: () = assert!(size_of::<QuotaValue>() == 16 && align_of::<QuotaValue>() == 8);
+
+/// Edges with a folded other side that a share may have beside its quota: one for each port of a server, of which there are
+/// few. Beyond them the port is folded as well.
+pub const FOLDED_EDGES: u64 = 256;
+
+impl QuotaKey {
+    /// The share an edge belongs to.
+    #[must_use]
+    #[inline]
+    pub const fn of(flow: &FlowKey) -> Self {
+        Self {
+            cgroup_id: flow.cgroup_id,
+            netns: flow.netns,
+            direction: flow.direction,
+            pad: [0; 3],
+        }
+    }
+}
+
+impl FlowKey {
+    /// Leaves out the addresses: all edges of a share to one port become one.
+    #[inline]
+    pub const fn fold_remote(&mut self) {
+        self.local_ip = Address::UNSPECIFIED;
+        self.remote_ip = Address::UNSPECIFIED;
+        self.asked_ip = Address::UNSPECIFIED;
+        self.asked_port = 0;
+        self.folded = FOLDED_REMOTE;
+    }
+
+    /// Leaves out the port as well.
+    #[inline]
+    pub const fn fold_port(&mut self) {
+        self.service_port = 0;
+        self.folded = FOLDED_PORT;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn folding_leaves_what_a_share_and_an_outcome_are() {
+        let edge = |number: u8| FlowKey {
+            cgroup_id: 7,
+            netns: 8,
+            service_port: 443,
+            direction: 1,
+            outcome: 10,
+            local_ip: Address::from_v4([10, 0, 0, 1]),
+            remote_ip: Address::from_v4([10, 0, 1, number]),
+            asked_ip: Address::from_v4([10, 96, 0, number]),
+            asked_port: u16::from(number),
+            ..FlowKey::default()
+        };
+        let (mut one, mut two) = (edge(1), edge(2));
+        assert_eq!(QuotaKey::of(&one), QuotaKey::of(&two));
+        one.fold_remote();
+        two.fold_remote();
+        assert_eq!(one, two);
+        assert_eq!((one.service_port, one.outcome, one.folded), (443, 10, FOLDED_REMOTE));
+        one.fold_port();
+        assert_eq!((one.service_port, one.outcome, one.folded), (0, 10, FOLDED_PORT));
+        assert_eq!(QuotaKey::of(&one), QuotaKey::of(&edge(3)));
+    }
+}
