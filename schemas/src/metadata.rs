@@ -4,11 +4,14 @@
 //! allow-list: a field that has no member there cannot reach a tape, however the input spells it.
 //!
 //! Identity is an interval. Several snapshots with their times give versions of every object; between two snapshots
-//! the moment of a change is not known, and the row says so with [`Bound::Assumed`].
+//! the moment of a change is not known, and the row says so with [`Bound::Assumed`]. A [`History`] is told every change
+//! as it comes, and makes the same rows of it.
 
 mod convert;
+mod history;
 mod object;
-mod versions;
+
+use std::collections::BTreeSet;
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -18,6 +21,7 @@ use crate::cluster::{
 };
 use crate::table::Row;
 use crate::time::Time;
+pub use history::{History, Seen};
 
 /// Annotations that may reach a tape.
 pub const ALLOWED_ANNOTATIONS: [&str; 5] = [
@@ -67,12 +71,39 @@ pub struct ObjectError {
     pub error: serde_json::Error,
 }
 
-/// The objects of one moment, as rows without validity.
+/// One object, reduced to the allow-list: the rows it becomes, without validity.
+#[derive(Debug, Default)]
+pub struct Reduced {
+    uid: String,
+    resource_version: Option<String>,
+    rows: ClusterRows,
+    declared: history::Declared,
+}
+
+impl Reduced {
+    /// Reduces an object of a known kind, which items of a typed list do not state themselves. `None` if no table holds it.
+    pub fn parse(item: Value, api_version: &str, kind: &str) -> Result<Option<Self>, ObjectError> {
+        convert::reduce(0, with_kind(item, api_version, kind))
+    }
+
+    /// Identifies the object: its UID.
+    #[must_use]
+    pub fn uid(&self) -> &str {
+        &self.uid
+    }
+
+    /// Its `metadata.resourceVersion`.
+    #[must_use]
+    pub fn resource_version(&self) -> Option<&str> {
+        self.resource_version.as_deref()
+    }
+}
+
+/// The objects of one moment.
 #[derive(Debug, Default)]
 pub struct Snapshot {
     time: Option<Time>,
-    rows: ClusterRows,
-    declared: versions::Declared,
+    objects: Vec<Reduced>,
     skipped: std::collections::BTreeMap<String, u64>,
 }
 
@@ -132,27 +163,40 @@ impl ClusterRows {
 impl Snapshot {
     /// Reads the objects of one moment; `time` is when they were printed, if that is known.
     pub fn parse(text: &[u8], time: Option<Time>) -> Result<Self, MetadataError> {
+        if text.iter().all(u8::is_ascii_whitespace) {
+            return Err(MetadataError::NotKubernetes);
+        }
+        let documents = serde_json::Deserializer::from_slice(text).into_iter::<Value>();
+        Self::of_documents(documents.map(|document| Ok(document?)), time)
+    }
+
+    /// The objects of several documents, each an object or a List.
+    pub fn of_documents(
+        documents: impl IntoIterator<Item = Result<Value, MetadataError>>,
+        time: Option<Time>,
+    ) -> Result<Self, MetadataError> {
         let mut snapshot = Self {
             time,
             ..Self::default()
         };
         let mut problems = Vec::new();
         let mut index = 0;
-        for document in serde_json::Deserializer::from_slice(text).into_iter::<Value>() {
+        for document in documents {
             for item in items(document?)? {
-                if let Err(problem) = convert::add(&mut snapshot, index, item) {
-                    problems.push(problem);
+                let kind = item["kind"].as_str().unwrap_or_default().to_owned();
+                match convert::reduce(index, item) {
+                    Ok(Some(object)) => snapshot.objects.push(object),
+                    Ok(None) => *snapshot.skipped.entry(kind).or_default() += 1,
+                    Err(problem) => problems.push(problem),
                 }
                 index += 1;
             }
         }
-        if !problems.is_empty() {
-            return Err(MetadataError::Objects(problems));
+        if problems.is_empty() {
+            Ok(snapshot)
+        } else {
+            Err(MetadataError::Objects(problems))
         }
-        if index == 0 && text.iter().all(u8::is_ascii_whitespace) {
-            return Err(MetadataError::NotKubernetes);
-        }
-        Ok(snapshot)
     }
 
     /// When the objects were printed.
@@ -166,12 +210,6 @@ impl Snapshot {
     pub fn skipped(&self) -> &std::collections::BTreeMap<String, u64> {
         &self.skipped
     }
-}
-
-/// The validity of a row, settable by the version tracker.
-pub(crate) trait Validity {
-    fn set_validity(&mut self, from: (Option<Time>, Bound), to: (Option<Time>, Bound));
-    fn forget_resource_version(&mut self);
 }
 
 #[derive(Deserialize)]
@@ -196,24 +234,25 @@ fn items(document: Value) -> Result<Vec<Value>, MetadataError> {
     match items {
         // A typed list (`PodList`) prints items without their own kind.
         Some(list) if kind.ends_with("List") => {
-            Ok(list.into_iter().map(|item| with_kind(item, &document, &kind)).collect())
+            let api_version = document["apiVersion"].as_str().unwrap_or_default();
+            let kind = kind.strip_suffix("List").unwrap_or(&kind);
+            Ok(list
+                .into_iter()
+                .map(|item| with_kind(item, api_version, kind))
+                .collect())
         }
         None if is_object => Ok(vec![document]),
         Some(_) | None => Err(MetadataError::NotKubernetes),
     }
 }
 
-fn with_kind(mut item: Value, list: &Value, list_kind: &str) -> Value {
-    let kind = list_kind.strip_suffix("List").unwrap_or(list_kind);
+fn with_kind(mut item: Value, api_version: &str, kind: &str) -> Value {
     if let Some(object) = item.as_object_mut()
         && !object.contains_key("kind")
         && !kind.is_empty()
     {
         object.insert("kind".to_owned(), Value::from(kind));
-        object.insert(
-            "apiVersion".to_owned(),
-            list.get("apiVersion").cloned().unwrap_or_default(),
-        );
+        object.insert("apiVersion".to_owned(), Value::from(api_version));
     }
     item
 }
@@ -221,6 +260,31 @@ fn with_kind(mut item: Value, list: &Value, list_kind: &str) -> Value {
 /// The rows of one or several snapshots, each row with its validity.
 ///
 /// Objects that a later snapshot lacks ended some time before it; objects that it changed began a new version then.
-pub fn rows(snapshots: Vec<Snapshot>) -> Result<ClusterRows, MetadataError> {
-    versions::rows(snapshots)
+pub fn rows(mut snapshots: Vec<Snapshot>) -> Result<ClusterRows, MetadataError> {
+    if snapshots.len() > 1 && snapshots.iter().any(|snapshot| snapshot.time.is_none()) {
+        return Err(MetadataError::NoTime);
+    }
+    snapshots.sort_by_key(|snapshot| snapshot.time);
+    if let Some(pair) = snapshots.windows(2).find(|pair| pair[0].time == pair[1].time) {
+        return Err(MetadataError::SameTime {
+            time: pair[0].time.unwrap_or_default(),
+        });
+    }
+    let mut history = History::default();
+    let mut known = BTreeSet::new();
+    for Snapshot { time, objects, .. } in snapshots {
+        let seen = Seen {
+            at: time,
+            bound: Bound::Assumed,
+        };
+        let present: BTreeSet<String> = objects.iter().map(|object| object.uid.clone()).collect();
+        for gone in known.difference(&present) {
+            history.remove(gone, seen);
+        }
+        for object in objects {
+            history.put(object, seen);
+        }
+        known = present;
+    }
+    Ok(history.finish())
 }

@@ -10,7 +10,7 @@ use super::object::{
     OwnerReference, PodSpec, PodStatus, Policy, Port, PortReference, ProbeSpec, ServiceSpec, ServiceStatus, Template,
     WorkloadSpec,
 };
-use super::{ALLOWED_ANNOTATIONS, ObjectError, Snapshot};
+use super::{ALLOWED_ANNOTATIONS, ObjectError, Reduced};
 use crate::address::Address;
 use crate::cluster::{
     Bound, ContainerKind, ContainerPort, ContainerRow, EndpointPort, EndpointSliceRow, NamespaceRow, NetworkPolicyRow,
@@ -19,8 +19,8 @@ use crate::cluster::{
 
 const OPEN: Bound = Bound::Assumed;
 
-/// Adds the rows of one object to a snapshot; a kind that no table holds is counted as skipped.
-pub(super) fn add(snapshot: &mut Snapshot, index: usize, item: Value) -> Result<(), ObjectError> {
+/// Reduces one object; `None` for a kind that no table holds.
+pub(super) fn reduce(index: usize, item: Value) -> Result<Option<Reduced>, ObjectError> {
     let text = |field: &str| {
         item.pointer(field)
             .and_then(Value::as_str)
@@ -32,7 +32,7 @@ pub(super) fn add(snapshot: &mut Snapshot, index: usize, item: Value) -> Result<
         format!("{}/{}", text("/metadata/namespace"), text("/metadata/name")),
     );
     let name = name.trim_start_matches('/').to_owned();
-    add_kind(snapshot, item).map_err(|error| ObjectError {
+    reduce_kind(item).map_err(|error| ObjectError {
         index,
         kind,
         name,
@@ -40,34 +40,40 @@ pub(super) fn add(snapshot: &mut Snapshot, index: usize, item: Value) -> Result<
     })
 }
 
-fn add_kind(snapshot: &mut Snapshot, item: Value) -> Result<(), serde_json::Error> {
+fn reduce_kind(item: Value) -> Result<Option<Reduced>, serde_json::Error> {
     let AnyObject {
         api_version,
         kind,
         metadata,
     } = AnyObject::deserialize(&item)?;
+    let mut reduced = Reduced {
+        uid: uid(&kind, &metadata),
+        resource_version: metadata.resource_version.clone(),
+        ..Reduced::default()
+    };
+    let into = &mut reduced;
     let group = api_version.split_once('/').map_or("", |(group, _)| group);
     match (group, kind.as_str()) {
-        ("", "Pod") => pod(snapshot, Object::deserialize(with_defaults(item))?),
-        ("", "Service") => service(snapshot, Object::deserialize(with_defaults(item))?),
-        ("discovery.k8s.io", "EndpointSlice") => endpoint_slice(snapshot, EndpointSlice::deserialize(item)?),
-        ("", "Namespace") => namespace(snapshot, metadata),
-        ("", "Node") => node(snapshot, Object::deserialize(with_defaults(item))?),
+        ("", "Pod") => pod(into, Object::deserialize(with_defaults(item))?),
+        ("", "Service") => service(into, Object::deserialize(with_defaults(item))?),
+        ("discovery.k8s.io", "EndpointSlice") => endpoint_slice(into, EndpointSlice::deserialize(item)?),
+        ("", "Namespace") => namespace(into, metadata),
+        ("", "Node") => node(into, Object::deserialize(with_defaults(item))?),
         ("apps" | "batch", _) | ("argoproj.io", "Rollout") => {
             let Object::<_, Value> {
                 metadata,
                 spec,
                 status: _,
             } = Object::deserialize(with_defaults(item))?;
-            workload(snapshot, api_version, kind, metadata, spec);
+            workload(into, api_version, kind, metadata, spec);
         }
         ("networking.k8s.io", "NetworkPolicy")
         | ("policy.networking.k8s.io" | "cilium.io" | "crd.projectcalico.org" | "projectcalico.org", _) => {
-            network_policy(snapshot, api_version, kind, Policy::deserialize(item)?);
+            network_policy(into, api_version, kind, Policy::deserialize(item)?);
         }
-        _ => *snapshot.skipped.entry(kind).or_default() += 1,
+        _ => return Ok(None),
     }
-    Ok(())
+    Ok(Some(reduced))
 }
 
 /// `spec` and `status` may be absent from hand-written manifests, or null.
@@ -83,7 +89,7 @@ fn with_defaults(mut item: Value) -> Value {
     item
 }
 
-/// Objects of manifests have no UID; their name identifies them as well within a snapshot.
+/// Objects of manifests have no UID; their name identifies them as well within a reduced.
 fn uid(kind: &str, metadata: &Metadata) -> String {
     if metadata.uid.is_empty() {
         return format!("{kind}/{}/{}", metadata.namespace, metadata.name);
@@ -111,7 +117,7 @@ fn controller(owners: &[OwnerReference]) -> Option<&OwnerReference> {
     owners.iter().find(|owner| owner.controller)
 }
 
-fn pod(snapshot: &mut Snapshot, object: Object<PodSpec, PodStatus>) {
+fn pod(reduced: &mut Reduced, object: Object<PodSpec, PodStatus>) {
     let Object { metadata, spec, status } = object;
     let uid = uid("Pod", &metadata);
     let ended = matches!(status.phase.as_str(), "Succeeded" | "Failed");
@@ -128,16 +134,16 @@ fn pod(snapshot: &mut Snapshot, object: Object<PodSpec, PodStatus>) {
         .filter_map(finish)
         .max()
         .filter(|_| ended);
-    snapshot.declared.pod(&uid, status.start_time, finished);
+    reduced.declared.pod(status.start_time, finished);
     for (kind, container) in containers(&spec) {
         let row = container_row(&uid, kind, container, statuses.iter().copied().flatten());
-        snapshot.rows.containers.push(row);
+        reduced.rows.containers.push(row);
     }
     let owner = controller(&metadata.owner_references);
     let mut annotations = metadata.annotations;
     annotations.retain(|key, _| ALLOWED_ANNOTATIONS.contains(&key.as_str()));
     let holds_addresses = !ended || finished.is_some();
-    snapshot.rows.pods.push(PodRow {
+    reduced.rows.pods.push(PodRow {
         uid,
         namespace: metadata.namespace,
         name: metadata.name,
@@ -262,11 +268,9 @@ fn number_or_name(reference: Option<&PortReference>) -> (Option<u16>, Option<Str
     }
 }
 
-fn service(snapshot: &mut Snapshot, object: Object<ServiceSpec, ServiceStatus>) {
+fn service(reduced: &mut Reduced, object: Object<ServiceSpec, ServiceStatus>) {
     let Object { metadata, spec, status } = object;
-    snapshot
-        .declared
-        .created(&uid("Service", &metadata), metadata.creation_timestamp);
+    reduced.declared.created(metadata.creation_timestamp);
     let port = |port: &super::object::ServicePortSpec| {
         let (target_port, target_port_name) = number_or_name(port.target_port.as_ref());
         let (name, protocol) = (port.name.clone().filter(|name| !name.is_empty()), port.protocol.clone());
@@ -284,7 +288,7 @@ fn service(snapshot: &mut Snapshot, object: Object<ServiceSpec, ServiceStatus>) 
     } else {
         addresses(spec.cluster_ips.iter().map(String::as_str))
     };
-    snapshot.rows.services.push(ServiceRow {
+    reduced.rows.services.push(ServiceRow {
         uid: uid("Service", &metadata),
         namespace: metadata.namespace,
         name: metadata.name,
@@ -308,16 +312,14 @@ fn service(snapshot: &mut Snapshot, object: Object<ServiceSpec, ServiceStatus>) 
     });
 }
 
-fn endpoint_slice(snapshot: &mut Snapshot, slice: EndpointSlice) {
+fn endpoint_slice(reduced: &mut Reduced, slice: EndpointSlice) {
     let EndpointSlice {
         metadata,
         address_type,
         ports,
         endpoints,
     } = slice;
-    snapshot
-        .declared
-        .created(&uid("EndpointSlice", &metadata), metadata.creation_timestamp);
+    reduced.declared.created(metadata.creation_timestamp);
     let endpoint = |backend: super::object::SliceBackend| {
         let pod = backend
             .target_ref
@@ -338,7 +340,7 @@ fn endpoint_slice(snapshot: &mut Snapshot, slice: EndpointSlice) {
         port: port.port,
         protocol: port.protocol,
     };
-    snapshot.rows.endpoint_slices.push(EndpointSliceRow {
+    reduced.rows.endpoint_slices.push(EndpointSliceRow {
         uid: uid("EndpointSlice", &metadata),
         service: metadata.labels.get("kubernetes.io/service-name").cloned(),
         namespace: metadata.namespace,
@@ -354,11 +356,9 @@ fn endpoint_slice(snapshot: &mut Snapshot, slice: EndpointSlice) {
     });
 }
 
-fn namespace(snapshot: &mut Snapshot, metadata: Metadata) {
-    snapshot
-        .declared
-        .created(&uid("Namespace", &metadata), metadata.creation_timestamp);
-    snapshot.rows.namespaces.push(NamespaceRow {
+fn namespace(reduced: &mut Reduced, metadata: Metadata) {
+    reduced.declared.created(metadata.creation_timestamp);
+    reduced.rows.namespaces.push(NamespaceRow {
         uid: uid("Namespace", &metadata),
         name: metadata.name,
         labels: metadata.labels,
@@ -370,11 +370,9 @@ fn namespace(snapshot: &mut Snapshot, metadata: Metadata) {
     });
 }
 
-fn node(snapshot: &mut Snapshot, object: Object<NodeSpec, NodeStatus>) {
+fn node(reduced: &mut Reduced, object: Object<NodeSpec, NodeStatus>) {
     let Object { metadata, spec, status } = object;
-    snapshot
-        .declared
-        .created(&uid("Node", &metadata), metadata.creation_timestamp);
+    reduced.declared.created(metadata.creation_timestamp);
     let address = |entry: super::object::AddressOfNode| {
         let ip: IpAddr = entry.address.parse().ok()?;
         Some(NodeAddress {
@@ -382,7 +380,7 @@ fn node(snapshot: &mut Snapshot, object: Object<NodeSpec, NodeStatus>) {
             ip: Address::from(ip),
         })
     };
-    snapshot.rows.nodes.push(NodeRow {
+    reduced.rows.nodes.push(NodeRow {
         uid: uid("Node", &metadata),
         name: metadata.name,
         addresses: status.addresses.into_iter().filter_map(address).collect(),
@@ -400,10 +398,8 @@ fn node(snapshot: &mut Snapshot, object: Object<NodeSpec, NodeStatus>) {
     });
 }
 
-fn workload(snapshot: &mut Snapshot, api_version: String, kind: String, metadata: Metadata, spec: WorkloadSpec) {
-    snapshot
-        .declared
-        .created(&uid(&kind, &metadata), metadata.creation_timestamp);
+fn workload(reduced: &mut Reduced, api_version: String, kind: String, metadata: Metadata, spec: WorkloadSpec) {
+    reduced.declared.created(metadata.creation_timestamp);
     let template = spec
         .template
         .or_else(|| spec.job_template.map(|job| job.spec.template))
@@ -421,7 +417,7 @@ fn workload(snapshot: &mut Snapshot, api_version: String, kind: String, metadata
         };
         selector.match_expressions.iter().map(requirement).collect()
     };
-    snapshot.rows.workloads.push(WorkloadRow {
+    reduced.rows.workloads.push(WorkloadRow {
         uid: uid(&kind, &metadata),
         owner_api_version: owner.map(|owner| owner.api_version.clone()),
         owner_kind: owner.map(|owner| owner.kind.clone()),
@@ -449,12 +445,10 @@ fn workload(snapshot: &mut Snapshot, api_version: String, kind: String, metadata
     });
 }
 
-fn network_policy(snapshot: &mut Snapshot, api_version: String, kind: String, policy: Policy) {
+fn network_policy(reduced: &mut Reduced, api_version: String, kind: String, policy: Policy) {
     let Policy { metadata, spec } = policy;
-    snapshot
-        .declared
-        .created(&uid(&kind, &metadata), metadata.creation_timestamp);
-    snapshot.rows.network_policies.push(NetworkPolicyRow {
+    reduced.declared.created(metadata.creation_timestamp);
+    reduced.rows.network_policies.push(NetworkPolicyRow {
         uid: uid(&kind, &metadata),
         api_version,
         kind,
