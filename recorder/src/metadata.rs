@@ -112,10 +112,7 @@ pub fn run(arguments: &MetadataArgs) -> anyhow::Result<Exit> {
         output::warn("no object of a kind that a tape holds; the tables are empty");
     }
     let mut manifest = Manifest::new(tool(), Origin::Recorded, tape_id(&files));
-    manifest.cluster = Some(ClusterRecording {
-        source: ClusterSource::Snapshots,
-        snapshots: times,
-    });
+    manifest.cluster = Some(ClusterRecording::new(ClusterSource::Snapshots, times));
     manifest.files = files;
     write_manifest(&tape, &manifest)?;
     output::say(format_args!(

@@ -162,6 +162,49 @@ pub struct ClusterRecording {
     /// Times of the snapshots, in order; empty for one without a time.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub snapshots: Vec<Time>,
+    /// What was not seen as it happened, by resource and time; empty for snapshots.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub gaps: Vec<ClusterGap>,
+    /// What could not be read at all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unread: Vec<Unread>,
+}
+
+impl ClusterRecording {
+    /// Metadata without gaps.
+    #[must_use]
+    pub fn new(source: ClusterSource, snapshots: Vec<Time>) -> Self {
+        Self {
+            source,
+            snapshots,
+            gaps: Vec::new(),
+            unread: Vec::new(),
+        }
+    }
+}
+
+/// A time in which a resource was not watched. The changes in it have `assumed` bounds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClusterGap {
+    /// Plural name of the resource.
+    pub resource: String,
+    /// When the watch was lost.
+    pub start: Time,
+    /// When there was one again.
+    pub end: Time,
+    /// Whether the API server told every change of that time afterwards; if not, what came and went in it is unknown.
+    pub caught_up: bool,
+    /// Why the watch was lost.
+    pub reason: String,
+}
+
+/// A resource, or an object of it, that could not be read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unread {
+    /// Plural name of the resource.
+    pub resource: String,
+    /// Why, with the verb that was refused or the object that was not understood.
+    pub reason: String,
 }
 
 /// How the metadata of a cluster was obtained.

@@ -77,10 +77,7 @@ pub fn compile(scenario: &Scenario) -> Result<Files, CompileError> {
     let mut manifest = Manifest::new(tool, Origin::Synthetic, sha256_hex(hashes.as_bytes())[..16].to_owned());
     manifest.window = Some(window(scenario, Offset(0)));
     manifest.nodes = nodes;
-    manifest.cluster = Some(ClusterRecording {
-        source: ClusterSource::Watch,
-        snapshots: Vec::new(),
-    });
+    manifest.cluster = Some(ClusterRecording::new(ClusterSource::Watch, Vec::new()));
     manifest.files = entries;
     files.push((MANIFEST_FILE.to_owned(), manifest.render()?.into_bytes()));
     files.sort();

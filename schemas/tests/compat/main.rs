@@ -96,10 +96,7 @@ fn bless() {
     };
     manifest.window = Some(window);
     manifest.nodes = vec![recording(window)];
-    manifest.cluster = Some(ClusterRecording {
-        source: ClusterSource::Watch,
-        snapshots: vec![window.start],
-    });
+    manifest.cluster = Some(ClusterRecording::new(ClusterSource::Watch, vec![window.start]));
     let mut write = BTreeMap::new();
     for table in all_tables() {
         let folder = match table.place {

@@ -75,10 +75,7 @@ pub(crate) fn write(tape: &Tape, to: &Path) -> Outcome {
     let mut manifest = Manifest::new(tool, Origin::Recorded, "0123456789abcdef".to_owned());
     manifest.window = tape.window;
     manifest.nodes = tape.nodes.iter().flat_map(|node| node.recordings.clone()).collect();
-    manifest.cluster = Some(ClusterRecording {
-        source: ClusterSource::Snapshots,
-        snapshots: Vec::new(),
-    });
+    manifest.cluster = Some(ClusterRecording::new(ClusterSource::Snapshots, Vec::new()));
     manifest.files = files.entries;
     std::fs::write(to.join(MANIFEST_FILE), manifest.render()?)?;
     Ok(())
