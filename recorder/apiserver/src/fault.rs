@@ -10,7 +10,9 @@ pub struct Fault {
     pub verb: String,
     /// Plural name of the resource, or `*`.
     pub resource: String,
-    /// How many requests it meets; `None` for all that come.
+    /// How many requests pass before it.
+    pub after: u32,
+    /// How many requests it meets then; `None` for all that come.
     pub times: Option<u32>,
     /// What happens to them.
     pub effect: Effect,
@@ -81,7 +83,7 @@ impl Faults {
         })
     }
 
-    /// The first fault for a request, which counts as used.
+    /// The first fault for a request, which counts.
     pub(crate) fn meet(&mut self, verb: &str, resource: &str) -> Option<Effect> {
         let is = |pattern: &str, text: &str| pattern == "*" || pattern == text;
         let at = self
@@ -89,6 +91,10 @@ impl Faults {
             .iter()
             .position(|fault| is(&fault.verb, verb) && is(&fault.resource, resource))?;
         let fault = &mut self.0[at];
+        if fault.after > 0 {
+            fault.after -= 1;
+            return None;
+        }
         let effect = fault.effect.clone();
         fault.times = fault.times.map(|left| left.saturating_sub(1));
         if fault.times == Some(0) {
@@ -108,10 +114,12 @@ mod tests {
         faults.add(Fault {
             verb: "watch".to_owned(),
             resource: "pods".to_owned(),
+            after: 1,
             times: Some(2),
             effect: Effect::Hang,
         });
         assert_eq!(faults.meet("list", "pods"), None);
+        assert_eq!(faults.meet("watch", "pods"), None);
         assert_eq!(faults.meet("watch", "pods"), Some(Effect::Hang));
         assert_eq!(faults.meet("watch", "pods"), Some(Effect::Hang));
         assert_eq!(faults.meet("watch", "pods"), None);

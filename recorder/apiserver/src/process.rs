@@ -86,9 +86,22 @@ impl ApiServer {
 
     /// Makes the next `times` requests go wrong; `None` for all that come.
     pub fn fault(&self, verb: &str, resource: &str, times: Option<u32>, effect: Effect) -> Result<(), OrderError> {
+        self.fault_after(0, verb, resource, times, effect)
+    }
+
+    /// The same, once `after` requests have passed.
+    pub fn fault_after(
+        &self,
+        after: u32,
+        verb: &str,
+        resource: &str,
+        times: Option<u32>,
+        effect: Effect,
+    ) -> Result<(), OrderError> {
         let fault = Fault {
             verb: verb.to_owned(),
             resource: resource.to_owned(),
+            after,
             times,
             effect,
         };
