@@ -18,7 +18,7 @@ pub use value::{Events, ValueError, parse_bytes, parse_duration, parse_tape_size
 const EXIT_CODES: &str = "\
 Exit codes:
   0    done
-  1    done, and what you gated on was found (`record --strict`: incomplete; `check`: recording would not work)
+  1    done, and what you gated on was found (`--strict`: incomplete; `check`: recording would not work)
   2    bad usage, unreadable input, missing privileges; nothing was overwritten
   101  a bug of flowtape-recorder; please report it
   130  interrupted a second time, before the tape was complete
@@ -51,6 +51,12 @@ Examples:
   kubectl get ... -A -o json | flowtape-recorder metadata --from - -o my-cluster
   flowtape-recorder metadata -o my-cluster --from before.json@2026-01-01T09:00:00Z \\
       --from after.json@2026-01-01T09:30:00Z
+  flowtape-recorder metadata --watch --duration 30m -o my-cluster --kubeconfig cluster.kubeconfig
+
+--watch lists and watches namespaces, nodes, pods, services, endpointslices, daemonsets, deployments, replicasets, \
+statefulsets, cronjobs, jobs and networkpolicies, and needs exactly these two verbs on them. A line that begins with \
+`watching` says that everything was listed; the last line says whether the metadata is complete, and why not. What the \
+API server told late or not at all, because it was away or had forgotten, is marked in the tape.
 
 Only named fields are kept: never environment values, arguments, or annotations outside a short list. Give the \
 directory to the analyzer together with a recording: `flowtape flows my-tape my-cluster`.";
@@ -73,7 +79,7 @@ pub enum Verb {
     /// Say what this kernel and these privileges allow
     #[command(after_help = CHECK_EXAMPLES)]
     Check(CheckArgs),
-    /// Turn what `kubectl get -A -o json` prints into the metadata tables of a tape
+    /// Write what a cluster consists of: from what `kubectl get` printed, or by watching its API server
     #[command(after_help = METADATA_EXAMPLES)]
     Metadata(MetadataArgs),
     /// Record in a container: start again what dies, and stay until the files are collected
@@ -153,15 +159,52 @@ pub enum Format {
 /// Arguments of `metadata`.
 #[derive(Clone, Debug, Args)]
 pub struct MetadataArgs {
-    /// A snapshot: what `kubectl get ... -A -o json` printed, and when; `-` is stdin. Several need a time each
-    #[arg(long, value_name = "FILE[@TIME]", required = true, allow_hyphen_values = true)]
+    /// A snapshot: what `kubectl get ... -A -o json` or `-o yaml` printed, and when; `-` is stdin. Several need a time each
+    #[arg(
+        long,
+        value_name = "FILE[@TIME]",
+        required_unless_present = "watch",
+        allow_hyphen_values = true
+    )]
     pub from: Vec<SnapshotSource>,
+    /// Follow the objects of a cluster through its API server, read-only, until the end of the window
+    #[arg(long, conflicts_with = "from")]
+    pub watch: bool,
+    /// How to watch
+    #[command(flatten)]
+    pub watching: WatchArgs,
     /// Directory of the tape; made if it does not exist
     #[arg(short, long, value_name = "DIR")]
     pub output: PathBuf,
     /// Replace the tape in DIR. A directory that holds anything else is refused all the same
     #[arg(long)]
     pub force: bool,
+}
+
+/// How `metadata --watch` watches.
+#[derive(Clone, Debug, Args)]
+pub struct WatchArgs {
+    /// Kubeconfig that names the cluster [default: $KUBECONFIG, ~/.kube/config, or the service account of this pod]
+    #[arg(long, value_name = "FILE", requires = "watch")]
+    pub kubeconfig: Option<PathBuf>,
+    /// Context within the kubeconfig [default: its current one]
+    #[arg(long, value_name = "NAME", requires = "watch")]
+    pub context: Option<String>,
+    /// How long to watch, such as 30s, 10m or 1h30m; without it until Ctrl-C or SIGTERM
+    #[arg(long, value_name = "TIME", value_parser = parse_duration, requires = "watch")]
+    pub duration: Option<Duration>,
+    /// Only objects of these namespaces, and nodes; peers elsewhere then have no identity
+    #[arg(long, value_name = "NAME", value_delimiter = ',', requires = "watch")]
+    pub namespaces: Vec<String>,
+    /// Time after which files are finished and others begun: what a crash can cost at most
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = parse_duration)]
+    pub rotation: Duration,
+    /// How long one watch may last before it is asked for anew; one that is silent for longer counts as lost
+    #[arg(long, value_name = "TIME", default_value = "5m", value_parser = parse_duration)]
+    pub watch_time: Duration,
+    /// Exit with 1 if the metadata is incomplete
+    #[arg(long, requires = "watch")]
+    pub strict: bool,
 }
 
 /// Runs what was asked.

@@ -5,7 +5,8 @@
 //! ```text
 //! kernel (maps, ring buffer) ─▶ record ─▶ convert ─▶ tape (Parquet files, manifest last)
 //! /proc, cgroup2 mount ───────▶ cgroup, netns ──────▲
-//! kubectl's JSON ─────────────▶ metadata ───────────▲
+//! kubectl's JSON or YAML ─────▶ metadata ───────────▲
+//! API server ─────────────────▶ watch ──────────────▲
 //! ```
 //!
 //! - [`cli`] says what may be asked, [`output`] is the only place that prints;
@@ -44,7 +45,9 @@ pub mod privilege;
 pub mod readiness;
 #[cfg(target_os = "linux")]
 pub mod record;
-#[cfg(target_os = "linux")]
+#[cfg(unix)]
 pub mod shutdown;
 pub mod tape;
 pub mod transfer;
+#[cfg(unix)]
+pub mod watch;

@@ -1,6 +1,9 @@
-//! `flowtape-recorder metadata`: what `kubectl get ... -A -o json` prints becomes the metadata tables of a tape.
+//! `flowtape-recorder metadata`: what `kubectl get ... -A -o json` or `-o yaml` prints becomes the metadata tables of a
+//! tape.
 //!
 //! Everything is read and understood before the first file is written, so bad input leaves nothing behind.
+
+mod yaml;
 
 use std::fmt;
 use std::io::{self, Read as _};
@@ -16,6 +19,8 @@ use flowtape_schemas::time::Time;
 use crate::cli::MetadataArgs;
 use crate::exit::Exit;
 use crate::output;
+pub use yaml::YamlError;
+
 use crate::tape::{CLUSTER_DIRECTORY, TapeError, TapeFile, Target, tape_id, tool, write_manifest};
 
 /// A text that names no snapshot.
@@ -72,6 +77,15 @@ pub enum InputError {
         #[source]
         error: io::Error,
     },
+    /// Its content is no YAML.
+    #[error("`{source_name}` holds no metadata")]
+    Yaml {
+        /// The file, or stdin.
+        source_name: String,
+        /// Why not.
+        #[source]
+        error: YamlError,
+    },
     /// Its content is no metadata.
     #[error("`{source_name}` holds no metadata")]
     Content {
@@ -96,6 +110,12 @@ fn date_hint(name: &str) -> String {
 /// Runs the verb.
 pub fn run(arguments: &MetadataArgs) -> anyhow::Result<Exit> {
     let target = Target::check(&arguments.output, arguments.force)?;
+    if arguments.watch {
+        #[cfg(unix)]
+        return crate::watch::run(&arguments.watching, target);
+        #[cfg(not(unix))]
+        anyhow::bail!("a cluster is watched from Unix only; convert what `kubectl get` prints with --from");
+    }
     let snapshots = read(&arguments.from)?;
     let mut times: Vec<Time> = snapshots.iter().filter_map(Snapshot::time).collect();
     times.sort();
@@ -137,9 +157,26 @@ fn read(sources: &[SnapshotSource]) -> Result<Vec<Snapshot>, InputError> {
             source_name: source_name.clone(),
             error,
         })?;
-        Snapshot::parse(&text, source.time).map_err(|error| InputError::Content { source_name, error })
+        parse(&text, source.time, source_name)
     };
     sources.iter().map(snapshot).collect()
+}
+
+/// Both spellings of a snapshot. Every JSON text is YAML too, but its own reader is faster and its messages fit better.
+fn parse(text: &[u8], time: Option<Time>, source_name: String) -> Result<Snapshot, InputError> {
+    let is_json = text
+        .trim_ascii_start()
+        .first()
+        .is_none_or(|first| b"{[".contains(first));
+    let parsed = if is_json {
+        Snapshot::parse(text, time)
+    } else {
+        match yaml::documents(text) {
+            Ok(documents) => Snapshot::of_documents(documents.into_iter().map(Ok), time),
+            Err(error) => return Err(InputError::Yaml { source_name, error }),
+        }
+    };
+    parsed.map_err(|error| InputError::Content { source_name, error })
 }
 
 fn read_stdin() -> io::Result<Vec<u8>> {

@@ -74,7 +74,7 @@ pub struct ObjectError {
 /// One object, reduced to the allow-list: the rows it becomes, without validity.
 #[derive(Debug, Default)]
 pub struct Reduced {
-    uid: String,
+    id: String,
     resource_version: Option<String>,
     rows: ClusterRows,
     declared: history::Declared,
@@ -86,10 +86,10 @@ impl Reduced {
         convert::reduce(0, with_kind(item, api_version, kind))
     }
 
-    /// Identifies the object: its UID.
+    /// Identifies the object: its kind and UID.
     #[must_use]
-    pub fn uid(&self) -> &str {
-        &self.uid
+    pub fn id(&self) -> &str {
+        &self.id
     }
 
     /// Its `metadata.resourceVersion`.
@@ -277,7 +277,7 @@ pub fn rows(mut snapshots: Vec<Snapshot>) -> Result<ClusterRows, MetadataError> 
             at: time,
             bound: Bound::Assumed,
         };
-        let present: BTreeSet<String> = objects.iter().map(|object| object.uid.clone()).collect();
+        let present: BTreeSet<String> = objects.iter().map(|object| object.id.clone()).collect();
         for gone in known.difference(&present) {
             history.remove(gone, seen);
         }

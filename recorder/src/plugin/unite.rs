@@ -186,10 +186,7 @@ fn crashed(source: &Source, recording: &Path, place: &str) -> anyhow::Result<Con
     }
     files.sort_by(|a, b| a.path.cmp(&b.path));
     let Some(name) = &source.node else {
-        let cluster = ClusterRecording {
-            source: ClusterSource::Watch,
-            snapshots: Vec::new(),
-        };
+        let cluster = ClusterRecording::new(ClusterSource::Watch, Vec::new());
         return Ok((files, Vec::new(), Some(cluster)));
     };
     let (Some(start), Some(end)) = (times.iter().min(), times.iter().max()) else {

@@ -103,6 +103,58 @@ fn every_table_is_written_and_matches_the_manifest() {
     }
 }
 
+/// A List, and the same objects as documents of their own: every way `kubectl -o yaml` and a folder of manifests spell it.
+#[test]
+fn yaml_gives_the_same_tape_as_json() {
+    let (home, from_json) = home();
+    let json = store(&home, "cluster.json", cluster());
+    let objects: Value = serde_json::from_str(&cluster()).unwrap();
+    let list = store(&home, "list.yaml", yaml(&objects, 0));
+    let single: Vec<String> = objects["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|item| yaml(item, 0))
+        .collect();
+    let documents = store(&home, "documents.yaml", format!("---\n{}---\n", single.join("---\n")));
+    let tables = |input: &str, tape: &str| {
+        let ran = run(&["metadata", "--from", input, "-o", tape]);
+        assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+        manifest(Path::new(tape)).tape_id
+    };
+    let expected = tables(&json, &from_json);
+    for (number, input) in [list, documents].iter().enumerate() {
+        let tape = home.path().join(number.to_string()).display().to_string();
+        assert_eq!(tables(input, &tape), expected, "{input}");
+    }
+}
+
+/// Block style, as `kubectl` prints it: lists not indented, plain keys, quoted texts.
+fn yaml(value: &Value, depth: usize) -> String {
+    let indent = "  ".repeat(depth);
+    if let Some(items) = value.as_array().filter(|items| !items.is_empty()) {
+        let item = |item: &Value| format!("{indent}- {}", yaml(item, depth + 1).trim_start());
+        return items.iter().map(item).collect::<Vec<_>>().concat();
+    }
+    let Some(fields) = value.as_object().filter(|fields| !fields.is_empty()) else {
+        return format!("{indent}{value}\n");
+    };
+    let is_nested = |value: &Value| {
+        value.as_object().is_some_and(|fields| !fields.is_empty())
+            || value.as_array().is_some_and(|items| !items.is_empty())
+    };
+    let field = |(key, value): (&String, &Value)| {
+        if is_nested(value) {
+            return format!(
+                "{indent}{key}:\n{}",
+                yaml(value, depth + usize::from(value.is_object()))
+            );
+        }
+        format!("{indent}{key}: {value}\n")
+    };
+    fields.iter().map(field).collect::<Vec<_>>().concat()
+}
+
 #[test]
 fn the_same_input_gives_the_same_bytes() {
     let (home, first) = home();
@@ -191,7 +243,8 @@ fn nothing_known_is_written_with_a_warning() {
 fn bad_input_is_named_and_leaves_nothing() {
     let (home, tape) = home();
     let good = store(&home, "good.json", cluster());
-    let no_json = store(&home, "no.json", "apiVersion: v1\nkind: List\n");
+    let no_json = store(&home, "no.json", "apiVersion: [v1\nkind: List\n");
+    let bare = store(&home, "bare.yaml", "kind: List\n");
     let other = store(&home, "other.json", r#"{"swagger": "2.0"}"#);
     let wrong = store(
         &home,
@@ -205,11 +258,15 @@ fn bad_input_is_named_and_leaves_nothing() {
     let directory = home.path().display().to_string();
     let dated = format!("{good}@2026-01-01T00:00:00Z");
     let cases: &[(&[&str], &[&str])] = &[
-        (&["--from", &no_json], &["no.json", "not JSON", "kubectl get"]),
+        (
+            &["--from", &no_json],
+            &["no.json", "neither JSON nor YAML", "kubectl get"],
+        ),
+        (&["--from", &bare], &["bare.yaml", "not a Kubernetes object"]),
         (&["--from", &other], &["other.json", "not a Kubernetes object"]),
         (&["--from", &wrong], &["wrong.json", "item 0 (Pod `b/a`)"]),
         (&["--from", &cut], &["cut.json", "not JSON"]),
-        (&["--from", &bytes], &["bytes.json", "not JSON"]),
+        (&["--from", &bytes], &["bytes.json", "neither JSON nor YAML"]),
         (&["--from", &missing], &["missing.json", "No such file"]),
         (&["--from", &undated], &["`yesterday` is not a time either"]),
         (&["--from", &directory], &["cannot read", "directory"]),

@@ -47,7 +47,8 @@ fn reduce_kind(item: Value) -> Result<Option<Reduced>, serde_json::Error> {
         metadata,
     } = AnyObject::deserialize(&item)?;
     let mut reduced = Reduced {
-        uid: uid(&kind, &metadata),
+        // UIDs are unique in a cluster, but nothing makes them so in a text.
+        id: format!("{kind}/{}", uid(&kind, &metadata)),
         resource_version: metadata.resource_version.clone(),
         ..Reduced::default()
     };

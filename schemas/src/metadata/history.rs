@@ -78,21 +78,21 @@ impl History {
     /// An object as it is from now on, or has been since some time before.
     pub fn put(&mut self, object: Reduced, seen: Seen) {
         let Reduced {
-            uid,
+            id,
             resource_version: _,
             mut rows,
             declared,
         } = object;
         each!(self, versions, taken => {
-            versions.put(&uid, taken(&mut rows), declared, seen);
+            versions.put(&id, taken(&mut rows), declared, seen);
             Vec::new()
         });
     }
 
     /// An object is no longer there.
-    pub fn remove(&mut self, uid: &str, seen: Seen) {
+    pub fn remove(&mut self, id: &str, seen: Seen) {
         each!(self, versions, _rows => {
-            versions.put(uid, Vec::new(), Declared::default(), seen);
+            versions.put(id, Vec::new(), Declared::default(), seen);
             Vec::new()
         });
     }
@@ -168,7 +168,7 @@ struct Open<R> {
 /// The versions of one table.
 #[derive(Debug)]
 struct Versions<R> {
-    /// By UID of the object and part of it.
+    /// By object and part of it.
     open: BTreeMap<String, BTreeMap<String, Open<R>>>,
     ended: Vec<R>,
 }
@@ -184,8 +184,8 @@ impl<R> Default for Versions<R> {
 
 impl<R: Version> Versions<R> {
     /// The rows of an object; none if it is gone.
-    fn put(&mut self, uid: &str, rows: Vec<R>, declared: Declared, seen: Seen) {
-        let mut before = self.open.remove(uid).unwrap_or_default();
+    fn put(&mut self, id: &str, rows: Vec<R>, declared: Declared, seen: Seen) {
+        let mut before = self.open.remove(id).unwrap_or_default();
         let mut present = BTreeMap::new();
         for row in rows {
             let part = row.part().to_owned();
@@ -211,7 +211,7 @@ impl<R: Version> Versions<R> {
         self.ended
             .extend(before.into_values().map(|open| closed(open, seen.end())));
         if !present.is_empty() {
-            self.open.insert(uid.to_owned(), present);
+            self.open.insert(id.to_owned(), present);
         }
     }
 

@@ -1,0 +1,60 @@
+//! `flowtape-recorder metadata --watch` against an API server process that does what clusters do to their clients.
+//!
+//! Each test tells the server what to change and what to break, and compares the intervals of the tape with that.
+#![cfg(unix)]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod cluster;
+mod tape;
+mod test_access;
+mod test_fault;
+mod test_gap;
+mod test_life;
+mod test_real;
+mod watcher;
+
+use std::os::unix::process::CommandExt as _;
+use std::process::{Command, ExitCode};
+
+use clap::Parser as _;
+use flowtape_apiserver::cli::{Cli, run};
+use flowtape_apiserver::process::ApiServer;
+use libtest_mimic::{Arguments, Trial};
+
+/// The name under which this executable is the API server.
+const APISERVER: &str = "flowtape-apiserver";
+
+fn main() -> ExitCode {
+    if std::env::args_os().next().is_some_and(|name| name == APISERVER) {
+        run(Cli::parse()).unwrap();
+        return ExitCode::SUCCESS;
+    }
+    let tests = [
+        test_life::tests(),
+        test_gap::tests(),
+        test_fault::tests(),
+        test_access::tests(),
+        test_real::tests(),
+    ];
+    libtest_mimic::run(&Arguments::from_args(), tests.into_iter().flatten().collect()).exit_code()
+}
+
+/// A test that fails by panicking.
+fn test(name: &str, body: fn()) -> Trial {
+    Trial::test(name, move || {
+        body();
+        Ok(())
+    })
+}
+
+/// An API server with these objects.
+fn server(objects: &[serde_json::Value]) -> ApiServer {
+    let server = ApiServer::start(|| {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.arg0(APISERVER);
+        command
+    });
+    let server = server.unwrap();
+    server.apply(objects).unwrap();
+    server
+}
