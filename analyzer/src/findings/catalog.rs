@@ -71,6 +71,8 @@ pub enum Code {
     RecorderNote,
     /// FT1014: The wall clock of a node was set while it was recorded.
     ClockStepped,
+    /// FT1015: Metadata of the cluster was not watched for a time, or could not be read.
+    MetadataGap,
     /// FT2001: A peer has no identity that the tape can prove.
     UnknownPeer,
     /// FT2002: A peer had more than one possible identity at that time.
@@ -257,6 +259,13 @@ pub const CATALOG: &[Entry] = &[
         Warning,
         "clock-stepped",
         "The wall clock of a node was set while it was recorded."
+    ),
+    entry!(
+        MetadataGap,
+        "FT1015",
+        Warning,
+        "metadata-gap",
+        "Metadata of the cluster was not watched for a time, or could not be read."
     ),
     entry!(
         UnknownPeer,

@@ -52,6 +52,9 @@ pub(super) fn judge(tape: &mut Tape, recordings: &[Recording], findings: &mut Fi
     judge.synthetic(&tape.nodes);
     judge.content(tape);
     judge.metadata(tape);
+    for recording in recordings {
+        judge.metadata_gaps(recording);
+    }
     judge.nodes(tape);
     tape.health.reasons = judge.reasons;
 }
@@ -260,6 +263,31 @@ impl Judge<'_> {
         if !starts.is_empty() && starts.iter().all(|start| *start == (None, Bound::Assumed)) {
             let message = "the metadata has no time and is taken to hold for the whole window";
             self.findings.report(Code::MetadataAssumed, message);
+        }
+    }
+
+    /// What a watch of the cluster did not see as it happened. Where the API server told it afterwards, only times are inexact.
+    fn metadata_gaps(&mut self, recording: &Recording) {
+        let Some(cluster) = recording
+            .manifest
+            .as_ref()
+            .and_then(|manifest| manifest.cluster.as_ref())
+        else {
+            return;
+        };
+        for unread in &cluster.unread {
+            let message = format!("metadata: `{}` {}", unread.resource, unread.reason);
+            self.incomplete(Code::MetadataGap, message, 1);
+        }
+        for gap in &cluster.gaps {
+            let resource = &gap.resource;
+            if gap.caught_up {
+                let message = format!("`{resource}` were not watched for a time; their changes were told afterwards");
+                self.findings.report(Code::MetadataGap, message);
+            } else {
+                let message = format!("`{resource}` were not watched for a time; what came and went then is unknown");
+                self.incomplete(Code::MetadataGap, message, 1);
+            }
         }
     }
 

@@ -205,6 +205,35 @@ fn blind_time_makes_it_incomplete() {
 }
 
 #[test]
+fn what_a_watch_of_the_cluster_missed_is_said() {
+    let judged_with = |cluster: Value| {
+        let mut files = committed("dvwa");
+        with_manifest(&mut files, |manifest| {
+            manifest.cluster = Some(serde_json::from_value(cluster).unwrap());
+        });
+        let scratch = Scratch::new();
+        judged(scratch.files("tape", &files), "tape")
+    };
+    let gap = |caught_up: bool| serde_json::json!({"resource": "pods", "start": "2026-01-01T00:00:05Z", "end": "2026-01-01T00:00:09Z", "caught_up": caught_up, "reason": "503: away"});
+    let message = "`pods` were not watched for a time; their changes were told afterwards";
+    assert_eq!(
+        judged_with(serde_json::json!({"source": "watch", "gaps": [gap(true)]})),
+        (true, vec![], vec![format!("FT1015 1 {message}")])
+    );
+    let message = "`pods` were not watched for a time; what came and went then is unknown".to_owned();
+    assert_eq!(
+        judged_with(serde_json::json!({"source": "watch", "gaps": [gap(false), gap(false)]})),
+        (false, vec![message.clone()], vec![format!("FT1015 2 {message}")])
+    );
+    let unread = serde_json::json!([{"resource": "jobs", "reason": "cannot list: 403: no"}]);
+    let message = "metadata: `jobs` cannot list: 403: no".to_owned();
+    assert_eq!(
+        judged_with(serde_json::json!({"source": "watch", "unread": unread})),
+        (false, vec![message.clone()], vec![format!("FT1015 1 {message}")])
+    );
+}
+
+#[test]
 fn an_unclean_stop_and_an_unrecorded_node_make_it_incomplete() {
     let (complete, reasons, findings) =
         judged_scenario(&CLUSTER.replace("pods 10.244.1.0/24", "pods 10.244.1.0/24 unclean"), "");
