@@ -126,14 +126,23 @@ fn sample_limits(events: Events) -> SampleLimits {
     }
 }
 
-/// Finding the kernel's offsets takes some 20 MB for a moment, which glibc would keep for the whole recording.
+/// Has the allocator give memory back. Finding the kernel's offsets takes some 20 MB for a moment; buffers of samples come and
+/// go, from one thread to the other. By itself glibc keeps what was free once, and keeps ever larger pieces.
+#[cfg(target_env = "gnu")]
 fn give_back_memory() {
+    /// From this size on a piece goes back to the system when it is freed: the initial threshold of glibc, which it would raise
+    /// with every larger piece unless it is set (mallopt(3)).
+    const LARGE: libc::c_int = 128 << 10;
     // SAFETY: no pointers are involved.
-    #[cfg(target_env = "gnu")]
     unsafe {
+        libc::mallopt(libc::M_MMAP_THRESHOLD, LARGE);
         libc::malloc_trim(0);
     }
 }
+
+/// Other allocators give memory back by themselves.
+#[cfg(not(target_env = "gnu"))]
+fn give_back_memory() {}
 
 /// What was asked for, as the manifest keeps it.
 fn settings(arguments: &RecordArgs) -> BTreeMap<String, String> {

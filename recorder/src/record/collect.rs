@@ -18,7 +18,7 @@ use crate::kernel::record::Record;
 use crate::listen::Listeners;
 
 /// Events handed over at a time.
-const CHUNK: usize = 8_192;
+const CHUNK: usize = 2_048;
 
 /// Edges kept here for an interval when the kernel's map has no room for them; more are counted as lost.
 const OVERFLOW: usize = 262_144;

@@ -26,7 +26,7 @@ const COUNTED_FILE_BYTES: u64 = 4 << 20;
 const ROOM_FOR_SAMPLES: u64 = 2 * FILE_BYTES;
 
 /// Rows converted at a time: a row is larger than the record it comes from.
-const BATCH: usize = 8_192;
+const BATCH: usize = 2_048;
 
 /// What the manifest says of one file, about.
 const ENTRY_BYTES: u64 = 256;

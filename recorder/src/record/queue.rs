@@ -13,8 +13,8 @@ use super::collect::Counted;
 use super::node_tape::{NodeTape, WriteError, Written};
 use super::room::{Keep, Kept};
 
-/// Hand-overs that may wait: at most about 8 MiB of events.
-const WAITING: usize = 8;
+/// Hand-overs that may wait: at most about 4 MiB of events.
+const WAITING: usize = 16;
 
 /// Rows of the tables of intervals: what ended since the last rotation, and what is still open.
 #[derive(Debug)]

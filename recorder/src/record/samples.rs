@@ -13,7 +13,7 @@ use crate::convert::{edge_order, event_row};
 use crate::tape::{AppendTable, TapeError, WholeFile};
 
 /// Rows converted at a time: a row is larger than the record it comes from.
-const BATCH: usize = 8_192;
+const BATCH: usize = 2_048;
 
 /// What an event takes on the disk, about.
 const EVENT_BYTES: u64 = 10;

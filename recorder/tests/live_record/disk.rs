@@ -195,7 +195,7 @@ fn stalled() -> Outcome {
     let recording = Recording::start_in(home, &["--rotation", "100ms", "--interval", "50ms"])?;
     disk.freeze("--freeze")?;
     // The traffic goes on, and so does the recorder: a SIGTERM is not what it waits for. It lasts for many times what may
-    // wait on the way to the writer: eight hand-overs, two in 100 ms.
+    // wait on the way to the writer: sixteen hand-overs, two in 100 ms.
     let (frozen, mut groups) = (Instant::now(), BTreeSet::new());
     while frozen.elapsed() < Duration::from_secs(4) {
         groups.insert(Some(Worker::connects(1, 300)?.cgroup_id));
