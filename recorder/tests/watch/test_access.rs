@@ -5,6 +5,8 @@ use flowtape_apiserver::resource::Resource;
 use flowtape_recorder::watch::{VERBS, WATCHED};
 use flowtape_schemas::cluster::{NodeRow, PodRow, WorkloadRow};
 use libtest_mimic::Trial;
+use serde::Deserialize as _;
+use serde_json::Value;
 
 use crate::cluster::{everything, new_pod};
 use crate::tape::{recording, rows, wait_for};
@@ -22,6 +24,7 @@ pub(crate) fn tests() -> Vec<Trial> {
         test("without_any_right_there_is_nothing_to_watch", no_right),
         test("only_the_named_namespaces_are_asked_for", namespaces),
         test("nothing_is_asked_for_but_list_and_watch", read_only),
+        test("the_manifests_grant_what_is_watched_and_nothing_else", granted),
         test(
             "a_kubeconfig_that_leads_nowhere_is_said_before_anything_is_touched",
             nowhere,
@@ -107,6 +110,42 @@ fn read_only() {
         let known = Resource::of_object(&resource.api_version(), resource.kind).unwrap();
         assert_eq!((known.plural, known.namespaced), (resource.plural, resource.namespaced));
     }
+}
+
+fn granted() {
+    let manifests = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/base.yaml")).unwrap();
+    let documents = serde_yaml::Deserializer::from_str(&manifests);
+    let mut roles = documents
+        .map(|document| Value::deserialize(document).unwrap())
+        .filter(|object| object["kind"] == "ClusterRole");
+    let role = roles.next().unwrap();
+    assert!(roles.next().is_none(), "there is one");
+    let texts = |list: &Value| -> Vec<String> { serde_json::from_value(list.clone()).unwrap() };
+    let mut found = Vec::new();
+    for rule in role["rules"].as_array().unwrap() {
+        let verbs = texts(&rule["verbs"]);
+        assert!(
+            VERBS.iter().all(|verb| verbs.iter().any(|other| other == verb)),
+            "{rule}"
+        );
+        assert!(
+            verbs
+                .iter()
+                .all(|verb| ["get", "list", "watch"].contains(&verb.as_str())),
+            "{rule}"
+        );
+        for group in texts(&rule["apiGroups"]) {
+            found.extend(
+                texts(&rule["resources"])
+                    .into_iter()
+                    .map(|plural| (group.clone(), plural)),
+            );
+        }
+    }
+    found.sort();
+    let mut wanted = WATCHED.map(|resource| (resource.group.to_owned(), resource.plural.to_owned()));
+    wanted.sort();
+    assert_eq!(found, wanted);
 }
 
 fn nowhere() {
