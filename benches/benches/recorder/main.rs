@@ -75,7 +75,9 @@ fn run(arguments: &[String]) -> Outcome {
     // Before this thread is kept off a processor, which is what the threads it starts inherit.
     if wanted("sustained") {
         let length = Duration::from_secs(if short { 1 } else { 8 });
-        say(sustained::run(length, &["--events", "all"])?);
+        for kind in [Kind::TcpPair, Kind::UdpDatagram] {
+            say(sustained::run(kind, length)?);
+        }
     }
     if !(wanted("tcp") || wanted("udp") || wanted("programs")) {
         return Ok(());
@@ -88,8 +90,8 @@ fn run(arguments: &[String]) -> Outcome {
     }
     let worker = Worker::start(processors - 1)?;
     let effort = Effort {
-        turns: if short { 2 } else { 24 },
-        rounds: if short { 2 } else { 40 },
+        turns: if short { 4 } else { 24 },
+        rounds: if short { 20 } else { 40 },
     };
     if wanted("tcp") {
         say(cost::run(&worker, &TCP, effort, subjects(Kind::TcpPair))?);

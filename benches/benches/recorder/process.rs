@@ -1,4 +1,4 @@
-//! The recorder as a process of its own: this very program, told to be `flowtape-recorder`.
+//! The recorder as a process of its own: this very program, told to be `flowtape-recorder`, or the one that is asked for.
 
 use std::ffi::OsString;
 use std::fs;
@@ -29,6 +29,16 @@ pub(crate) fn be_recorder(arguments: impl Iterator<Item = OsString>) -> ExitCode
     }
 }
 
+/// The program that `FLOWTAPE_RECORDER` names, or this very one.
+fn recorder() -> Outcome<Command> {
+    if let Some(program) = std::env::var_os("FLOWTAPE_RECORDER") {
+        return Ok(Command::new(program));
+    }
+    let mut command = Command::new(std::env::current_exe()?);
+    command.arg(AS_RECORDER);
+    Ok(command)
+}
+
 /// A recorder that records.
 pub(crate) struct Process {
     child: Child,
@@ -40,8 +50,8 @@ impl Process {
     /// Starts it and waits until its hooks are attached.
     pub(crate) fn start(options: &[&str]) -> Outcome<Self> {
         let home = tempfile::tempdir()?;
-        let mut child = Command::new(std::env::current_exe()?)
-            .args([AS_RECORDER, "record", "--node", "bench", "-o"])
+        let mut child = recorder()?
+            .args(["record", "--node", "bench", "-o"])
             .arg(home.path().join("tape"))
             .args(options)
             .stdin(Stdio::null())

@@ -13,27 +13,36 @@ use crate::traffic::{Kind, Traffic};
 /// Operations between two looks at the clock.
 const STRIDE: u32 = 20;
 
-/// One step: operations per second wanted of all threads together; `None` is as fast as they can.
-type Step = (&'static str, Kind, Option<u32>);
+/// Datagrams are thinned by default, however `all` the events are; this asks for every one of them.
+const EVERY: &str = "first:4000000000";
 
-const STEPS: &[Step] = &[
-    ("TCP pairs, 1,000/s", Kind::TcpPair, Some(1_000)),
-    ("TCP pairs, 10,000/s", Kind::TcpPair, Some(10_000)),
-    ("TCP pairs, 20,000/s", Kind::TcpPair, Some(20_000)),
-    ("TCP pairs, 30,000/s", Kind::TcpPair, Some(30_000)),
-    ("TCP pairs, as fast as they go", Kind::TcpPair, None),
-    ("UDP datagrams, 50,000/s", Kind::UdpDatagram, Some(50_000)),
-    ("UDP datagrams, 100,000/s", Kind::UdpDatagram, Some(100_000)),
-    ("UDP datagrams, as fast as they go", Kind::UdpDatagram, None),
+/// One step: operations per second wanted of all threads together; `None` is as fast as they can.
+type Step = (&'static str, Option<u32>);
+
+const TCP: &[Step] = &[
+    ("TCP pairs, 1,000/s", Some(1_000)),
+    ("TCP pairs, 10,000/s", Some(10_000)),
+    ("TCP pairs, 20,000/s", Some(20_000)),
+    ("TCP pairs, 30,000/s", Some(30_000)),
+    ("TCP pairs, as fast as they go", None),
+];
+const UDP: &[Step] = &[
+    ("UDP datagrams, 50,000/s", Some(50_000)),
+    ("UDP datagrams, 100,000/s", Some(100_000)),
+    ("UDP datagrams, as fast as they go", None),
 ];
 
 /// Runs every step with a recorder of its own.
-pub(crate) fn run(length: Duration, options: &[&str]) -> Outcome<Table> {
+pub(crate) fn run(kind: Kind, length: Duration) -> Outcome<Table> {
+    let (steps, events) = if kind == Kind::TcpPair {
+        (TCP, "all")
+    } else {
+        (UDP, EVERY)
+    };
     let threads = thread::available_parallelism()?.get();
     let mut table = Table::new(
         format!(
-            "`record {}` for {} s, traffic of {threads} threads in namespaces of their own",
-            options.join(" "),
+            "`record --events {events}` for {} s, traffic of {threads} threads in namespaces of their own",
             length.as_secs()
         ),
         &[
@@ -49,16 +58,16 @@ pub(crate) fn run(length: Duration, options: &[&str]) -> Outcome<Table> {
             "key, time and port only",
         ],
     );
-    for &(name, kind, rate) in STEPS {
+    for &(name, rate) in steps {
         let mut cells = vec![name.to_owned()];
-        cells.extend(step(kind, rate, threads, length, options)?);
+        cells.extend(step(kind, rate, threads, length, events)?);
         table.row(cells);
     }
     Ok(table)
 }
 
-fn step(kind: Kind, rate: Option<u32>, threads: usize, length: Duration, options: &[&str]) -> Outcome<Vec<String>> {
-    let recorder = Process::start(options)?;
+fn step(kind: Kind, rate: Option<u32>, threads: usize, length: Duration, events: &str) -> Outcome<Vec<String>> {
+    let recorder = Process::start(&["--events", events])?;
     let (before, began) = (recorder.cpu_milliseconds()?, Instant::now());
     let operations = traffic(kind, rate, threads, length)?;
     let milliseconds = u64::try_from(began.elapsed().as_millis())?;
@@ -66,8 +75,8 @@ fn step(kind: Kind, rate: Option<u32>, threads: usize, length: Duration, options
     let cpu = ended.cpu_milliseconds - before;
     let kept = Recorded::of(&ended.tape())?;
     let seen = kept.events + kept.lost_events + kept.lost_edges;
-    if kind == Kind::TcpPair && seen < operations * 2 {
-        return Err(format!("{operations} connections, and the tape knows of {seen} events, kept and lost").into());
+    if seen < operations * 2 {
+        return Err(format!("{operations} operations of two sides each, and the tape knows of {seen} events").into());
     }
     Ok(vec![
         (operations * 1_000 / milliseconds).to_string(),

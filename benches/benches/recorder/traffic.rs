@@ -36,13 +36,13 @@ impl Traffic {
     pub(crate) fn in_fresh_namespace() -> Outcome<Self> {
         fresh_namespace()?;
         let listener = socket(libc::SOCK_STREAM)?;
-        let tcp = bind(&listener)?;
+        let tcp = bind(&listener, 7_000)?;
         // SAFETY: no pointers are involved.
         check(unsafe { libc::listen(listener.as_raw_fd(), 128) })?;
         let server = socket(libc::SOCK_DGRAM)?;
-        let udp = bind(&server)?;
+        let udp = bind(&server, 7_001)?;
         let connected = (socket(libc::SOCK_DGRAM)?, socket(libc::SOCK_DGRAM)?);
-        let (one, other) = (bind(&connected.0)?, bind(&connected.1)?);
+        let (one, other) = (bind(&connected.0, 7_002)?, bind(&connected.1, 7_003)?);
         connect(&connected.0, &other)?;
         connect(&connected.1, &one)?;
         Ok(Self {
@@ -141,17 +141,17 @@ fn socket(kind: libc::c_int) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-/// Binds to a free port of 127.0.0.1 and gives it.
-fn bind(socket: &OwnedFd) -> io::Result<libc::sockaddr_in> {
+/// Binds to a port of 127.0.0.1, all of which are free in a fresh namespace. Not to 0: a socket that leaves its port to the
+/// kernel is no server.
+fn bind(socket: &OwnedFd, port: u16) -> io::Result<libc::sockaddr_in> {
     // SAFETY: all zero is a valid address.
     let mut address: libc::sockaddr_in = unsafe { zeroed() };
     address.sin_family = libc::sa_family_t::try_from(libc::AF_INET).unwrap_or_default();
     address.sin_addr.s_addr = u32::from_ne_bytes([127, 0, 0, 1]);
-    let mut length = length_of(&address);
+    address.sin_port = port.to_be();
+    let length = length_of(&address);
     // SAFETY: a live address of the stated length.
     check(unsafe { libc::bind(socket.as_raw_fd(), (&raw const address).cast(), length) })?;
-    // SAFETY: a live address of the stated length.
-    check(unsafe { libc::getsockname(socket.as_raw_fd(), (&raw mut address).cast(), &raw mut length) })?;
     Ok(address)
 }
 
