@@ -8,8 +8,8 @@ use flowtape_recorder::plugin::yaml;
 use serde_json::Value;
 
 /// The run that is committed: without an end, and with an image that whoever applies it names.
-fn base() -> Vec<Value> {
-    objects(&Run {
+fn run() -> Run {
+    Run {
         id: PRINTED.to_owned(),
         namespace: "flowtape".to_owned(),
         image: "flowtape-recorder".to_owned(),
@@ -17,7 +17,11 @@ fn base() -> Vec<Value> {
         max_size: 1 << 30,
         namespaces: Vec::new(),
         arguments: Vec::new(),
-    })
+    }
+}
+
+fn base() -> Vec<Value> {
+    objects(&run())
 }
 
 #[test]
@@ -111,17 +115,29 @@ fn everything_but_the_namespace_has_the_label_of_its_run() {
 #[test]
 fn the_arguments_of_the_pods_are_accepted() {
     use clap::Parser as _;
-    let objects = base();
-    let container = &of_kind(&objects, "DaemonSet")["spec"]["template"]["spec"]["containers"][0];
+    use flowtape_recorder::cli::Cli;
     let words = |value: &Value| -> Vec<String> { serde_json::from_value(value.clone()).unwrap_or_default() };
-    let line = [words(&container["command"]), words(&container["args"])].concat();
-    let agent = flowtape_recorder::cli::Cli::try_parse_from(&line);
-    assert!(agent.is_ok(), "{line:?}: {agent:?}");
-    let verb = line.iter().skip_while(|word| *word != "--").skip(1).cloned();
-    let verb: Vec<String> = ["flowtape-recorder".to_owned()].into_iter().chain(verb).collect();
-    let recorded =
-        flowtape_recorder::cli::Cli::try_parse_from([verb.clone(), vec!["-o".to_owned(), "d".to_owned()]].concat());
-    assert!(recorded.is_ok(), "{verb:?}: {recorded:?}");
-    let probe = words(&container["startupProbe"]["exec"]["command"]);
-    assert!(flowtape_recorder::cli::Cli::try_parse_from(&probe).is_ok(), "{probe:?}");
+    let objects = objects(&Run {
+        limit: Some(std::time::Duration::from_mins(45)),
+        namespaces: vec!["shop".to_owned(), "web".to_owned()],
+        arguments: vec!["--events".to_owned(), "first:8".to_owned()],
+        ..run()
+    });
+    for kind in ["DaemonSet", "Deployment"] {
+        let container = &of_kind(&objects, kind)["spec"]["template"]["spec"]["containers"][0];
+        let line = [words(&container["command"]), words(&container["args"])].concat();
+        let agent = Cli::try_parse_from(&line);
+        assert!(agent.is_ok(), "{line:?}: {agent:?}");
+        let verb = line.split(|word| word == "--").nth(1).unwrap_or_default();
+        let verb = [
+            &["flowtape-recorder".to_owned()],
+            verb,
+            &["--output".to_owned(), "d".to_owned()],
+        ]
+        .concat();
+        let recorded = Cli::try_parse_from(&verb);
+        assert!(recorded.is_ok(), "{verb:?}: {recorded:?}");
+        let probe = words(&container["startupProbe"]["exec"]["command"]);
+        assert!(Cli::try_parse_from(&probe).is_ok(), "{probe:?}");
+    }
 }

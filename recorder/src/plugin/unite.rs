@@ -136,8 +136,13 @@ impl Union<'_> {
             self.manifest.files.push(file);
         }
         self.manifest.nodes.extend(nodes);
-        if source.node.is_none() {
-            self.manifest.cluster = cluster.or_else(|| self.manifest.cluster.take());
+        if let (None, Some(mut cluster)) = (&source.node, cluster) {
+            // A watcher that was started again has told what it missed in each of its lives.
+            if let Some(earlier) = self.manifest.cluster.take() {
+                cluster.gaps = [earlier.gaps, cluster.gaps].concat();
+                cluster.unread = [earlier.unread, cluster.unread].concat();
+            }
+            self.manifest.cluster = Some(cluster);
         }
         Ok(())
     }
