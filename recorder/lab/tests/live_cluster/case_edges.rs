@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use flowtape::flow::edge::Transport;
 use flowtape_schemas::cluster::Bound;
 
 use crate::compare::same_edges;
@@ -29,9 +30,14 @@ fn all_kinds(_: &Shared) -> Outcome<String> {
 
 /// The same edges as the same text compiles to.
 fn as_compiled(recorded: &Recorded) -> Outcome<String> {
-    let compiled = Opened::directory(recorded.compiled()?)?;
+    let mut compiled = Opened::directory(recorded.compiled()?)?;
+    let mut note = "";
+    if !recorded.follows_datagrams() {
+        compiled.flows.edges.retain(|edge| edge.key.protocol != Transport::UDP);
+        note = ", WITHOUT UDP, which this recorder does not follow";
+    }
     let (edges, operations) = same_edges(&recorded.opened, &compiled, 1)?;
-    Ok(format!("{edges} edges of {operations} connections"))
+    Ok(format!("{edges} edges of {operations} connections and datagrams{note}"))
 }
 
 /// The recorder looks at the control groups at the beginning and at the end, and at neither time is the pod there: who its
