@@ -1,32 +1,38 @@
 //! Counting: into the maps first, so that nothing depends on room in the ring buffer.
 
 use aya_ebpf::bindings::BPF_NOEXIST;
+use aya_ebpf::helpers::bpf_ktime_get_boot_ns;
 use aya_ebpf::maps::HashMap;
 use flowtape_recorder_ebpf::abi::control::Control;
 use flowtape_recorder_ebpf::abi::counters::Counters;
-use flowtape_recorder_ebpf::abi::event::Event;
+use flowtape_recorder_ebpf::abi::event::{Comm, Event};
 use flowtape_recorder_ebpf::abi::flow::{FOLDED_NOT, FlowKey, FlowValue, Overflow};
-use flowtape_recorder_ebpf::abi::id::{HookId, RecordKind};
+use flowtape_recorder_ebpf::abi::id::{Direction, HookId, RecordKind};
 use flowtape_recorder_ebpf::abi::listen::{ListenKey, ListenValue};
+use flowtape_recorder_ebpf::abi::quota::{QuotaKey, QuotaValue};
 
 use crate::map::{CONTROL, COUNTERS, FLOWS_0, FLOWS_1, LISTENS_0, LISTENS_1, QUOTAS_0, QUOTAS_1};
 use crate::{quota, ring, word};
 
-/// This CPU's counters of a hook.
+/// This CPU's counters of a hook; they are changed by [`bump`].
 #[inline(always)]
 pub(crate) fn counters(hook: HookId) -> Option<&'static mut Counters> {
     counters_at(u32::from(hook.id()))
 }
 
-/// This CPU's counters in a slot that one program has to itself.
-///
-/// A program does not interrupt itself on one CPU (the kernel refuses and counts `recursion_misses`), so a plain addition
-/// through the reference is enough.
+/// This CPU's counters in a slot.
 #[inline(always)]
 pub(crate) fn counters_at(slot: u32) -> Option<&'static mut Counters> {
     let counters = COUNTERS.get_ptr_mut(slot)?;
-    // SAFETY: the map value lives as long as the program, and no other program with this slot runs on this CPU.
+    // SAFETY: the map value lives as long as the program, and nobody takes a counter for unchanged.
     Some(unsafe { &mut *counters })
+}
+
+/// One more. Atomic: a task in a control group program may be put aside for another one that runs the same program.
+#[inline(always)]
+pub(crate) fn bump(counter: &mut u64) {
+    // SAFETY: a counter is a live word of a map value.
+    unsafe { word::add(counter, 1) }
 }
 
 /// The control word as it is now.
@@ -38,58 +44,153 @@ pub(crate) fn control() -> Control {
         .map_or(Control(0), |word| Control(unsafe { core::ptr::read_volatile(word) }))
 }
 
-/// Counts an occurrence of an edge and offers its event.
-#[inline(always)]
-pub(crate) fn flow(counters: &mut Counters, key: &FlowKey, event: &Event) {
-    let control = control();
-    let (flows, quotas) = if control.second_half() {
-        (&FLOWS_1, &QUOTAS_1)
-    } else {
-        (&FLOWS_0, &QUOTAS_0)
-    };
-    if let Some(value) = flows.get_ptr_mut(key) {
-        occurred(counters, value, control, event);
-        return;
-    }
-    let mut key = *key;
-    let taken = quota::fit(quotas, flows, &mut key);
-    counters.folded += u64::from(key.folded != FOLDED_NOT);
-    match enter(flows, &key, taken, event.ts_ns) {
-        Some(value) => occurred(counters, value, control, event),
-        None => overflow(counters, &key, event),
+/// One occurrence: what it was and when.
+#[derive(Clone, Copy)]
+pub(crate) struct Moment {
+    pub(crate) kind: RecordKind,
+    pub(crate) ts_ns: u64,
+}
+
+impl Moment {
+    /// Now.
+    #[inline(always)]
+    pub(crate) fn now(kind: RecordKind) -> Self {
+        Self {
+            kind,
+            // SAFETY: a helper without arguments.
+            ts_ns: unsafe { bpf_ktime_get_boot_ns() },
+        }
     }
 }
 
-/// Counts an occurrence of an edge that is in the map.
+/// Counts an occurrence of an edge and offers its event. What the key does not say of the event `fill` adds; it writes into
+/// the ring buffer, because the stack has no room for an event.
 #[inline(always)]
-fn occurred(counters: &mut Counters, value: *mut FlowValue, control: Control, event: &Event) {
+pub(crate) fn flow(counters: &mut Counters, key: &FlowKey, moment: Moment, fill: &impl Fn(&mut Event)) {
+    let control = control();
+    let (flows, quotas) = halves(control);
+    let value = match flows.get_ptr_mut(key) {
+        Some(value) => value,
+        None => {
+            let mut fitted = *key;
+            let taken = quota::fit(quotas, flows, &mut fitted);
+            if fitted.folded != FOLDED_NOT {
+                bump(&mut counters.folded);
+            }
+            let Some(value) = enter(flows, &fitted, taken, moment.ts_ns) else {
+                overflow(counters, key, &fitted, moment, fill);
+                return;
+            };
+            value
+        }
+    };
     // SAFETY: a live map value; the recorder empties this half only after every program that saw it active has ended.
     let samples = unsafe {
         word::add(&raw mut (*value).count, 1);
-        word::lower(&raw mut (*value).first_ns, event.ts_ns);
-        word::raise(&raw mut (*value).last_ns, event.ts_ns);
+        word::lower(&raw mut (*value).first_ns, moment.ts_ns);
+        word::raise(&raw mut (*value).last_ns, moment.ts_ns);
         &raw mut (*value).samples
     };
     // SAFETY: the same.
-    if unsafe { core::ptr::read_volatile(samples) } >= u64::from(control.limits().connections) {
-        counters.thinned += 1;
-    } else if offer(counters, event) {
+    if unsafe { core::ptr::read_volatile(samples) } >= limit(control, moment.kind) {
+        bump(&mut counters.thinned);
+    } else if offer(counters, key, moment, fill) {
         // SAFETY: the same.
         unsafe { word::add(samples, 1) };
     }
 }
 
-/// Offers an event to the ring buffer; says whether there was room.
+/// The maps that count now.
 #[inline(always)]
-pub(crate) fn offer(counters: &mut Counters, event: &Event) -> bool {
-    let Some(mut entry) = ring::reserve::<Event>() else {
-        counters.ring_full += 1;
+fn halves(
+    control: Control,
+) -> (
+    &'static HashMap<FlowKey, FlowValue>,
+    &'static HashMap<QuotaKey, QuotaValue>,
+) {
+    if control.second_half() {
+        (&FLOWS_1, &QUOTAS_1)
+    } else {
+        (&FLOWS_0, &QUOTAS_0)
+    }
+}
+
+/// Tells that there is such an edge, without counting an occurrence; says whether there was room.
+#[inline(always)]
+pub(crate) fn fact(key: &FlowKey, ts_ns: u64) -> bool {
+    let (flows, quotas) = halves(control());
+    if flows.get_ptr_mut(key).is_some() {
+        return true;
+    }
+    let mut fitted = *key;
+    let taken = quota::fit(quotas, flows, &mut fitted);
+    if enter(flows, &fitted, taken, ts_ns).is_some() {
+        return true;
+    }
+    let Some(mut entry) = ring::reserve::<Overflow>() else {
         return false;
     };
-    entry.write(*event);
+    // SAFETY: as for an event.
+    write_overflow(unsafe { &mut *entry.as_mut_ptr() }, &fitted, ts_ns, 0);
     ring::submit(entry);
-    counters.samples += 1;
     true
+}
+
+/// Events an edge may send until the next drain.
+#[inline(always)]
+fn limit(control: Control, kind: RecordKind) -> u64 {
+    let limits = control.limits();
+    u64::from(if matches!(kind, RecordKind::UdpOut | RecordKind::UdpIn) {
+        limits.datagrams
+    } else {
+        limits.connections
+    })
+}
+
+/// Offers an event to the ring buffer; says whether there was room.
+#[inline(always)]
+pub(crate) fn offer(counters: &mut Counters, key: &FlowKey, moment: Moment, fill: &impl Fn(&mut Event)) -> bool {
+    let Some(mut entry) = ring::reserve::<Event>() else {
+        bump(&mut counters.ring_full);
+        return false;
+    };
+    // SAFETY: the record has this size and alignment, and every field is written before it is handed over.
+    let event = unsafe { &mut *entry.as_mut_ptr() };
+    begin(event, key, moment);
+    fill(event);
+    ring::submit(entry);
+    bump(&mut counters.samples);
+    true
+}
+
+/// Writes every field, field by field, so that none is put together on the stack.
+#[inline(always)]
+fn begin(event: &mut Event, key: &FlowKey, moment: Moment) {
+    let is_client = key.direction == Direction::Out.id();
+    event.kind = moment.kind.id();
+    event.hook = key.hook;
+    event.protocol = key.protocol;
+    event.direction = key.direction;
+    event.outcome = key.outcome;
+    event.ip_version = key.ip_version;
+    event.flags = 0;
+    event.ts_ns = moment.ts_ns;
+    event.cgroup_id = key.cgroup_id;
+    event.cookie = 0;
+    event.task_cgroup_id = 0;
+    event.netns = key.netns;
+    event.pid = 0;
+    event.errno = 0;
+    event.backlog = 0;
+    event.local_ip = key.local_ip;
+    event.remote_ip = key.remote_ip;
+    event.asked_ip = key.asked_ip;
+    event.local_port = if is_client { 0 } else { key.service_port };
+    event.remote_port = if is_client { key.service_port } else { 0 };
+    event.asked_port = key.asked_port;
+    event.family = 0;
+    event.socket_type = 0;
+    event.comm = Comm::NONE;
 }
 
 /// Puts an edge into one half, with nothing counted. `None` if there is no room, or if the kernel could not lock the bucket.
@@ -119,37 +220,54 @@ fn enter(
 /// Sends the edge itself, since the map has no room for it. The record is reserved before that of the event: an edge
 /// matters more.
 #[inline(always)]
-fn overflow(counters: &mut Counters, key: &FlowKey, event: &Event) {
-    counters.map_full += 1;
+fn overflow(counters: &mut Counters, key: &FlowKey, fitted: &FlowKey, moment: Moment, fill: &impl Fn(&mut Event)) {
+    bump(&mut counters.map_full);
     let Some(mut entry) = ring::reserve::<Overflow>() else {
-        counters.edge_lost += 1;
-        let _ = offer(counters, event);
+        bump(&mut counters.edge_lost);
+        let _ = offer(counters, key, moment, fill);
         return;
     };
-    let sampled = u8::from(offer(counters, event));
-    entry.write(Overflow {
-        kind: RecordKind::Overflow.id(),
-        hook: event.hook,
-        sampled,
-        pad: [0; 4],
-        ts_ns: event.ts_ns,
-        key: *key,
-    });
+    let sampled = u8::from(offer(counters, key, moment, fill));
+    // SAFETY: as for an event.
+    write_overflow(unsafe { &mut *entry.as_mut_ptr() }, fitted, moment.ts_ns, 1);
+    // SAFETY: the same.
+    unsafe { (*entry.as_mut_ptr()).sampled = sampled };
     ring::submit(entry);
+}
+
+/// Writes every field of an overflow, as of one without an event.
+#[inline(always)]
+fn write_overflow(overflow: &mut Overflow, key: &FlowKey, ts_ns: u64, occurrences: u8) {
+    overflow.kind = RecordKind::Overflow.id();
+    overflow.hook = key.hook;
+    overflow.sampled = 0;
+    overflow.occurrences = occurrences;
+    overflow.pad = [0; 3];
+    overflow.ts_ns = ts_ns;
+    overflow.key = *key;
 }
 
 /// Counts a socket that began or ceased to listen, and offers its event.
 #[inline(always)]
-pub(crate) fn listen(counters: &mut Counters, key: &ListenKey, change: &ListenValue, event: &Event) {
+pub(crate) fn listen(
+    counters: &mut Counters,
+    key: &ListenKey,
+    change: &ListenValue,
+    moment: Moment,
+    by: HookId,
+    fill: &impl Fn(&mut Event),
+) {
     let counted = if control().second_half() {
         listen_in(&LISTENS_1, key, change)
     } else {
         listen_in(&LISTENS_0, key, change)
     };
-    let offered = offer(counters, event);
+    let offered = offer(counters, &FlowKey::of_listener(key, by), moment, fill);
     if counted.is_none() {
-        counters.map_full += 1;
-        counters.edge_lost += u64::from(!offered);
+        bump(&mut counters.map_full);
+        if !offered {
+            bump(&mut counters.edge_lost);
+        }
     }
 }
 

@@ -22,6 +22,10 @@ static QUOTA: u64 = 0;
 #[unsafe(no_mangle)]
 static WANT_TASK: u32 = 0;
 
+/// `1` if every datagram of a connected socket is shown by `tp_btf/sock_send_length`.
+#[unsafe(no_mangle)]
+static SEND_LENGTH: u32 = 0;
+
 /// One offset of [`LAYOUT`].
 ///
 /// Volatile, because the compiler would otherwise use the zeros of the object.
@@ -53,4 +57,11 @@ pub(crate) fn quota() -> u64 {
 pub(crate) fn want_task() -> bool {
     // SAFETY: a reference to a live static of the same type.
     unsafe { core::ptr::read_volatile(&raw const WANT_TASK) != 0 }
+}
+
+/// See [`SEND_LENGTH`].
+#[inline(always)]
+pub(crate) fn sends_are_shown() -> bool {
+    // SAFETY: a reference to a live static of the same type.
+    unsafe { core::ptr::read_volatile(&raw const SEND_LENGTH) != 0 }
 }

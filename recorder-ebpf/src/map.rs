@@ -1,15 +1,16 @@
 //! Every map, its size, and what happens when it is full. The recorder changes the sizes when it loads the programs.
 
 use aya_ebpf::macros::map;
-use aya_ebpf::maps::{Array, HashMap, PerCpuArray, RingBuf};
+use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray, RingBuf};
+use flowtape_recorder_ebpf::abi::attempt::Attempt;
 use flowtape_recorder_ebpf::abi::counters::Counters;
-use flowtape_recorder_ebpf::abi::event::Comm;
 use flowtape_recorder_ebpf::abi::flow::{FlowKey, FlowValue};
 use flowtape_recorder_ebpf::abi::id::HOOK_SLOTS;
 use flowtape_recorder_ebpf::abi::listen::{ListenKey, ListenValue};
 use flowtape_recorder_ebpf::abi::quota::{QuotaKey, QuotaValue};
 
 use crate::rescue::Shown;
+use crate::talk::{Talk, TalkKey};
 
 /// Records on their way to the recorder. Full: the record is dropped and counted in `ring_full` or `edge_lost`.
 #[map]
@@ -51,17 +52,12 @@ pub(crate) static SHOWN: PerCpuArray<Shown> = PerCpuArray::with_max_entries(1, 0
 #[map]
 pub(crate) static CONTROL: Array<u64> = Array::with_max_entries(1, 0);
 
-/// Tasks that wait for a connection, by the address of their socket: when the handshake ends, the current task is any.
-/// An entry goes when its socket leaves `SYN_SENT`. Full: the event has no task.
+/// Attempts to connect that have not ended, by the address of their socket. An entry goes when its socket leaves `SYN_SENT`,
+/// or when the recorder finds that no packet ever left. Full: counted in `unkept`, and the event has no task.
 #[map]
-pub(crate) static TASKS: HashMap<u64, Task> = HashMap::with_max_entries(8_192, 0);
+pub(crate) static CONNECTS: HashMap<u64, Attempt> = HashMap::with_max_entries(16_384, 0);
 
-/// Who asked for an operation.
-#[repr(C)]
-#[derive(Clone, Copy)]
-pub(crate) struct Task {
-    pub(crate) cgroup_id: u64,
-    pub(crate) pid: u32,
-    pub(crate) pad: u32,
-    pub(crate) comm: Comm,
-}
+/// Who began a talk over UDP. Least recently used, because there is no end to a talk: what is evicted begins anew with the
+/// next datagram.
+#[map]
+pub(crate) static TALKS: LruHashMap<TalkKey, Talk> = LruHashMap::with_max_entries(65_536, 0);

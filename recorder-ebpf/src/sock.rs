@@ -61,6 +61,28 @@ pub(crate) fn backlog(sk: *const Sock) -> u32 {
     unsafe { field(sk.cast(), offset(&LAYOUT.backlog)) }
 }
 
+/// `__sk_common.skc_state`.
+#[inline(always)]
+pub(crate) fn state(sk: *const Sock) -> u8 {
+    // SAFETY: as above.
+    unsafe { field(sk.cast(), offset(&LAYOUT.state)) }
+}
+
+/// True for a socket of `AF_INET6`, whatever it talks.
+#[inline(always)]
+pub(crate) fn is_v6(sk: *const Sock) -> bool {
+    // SAFETY: as above.
+    unsafe { field::<u16>(sk.cast(), offset(&LAYOUT.family)) == AF_INET6 }
+}
+
+/// True for a TCP socket that MPTCP opened: it has a protocol on top from the beginning (`mptcp_subflow_create_socket`,
+/// `net/mptcp/subflow.c`, v6.12), while TLS comes on top of what is established.
+#[inline(always)]
+pub(crate) fn is_subflow(sk: *const Sock) -> bool {
+    // SAFETY: the address is only computed; the helper gives an error for what it cannot read.
+    unsafe { probe::<u64>(sk as u64, offset(&LAYOUT.upper)) != 0 }
+}
+
 /// True once a process holds the socket; false for one that waits to be accepted.
 #[inline(always)]
 pub(crate) fn is_held(sk: *const Sock) -> bool {
@@ -178,4 +200,49 @@ unsafe fn v6(base: *const u8, offset: usize) -> Address {
         ]
     };
     Address::from_words(words)
+}
+
+/// A field behind an address that the verifier knows no type of; zero if it cannot be read.
+///
+/// # Safety
+/// Any address will do.
+#[inline(always)]
+unsafe fn probe<T: Copy + Default>(base: u64, offset: usize) -> T {
+    // SAFETY: the helper checks the address.
+    unsafe { bpf_probe_read_kernel((base as usize + offset) as *const T).unwrap_or_default() }
+}
+
+/// The address of a socket as a number.
+///
+/// The verifier allows no arithmetic on a pointer to a socket that a control group program was given. What the helper reads,
+/// the slot of the stack that holds the pointer, is a number.
+#[inline(always)]
+pub(crate) fn number<T>(sk: *const T) -> u64 {
+    let slot = sk as u64;
+    // SAFETY: reads this function's own variable.
+    unsafe { bpf_probe_read_kernel(&raw const slot).unwrap_or(0) }
+}
+
+/// As [`owner`], for a socket by its address.
+#[inline(always)]
+pub(crate) fn owner_of(sk: u64) -> Owner {
+    // SAFETY: any address will do.
+    unsafe {
+        let net: u64 = probe(sk, offset(&LAYOUT.net));
+        let cgroup: u64 = probe(sk, offset(&LAYOUT.cgroup));
+        let directory: u64 = probe(cgroup, offset(&LAYOUT.cgroup_kn));
+        Owner {
+            cgroup_id: probe(directory, offset(&LAYOUT.kn_id)),
+            netns: probe(net, offset(&LAYOUT.net_inum)),
+        }
+    }
+}
+
+/// True for a socket that was bound to a port on purpose: `SOCK_BINDPORT_LOCK` in `sk_userlocks` (`include/net/sock.h`).
+#[inline(always)]
+pub(crate) fn port_is_locked(sk: u64) -> bool {
+    const BINDPORT_LOCK: u16 = 8;
+    // SAFETY: any address will do.
+    let locks: u16 = unsafe { probe(sk, offset(&LAYOUT.user_locks)) };
+    (locks >> (offset(&LAYOUT.user_locks_shift) & 7)) & BINDPORT_LOCK != 0
 }

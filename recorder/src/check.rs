@@ -149,7 +149,7 @@ pub fn judge(facts: &Facts) -> Vec<Check> {
         },
         capability("cap-bpf", "CAP_BPF", CAP_BPF | CAP_SYS_ADMIN, Verdict::No),
         capability("cap-perfmon", "CAP_PERFMON", CAP_PERFMON | CAP_SYS_ADMIN, Verdict::No),
-        // No hook of today needs it: those for UDP and bind will.
+        // The hooks of control groups need it: without them UDP is not recorded.
         capability("cap-net-admin", "CAP_NET_ADMIN", CAP_NET_ADMIN, Verdict::Degraded),
         judge_cgroups(facts),
         judge_hooks(facts.hooks.as_deref()),
@@ -242,7 +242,7 @@ fn judge_hooks(hooks: Result<&[Hook], &String>) -> Check {
     let lacking: Vec<String> = hooks
         .iter()
         .filter_map(|hook| match &hook.state {
-            HookState::Available => None,
+            HookState::Available | HookState::NotAskedFor => None,
             HookState::Fallback { reason } | HookState::Unavailable { reason } => {
                 Some(format!("{}: {reason}", hook.name))
             }

@@ -95,6 +95,7 @@ pub enum Verb {
 
 /// Arguments of `record`.
 #[derive(Clone, Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 pub struct RecordArgs {
     /// How long to record, such as 30s, 10m or 1h30m; without it until Ctrl-C or SIGTERM
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
@@ -131,6 +132,10 @@ pub struct RecordArgs {
     /// loopback, link-local or multicast. No rule can be made of them
     #[arg(long)]
     pub redact: bool,
+    /// Attach no program to control groups, only tracepoints, which cannot change anything. UDP is not recorded then, nor
+    /// what failed before a packet left
+    #[arg(long)]
+    pub passive_only: bool,
     /// Replace the tape in DIR. A directory that holds anything else is refused all the same
     #[arg(long)]
     pub force: bool,

@@ -9,7 +9,7 @@ use flowtape_recorder_ebpf::abi;
 use flowtape_recorder_ebpf::abi::counters::Counters;
 use flowtape_recorder_ebpf::abi::event::{Event, FLAG_TASK};
 use flowtape_recorder_ebpf::abi::flow::{FOLDED_NOT, FlowKey, FlowValue};
-use flowtape_recorder_ebpf::abi::id::{HookId, RecordKind};
+use flowtape_recorder_ebpf::abi::id::{HookId, Protocol, RecordKind};
 use flowtape_schemas::address::Address;
 use flowtape_schemas::node::{
     Counter, Direction, DirectionSource, EventKind, EventRow, FlowRow, Hook, Outcome, StatsRow,
@@ -49,6 +49,7 @@ pub fn event_row(event: &Event, offset: Offset) -> Result<EventRow, UnknownNumbe
         kind,
         direction,
         direction_source: match direction {
+            Direction::In | Direction::Out if event.protocol == Protocol::Udp.id() => DirectionSource::FirstPacket,
             Direction::In | Direction::Out => DirectionSource::State,
             Direction::None | Direction::Unknown => DirectionSource::None,
         },
@@ -59,8 +60,8 @@ pub fn event_row(event: &Event, offset: Offset) -> Result<EventRow, UnknownNumbe
         local_port: port(event.local_port),
         remote_ip,
         remote_port: port(event.remote_port).filter(|_| remote_ip.is_some()),
-        asked_ip: None,
-        asked_port: None,
+        asked_ip: address(event.asked_ip),
+        asked_port: port(event.asked_port).filter(|_| !event.asked_ip.is_unspecified()),
         outcome: has_peer.then_some(outcome(event.outcome)?),
         errno: i32::try_from(event.errno).ok().filter(|&errno| errno != 0),
         cgroup_id: known(event.cgroup_id),
@@ -94,8 +95,8 @@ pub fn flow_row(
         remote_ip: address(key.remote_ip).filter(|_| key.folded == FOLDED_NOT),
         remote_folded: key.folded != FOLDED_NOT,
         service_port: port(key.service_port),
-        asked_ip: None,
-        asked_port: None,
+        asked_ip: address(key.asked_ip),
+        asked_port: port(key.asked_port).filter(|_| !key.asked_ip.is_unspecified()),
         outcome: outcome(key.outcome)?,
         cgroup_id: known(key.cgroup_id),
         netns: known32(key.netns),
@@ -121,6 +122,9 @@ pub fn stats_rows(by: HookId, did: &Counters, interval: Interval) -> Vec<StatsRo
         edge_lost,
         read_fail,
         folded,
+        // In `edge_lost`, as far as they are.
+        unkept: _,
+        unkept_sent: _,
     } = *did;
     let counts = [
         (Counter::Invocations, invocations),
@@ -164,6 +168,8 @@ pub fn growth(now: &Counters, before: &Counters) -> Counters {
         edge_lost: now.edge_lost.saturating_sub(before.edge_lost),
         read_fail: now.read_fail.saturating_sub(before.read_fail),
         folded: now.folded.saturating_sub(before.folded),
+        unkept: now.unkept.saturating_sub(before.unkept),
+        unkept_sent: now.unkept_sent.saturating_sub(before.unkept_sent),
     }
 }
 
@@ -197,6 +203,8 @@ pub fn hook(id: HookId) -> Hook {
         HookId::PostBind4 => Hook::PostBind4,
         HookId::PostBind6 => Hook::PostBind6,
         HookId::SockCreate => Hook::SockCreate,
+        HookId::SockSendLength => Hook::SendLength,
+        HookId::SkErrorReport => Hook::ErrorReport,
         HookId::TaskFile => Hook::TaskFile,
         HookId::CgroupMkdir => Hook::CgroupMkdir,
         HookId::CgroupRmdir => Hook::CgroupRmdir,

@@ -108,6 +108,7 @@ fn kernel_config(arguments: &RecordArgs) -> KernelConfig {
         ring_bytes: arguments.ring_bytes,
         flow_entries: arguments.flow_entries.get(),
         quota: arguments.quota.get(),
+        passive_only: arguments.passive_only,
         limits: sample_limits(arguments.events),
         ..KernelConfig::default()
     }
@@ -164,6 +165,7 @@ fn settings(arguments: &RecordArgs) -> BTreeMap<String, String> {
                 .max_size
                 .map_or_else(|| "unlimited".to_owned(), |size| size.to_string()),
         ),
+        ("passive_only", arguments.passive_only.to_string()),
     ]
     .map(|(name, value)| (name.to_owned(), value))
     .into()
@@ -357,6 +359,7 @@ impl Session {
         let counters = self.kernel.counters()?;
         // What the drained counts tell of stands in the ring buffer by now.
         self.poll()?;
+        self.collector.attempts(&drained.attempts);
         let dropped = self.queue.offer(self.collector.take_chunk());
         self.collector.dropped(dropped);
         let counted = self.collector.end_interval(at, drained, &counters);

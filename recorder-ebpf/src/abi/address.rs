@@ -44,6 +44,13 @@ impl Address {
         super::bytes_of(self.0)
     }
 
+    /// True for the same address: one word after the other, since the programs have no function that compares memory.
+    #[must_use]
+    #[inline]
+    pub const fn is(&self, other: &Self) -> bool {
+        self.0[0] == other.0[0] && self.0[1] == other.0[1]
+    }
+
     /// True for `::ffff:0:0/96`: the packets on the wire are IPv4, whatever the family of the socket.
     #[must_use]
     #[inline]

@@ -26,6 +26,10 @@ pub struct Counters {
     pub read_fail: u64,
     /// Occurrences counted without their peer, or without its port as well, because their control group had its share of edges.
     pub folded: u64,
+    /// Attempts to connect that found no room among those that wait for an outcome. Each is lost, unless its first packet left.
+    pub unkept: u64,
+    /// Attempts that found no room, and whose first packet left: they are recorded like every other.
+    pub unkept_sent: u64,
 }
 
 /// Slot of the second instance of `tp_btf/inet_sock_set_state`, which is no hook of its own: its `invocations` are those the
@@ -33,7 +37,7 @@ pub struct Counters {
 pub const RESCUE_SLOT: u32 = HOOK_SLOTS - 1;
 
 /// Number of counters.
-pub const COUNTERS_LEN: usize = 9;
+pub const COUNTERS_LEN: usize = 11;
 
 const _: () = assert!(size_of::<Counters>() == COUNTERS_LEN * 8 && align_of::<Counters>() == 8);
 
@@ -51,6 +55,8 @@ impl Counters {
             edge_lost,
             read_fail,
             folded,
+            unkept,
+            unkept_sent,
         ] = words;
         Self {
             invocations,
@@ -62,6 +68,8 @@ impl Counters {
             edge_lost,
             read_fail,
             folded,
+            unkept,
+            unkept_sent,
         }
     }
 
@@ -78,6 +86,8 @@ impl Counters {
             edge_lost: self.edge_lost + other.edge_lost,
             read_fail: self.read_fail + other.read_fail,
             folded: self.folded + other.folded,
+            unkept: self.unkept + other.unkept,
+            unkept_sent: self.unkept_sent + other.unkept_sent,
         }
     }
 }
@@ -88,7 +98,7 @@ mod tests {
 
     #[test]
     fn words_are_in_field_order() {
-        let counters = Counters::from_words([1, 2, 3, 4, 5, 6, 7, 8, 9]);
+        let counters = Counters::from_words([1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]);
         assert_eq!(
             counters,
             Counters {
@@ -100,13 +110,15 @@ mod tests {
                 map_full: 6,
                 edge_lost: 7,
                 read_fail: 8,
-                folded: 9
+                folded: 9,
+                unkept: 10,
+                unkept_sent: 11,
             }
         );
-        assert_eq!(core::mem::offset_of!(Counters, folded), 64);
+        assert_eq!(core::mem::offset_of!(Counters, unkept_sent), 80);
         assert_eq!(
             counters.plus(counters),
-            Counters::from_words([2, 4, 6, 8, 10, 12, 14, 16, 18])
+            Counters::from_words([2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22])
         );
     }
 }

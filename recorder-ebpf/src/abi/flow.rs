@@ -1,6 +1,9 @@
 //! What the kernel counts: one entry per edge key, in a hash map that never evicts.
 
 use crate::abi::address::Address;
+use crate::abi::event::Event;
+use crate::abi::id::{Direction, HookId, Outcome};
+use crate::abi::listen::ListenKey;
 
 /// What makes two connections the same edge for the kernel.
 ///
@@ -38,6 +41,53 @@ pub struct FlowKey {
     pub pad: [u8; 2],
 }
 
+impl FlowKey {
+    /// The edge of an event that has another side.
+    #[must_use]
+    #[inline]
+    pub const fn of(event: &Event) -> Self {
+        let is_client = event.direction == Direction::Out.id();
+        Self {
+            cgroup_id: event.cgroup_id,
+            netns: event.netns,
+            service_port: if is_client { event.remote_port } else { event.local_port },
+            protocol: event.protocol,
+            direction: event.direction,
+            local_ip: event.local_ip,
+            remote_ip: event.remote_ip,
+            asked_ip: event.asked_ip,
+            asked_port: event.asked_port,
+            outcome: event.outcome,
+            ip_version: event.ip_version,
+            hook: event.hook,
+            folded: FOLDED_NOT,
+            pad: [0; 2],
+        }
+    }
+
+    /// What an event of a listener says, in the place of an edge.
+    #[must_use]
+    #[inline]
+    pub const fn of_listener(listener: &ListenKey, hook: HookId) -> Self {
+        Self {
+            cgroup_id: listener.cgroup_id,
+            netns: listener.netns,
+            service_port: listener.port,
+            protocol: listener.protocol,
+            direction: Direction::None.id(),
+            local_ip: listener.local_ip,
+            remote_ip: Address::UNSPECIFIED,
+            asked_ip: Address::UNSPECIFIED,
+            asked_port: 0,
+            outcome: Outcome::Established.id(),
+            ip_version: listener.ip_version,
+            hook: hook.id(),
+            folded: FOLDED_NOT,
+            pad: [0; 2],
+        }
+    }
+}
+
 /// The key is that of one edge.
 pub const FOLDED_NOT: u8 = 0;
 /// The address of the other side is left out, because the control group has more of them than its quota.
@@ -73,8 +123,10 @@ pub struct Overflow {
     pub hook: u8,
     /// `1` if an event record of this same occurrence reached the ring buffer as well.
     pub sampled: u8,
+    /// `1`, or `0` where only the fact is told that there is such an edge.
+    pub occurrences: u8,
     /// Padding, always zero.
-    pub pad: [u8; 4],
+    pub pad: [u8; 3],
     /// Time of the occurrence, nanoseconds of `CLOCK_BOOTTIME`.
     pub ts_ns: u64,
     /// The edge.

@@ -127,6 +127,10 @@ ids! {
         CgroupRmdir = 11,
         /// `cgroup/sock_create`.
         SockCreate = 12,
+        /// `tp_btf/sock_send_length`.
+        SockSendLength = 13,
+        /// `tp_btf/inet_sk_error_report`.
+        SkErrorReport = 14,
         /// `iter/task_file`.
         TaskFile = 15,
     }

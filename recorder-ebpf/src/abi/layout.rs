@@ -63,6 +63,14 @@ layout! {
     backlog,
     /// `struct sock`: owner, `sk_socket`, pointer to `struct socket`; null until `accept()`.
     owner,
+    /// `struct sock`: state, `__sk_common.skc_state`, u8.
+    state,
+    /// `struct sock`: the byte that holds the first bit of `sk_userlocks`, 4 bits that may begin inside it.
+    user_locks,
+    /// Bits of that byte below `sk_userlocks`.
+    user_locks_shift,
+    /// `struct inet_connection_sock`: protocol on top of TCP, `icsk_ulp_ops`, pointer; a subflow of MPTCP has one from the start.
+    upper,
     /// `struct inet_sock`: source port, `inet_sport`, u16 in network order; survives `CLOSE`.
     source_port,
     /// `struct task_struct`: lowest address of its stack, `stack`, pointer.

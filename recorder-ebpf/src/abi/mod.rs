@@ -1,6 +1,7 @@
 //! The shapes both sides share, one file per subject.
 
 pub mod address;
+pub mod attempt;
 pub mod cgroup;
 pub mod control;
 pub mod counters;

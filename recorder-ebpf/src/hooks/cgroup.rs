@@ -5,24 +5,26 @@ use aya_ebpf::helpers::generated::bpf_probe_read_kernel_str;
 use flowtape_recorder_ebpf::abi::cgroup::{CgroupChange, PATH_LEN};
 use flowtape_recorder_ebpf::abi::id::{HookId, RecordKind};
 
-use crate::count::counters;
+use crate::count::{bump, counters};
 use crate::{ring, sock};
 
 /// Tells the recorder that a version 2 control group came or went.
 #[inline(always)]
 pub(crate) fn tell(hook: HookId, kind: RecordKind, cgroup: *const u8, path: *const u8) {
     let Some(counters) = counters(hook) else { return };
-    counters.invocations += 1;
+    bump(&mut counters.invocations);
     // SAFETY: the argument of the tracepoint is a `struct cgroup`.
     if !unsafe { sock::is_version_2(cgroup) } {
-        counters.filtered += 1;
+        bump(&mut counters.filtered);
         return;
     }
     // SAFETY: the same.
     let cgroup_id = unsafe { sock::cgroup_id(cgroup) };
-    counters.read_fail += u64::from(cgroup_id == 0);
+    if cgroup_id == 0 {
+        bump(&mut counters.read_fail);
+    }
     let Some(mut entry) = ring::reserve::<CgroupChange>() else {
-        counters.ring_full += 1;
+        bump(&mut counters.ring_full);
         return;
     };
     let change = entry.as_mut_ptr();
@@ -38,5 +40,5 @@ pub(crate) fn tell(hook: HookId, kind: RecordKind, cgroup: *const u8, path: *con
         (&raw mut (*change).path_len).write(if copied > 0 { (copied - 1) as u32 } else { 0 });
     }
     ring::submit(entry);
-    counters.samples += 1;
+    bump(&mut counters.samples);
 }

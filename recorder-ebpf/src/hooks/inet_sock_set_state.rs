@@ -4,22 +4,21 @@
 //! (`include/trace/events/sock.h`, since v4.16; fired by `inet_sk_set_state` and `inet_sk_state_store`,
 //! `net/ipv4/af_inet.c`).
 
-use aya_ebpf::helpers::generated::{bpf_get_current_comm, bpf_get_socket_cookie};
-use aya_ebpf::helpers::{bpf_get_current_cgroup_id, bpf_get_current_pid_tgid, bpf_ktime_get_boot_ns};
+use aya_ebpf::helpers::bpf_ktime_get_boot_ns;
+use aya_ebpf::helpers::generated::bpf_get_socket_cookie;
 use aya_ebpf::macros::btf_tracepoint;
 use aya_ebpf::programs::BtfTracePointContext;
 use flowtape_recorder_ebpf::abi::address::Address;
+use flowtape_recorder_ebpf::abi::attempt::{ATTEMPT_ASKED, ATTEMPT_SENT, Attempt};
 use flowtape_recorder_ebpf::abi::counters::{Counters, RESCUE_SLOT};
-use flowtape_recorder_ebpf::abi::event::{COMM_LEN, Comm, Event, FLAG_TASK, FLAG_V4_MAPPED};
+use flowtape_recorder_ebpf::abi::event::{Event, FLAG_V4_MAPPED};
 use flowtape_recorder_ebpf::abi::flow::{FOLDED_NOT, FlowKey};
 use flowtape_recorder_ebpf::abi::id::{Direction, HookId, Outcome, Protocol, RecordKind};
 use flowtape_recorder_ebpf::abi::listen::{ListenKey, ListenValue};
 
-use crate::count;
-use crate::global::want_task;
-use crate::map::{TASKS, Task};
-use crate::rescue;
-use crate::sock::{self, Sock};
+use crate::count::{self, Moment, bump};
+use crate::sock::{self, Owner, Sock, Tuple};
+use crate::{attempt, rescue, task};
 
 // `include/net/tcp_states.h`.
 const ESTABLISHED: i32 = 1;
@@ -30,6 +29,9 @@ const LISTEN: i32 = 10;
 
 /// `IPPROTO_TCP`. MPTCP (262) is passed over: its subflows are TCP sockets of the same control group and show here too.
 const IPPROTO_TCP: u16 = 6;
+
+/// `IPPROTO_SCTP`. Its one-to-one sockets (RFC 6458 section 4) go through the same states, without those of a handshake.
+const IPPROTO_SCTP: u16 = 132;
 
 /// The program.
 #[btf_tracepoint(function = "inet_sock_set_state")]
@@ -52,9 +54,9 @@ fn inet_sock_set_state_rescue(context: BtfTracePointContext) -> i32 {
 #[inline(always)]
 fn run(slot: u32, sk: *const Sock, old: i32, new: i32) -> i32 {
     if let Some(counters) = count::counters_at(slot) {
-        counters.invocations += 1;
+        bump(&mut counters.invocations);
         if !handle(counters, sk, old, new) {
-            counters.filtered += 1;
+            bump(&mut counters.filtered);
         }
     }
     0
@@ -63,6 +65,7 @@ fn run(slot: u32, sk: *const Sock, old: i32, new: i32) -> i32 {
 /// Records a transition; says whether there was anything to record.
 #[inline(always)]
 fn handle(counters: &mut Counters, sk: *const Sock, old: i32, new: i32) -> bool {
+    let protocol = sock::protocol(sk);
     let kind = match (old, new) {
         (SYN_SENT, ESTABLISHED) => RecordKind::ConnectOk,
         // Two sides that connect to each other at once come this way too (RFC 9293 section 3.5). Such a socket is held by
@@ -73,172 +76,207 @@ fn handle(counters: &mut Counters, sk: *const Sock, old: i32, new: i32) -> bool 
         (CLOSE, LISTEN) => RecordKind::Listen,
         (LISTEN, CLOSE) => RecordKind::Unlisten,
         (CLOSE, SYN_SENT) => {
-            if want_task() {
-                let _ = TASKS.insert(sk as u64, current_task(), 0);
+            if protocol == IPPROTO_TCP {
+                sent(sk);
             }
             return false;
         }
+        // A socket of SCTP that was accepted is held by nobody yet (`sctp_sock_migrate`, `net/sctp/socket.c`, v6.12); one
+        // that connected is (`sctp_cmd_new_state`, `net/sctp/sm_sideeffect.c`).
+        (CLOSE, ESTABLISHED) if protocol == IPPROTO_SCTP && sock::is_held(sk) => RecordKind::ConnectOk,
+        (CLOSE, ESTABLISHED) if protocol == IPPROTO_SCTP => RecordKind::Accept,
         _ => return false,
     };
-    if sock::protocol(sk) != IPPROTO_TCP {
-        return false;
-    }
-    let Some(event) = event(counters, sk, kind) else {
-        return false;
+    let protocol = match protocol {
+        IPPROTO_TCP => Protocol::Tcp,
+        IPPROTO_SCTP => Protocol::Sctp,
+        _ => return false,
     };
     match kind {
-        RecordKind::Listen | RecordKind::Unlisten => listener(counters, sk, kind, event),
-        _ => connection(counters, sk, kind, event),
+        RecordKind::Listen | RecordKind::Unlisten => listener(counters, sk, kind, protocol),
+        _ => connection(counters, sk, kind, protocol),
+    }
+}
+
+/// The first packet of a handshake leaves: its addresses are known from here on.
+#[inline(always)]
+fn sent(sk: *const Sock) {
+    let Some(tuple) = sock::tuple(sk) else { return };
+    let cookie = cookie(sk);
+    if let Some(attempt) = attempt::find(sk as u64) {
+        if attempt.cookie == cookie {
+            attempt.local_ip = tuple.local_ip;
+            attempt.remote_ip = tuple.remote_ip;
+            attempt.remote_port = tuple.remote_port;
+            attempt.state = ATTEMPT_SENT;
+            return;
+        }
+        // Of a socket that was at this address before. Whatever opened this one asked no program.
+        if attempt.state == ATTEMPT_ASKED {
+            lost(attempt.hook);
+        }
+    } else if !sock::is_subflow(sk) {
+        let hook = if sock::is_v6(sk) {
+            HookId::Connect6
+        } else {
+            HookId::Connect4
+        };
+        if let Some(counters) = count::counters(hook) {
+            bump(&mut counters.unkept_sent);
+        }
+    }
+    let Some(attempt) = attempt::begin(sk as u64) else {
+        return;
+    };
+    let owner = sock::owner(sk);
+    // SAFETY: a helper without arguments.
+    attempt.ts_ns = unsafe { bpf_ktime_get_boot_ns() };
+    attempt.cookie = cookie;
+    attempt.cgroup_id = owner.cgroup_id;
+    attempt.netns = owner.netns;
+    attempt.local_ip = tuple.local_ip;
+    attempt.remote_ip = tuple.remote_ip;
+    attempt.remote_port = tuple.remote_port;
+    attempt.hook = HookId::InetSockSetState.id();
+    attempt.flags = if tuple.v4_mapped { FLAG_V4_MAPPED } else { 0 };
+    task::put_attempt(attempt);
+    attempt.state = ATTEMPT_SENT;
+}
+
+/// Counts an attempt that is overwritten before anybody could tell of it.
+#[inline(always)]
+fn lost(hook: u8) {
+    let hook = if hook == HookId::Connect6.id() {
+        HookId::Connect6
+    } else {
+        HookId::Connect4
+    };
+    if let Some(counters) = count::counters(hook) {
+        bump(&mut counters.edge_lost);
+    }
+}
+
+/// A handshake ended. False for a family that is not IP.
+#[inline(always)]
+fn connection(counters: &mut Counters, sk: *const Sock, kind: RecordKind, protocol: Protocol) -> bool {
+    let Some(tuple) = sock::tuple(sk) else {
+        return false;
+    };
+    let owner = owner(counters, sk);
+    let cookie = cookie(sk);
+    let is_client = !matches!(kind, RecordKind::Accept);
+    let errno = if matches!(kind, RecordKind::ConnectFail) {
+        sock::error(sk)
+    } else {
+        0
+    };
+    let outcome = if matches!(kind, RecordKind::ConnectFail) {
+        Outcome::from_connect_errno(errno)
+    } else {
+        Outcome::Established
+    };
+    let attempt = if is_client { attempt::find(sk as u64) } else { None };
+    let attempt: Option<&Attempt> = match attempt {
+        Some(attempt) if attempt.cookie == cookie => Some(attempt),
+        _ => None,
+    };
+    let (asked_ip, asked_port) = attempt.map_or((Address::UNSPECIFIED, 0), |attempt| {
+        attempt.asked_instead_of(&tuple.remote_ip, tuple.remote_port)
+    });
+    let direction = if is_client { Direction::Out } else { Direction::In };
+    let key = FlowKey {
+        cgroup_id: owner.cgroup_id,
+        netns: owner.netns,
+        service_port: if is_client { tuple.remote_port } else { tuple.local_port },
+        protocol: protocol.id(),
+        direction: direction.id(),
+        local_ip: tuple.local_ip,
+        remote_ip: tuple.remote_ip,
+        asked_ip,
+        asked_port,
+        outcome: outcome.id(),
+        ip_version: tuple.remote_ip.ip_version(),
+        hook: HookId::InetSockSetState.id(),
+        folded: FOLDED_NOT,
+        pad: [0; 2],
+    };
+    count::flow(counters, &key, Moment::now(kind), &|event: &mut Event| {
+        fill(event, &tuple, cookie);
+        event.remote_port = tuple.remote_port;
+        event.errno = errno;
+        if let Some(attempt) = attempt {
+            event.flags |= attempt.flags;
+            event.task_cgroup_id = attempt.task_cgroup_id;
+            event.pid = attempt.pid;
+            event.comm = attempt.comm;
+        }
+    });
+    if is_client {
+        attempt::end(sk as u64);
     }
     true
 }
 
-/// A handshake ended.
+/// A socket began or ceased to listen. False for a family that is not IP.
 #[inline(always)]
-fn connection(counters: &mut Counters, sk: *const Sock, kind: RecordKind, mut event: Event) {
-    let mut direction = Direction::Out;
-    let mut outcome = Outcome::Established;
-    let mut service_port = event.remote_port;
-    match kind {
-        RecordKind::ConnectFail => {
-            event.errno = sock::error(sk);
-            outcome = Outcome::from_connect_errno(event.errno);
-        }
-        RecordKind::Accept => {
-            direction = Direction::In;
-            service_port = event.local_port;
-        }
-        _ => {}
-    }
-    event.direction = direction.id();
-    event.outcome = outcome.id();
-    if want_task() && !matches!(kind, RecordKind::Accept) {
-        add_waiting_task(&mut event, sk as u64);
-    }
-    let key = FlowKey {
-        cgroup_id: event.cgroup_id,
-        netns: event.netns,
-        service_port,
-        protocol: event.protocol,
-        direction: event.direction,
-        local_ip: event.local_ip,
-        remote_ip: event.remote_ip,
-        asked_ip: event.asked_ip,
-        asked_port: event.asked_port,
-        outcome: event.outcome,
-        ip_version: event.ip_version,
-        hook: event.hook,
-        folded: FOLDED_NOT,
-        pad: [0; 2],
+fn listener(counters: &mut Counters, sk: *const Sock, kind: RecordKind, protocol: Protocol) -> bool {
+    let Some(tuple) = sock::tuple(sk) else {
+        return false;
     };
-    count::flow(counters, &key, &event);
-}
-
-/// A socket began or ceased to listen.
-#[inline(always)]
-fn listener(counters: &mut Counters, sk: *const Sock, kind: RecordKind, mut event: Event) {
-    event.direction = Direction::None.id();
-    event.outcome = Outcome::Established.id();
-    // A socket that once was connected keeps the address of its peer; a listener has none.
-    event.remote_ip = Address::UNSPECIFIED;
-    event.remote_port = 0;
-    event.ip_version = event.local_ip.ip_version();
+    let owner = owner(counters, sk);
+    let cookie = cookie(sk);
     let opened = matches!(kind, RecordKind::Listen);
-    if opened {
-        event.backlog = sock::backlog(sk);
-        // `listen()` runs in the task that asked for it.
-        put_task(&mut event, &current_task());
-    }
+    let backlog = if opened { sock::backlog(sk) } else { 0 };
+    let moment = Moment::now(kind);
     let key = ListenKey {
-        cgroup_id: event.cgroup_id,
-        netns: event.netns,
-        port: event.local_port,
-        protocol: event.protocol,
-        ip_version: event.ip_version,
-        local_ip: event.local_ip,
+        cgroup_id: owner.cgroup_id,
+        netns: owner.netns,
+        port: tuple.local_port,
+        protocol: protocol.id(),
+        ip_version: tuple.local_ip.ip_version(),
+        local_ip: tuple.local_ip,
     };
     let change = ListenValue {
-        first_ns: event.ts_ns,
-        last_ns: event.ts_ns,
+        first_ns: moment.ts_ns,
+        last_ns: moment.ts_ns,
         opened: u32::from(opened),
         closed: u32::from(!opened),
-        backlog: event.backlog,
+        backlog,
         pad: 0,
     };
-    count::listen(counters, &key, &change, &event);
+    let by = HookId::InetSockSetState;
+    count::listen(counters, &key, &change, moment, by, &|event: &mut Event| {
+        fill(event, &tuple, cookie);
+        event.backlog = backlog;
+        if opened {
+            // `listen()` runs in the task that asked for it.
+            task::put(event);
+        }
+    });
+    true
 }
 
-/// What every event has; `None` for a family that is not IP.
+/// What neither an edge nor a listener says of an event.
 #[inline(always)]
-fn event(counters: &mut Counters, sk: *const Sock, kind: RecordKind) -> Option<Event> {
-    let tuple = sock::tuple(sk)?;
+fn fill(event: &mut Event, tuple: &Tuple, cookie: u64) {
+    if tuple.v4_mapped {
+        event.flags = FLAG_V4_MAPPED;
+    }
+    event.cookie = cookie;
+    event.local_port = tuple.local_port;
+}
+
+#[inline(always)]
+fn owner(counters: &mut Counters, sk: *const Sock) -> Owner {
     let owner = sock::owner(sk);
-    counters.read_fail += u64::from(owner.cgroup_id == 0 || owner.netns == 0);
-    Some(Event {
-        kind: kind.id(),
-        hook: HookId::InetSockSetState.id(),
-        protocol: Protocol::Tcp.id(),
-        direction: 0,
-        outcome: 0,
-        ip_version: tuple.remote_ip.ip_version(),
-        flags: if tuple.v4_mapped { FLAG_V4_MAPPED } else { 0 },
-        // SAFETY: a helper without arguments.
-        ts_ns: unsafe { bpf_ktime_get_boot_ns() },
-        cgroup_id: owner.cgroup_id,
-        // SAFETY: the argument of the tracepoint.
-        cookie: unsafe { bpf_get_socket_cookie(sk.cast_mut().cast()) },
-        task_cgroup_id: 0,
-        netns: owner.netns,
-        pid: 0,
-        errno: 0,
-        backlog: 0,
-        local_ip: tuple.local_ip,
-        remote_ip: tuple.remote_ip,
-        asked_ip: Address::UNSPECIFIED,
-        local_port: tuple.local_port,
-        remote_port: tuple.remote_port,
-        asked_port: 0,
-        family: 0,
-        socket_type: 0,
-        comm: Comm::NONE,
-    })
-}
-
-/// The task this runs in.
-#[inline(always)]
-fn current_task() -> Task {
-    Task {
-        // SAFETY: a helper without arguments.
-        cgroup_id: unsafe { bpf_get_current_cgroup_id() },
-        pid: (bpf_get_current_pid_tgid() >> 32) as u32,
-        comm: current_comm(),
-        pad: 0,
+    if owner.cgroup_id == 0 || owner.netns == 0 {
+        bump(&mut counters.read_fail);
     }
-}
-
-/// The name of the task this runs in; none if the kernel has none.
-#[inline(always)]
-fn current_comm() -> Comm {
-    let mut comm = Comm::NONE;
-    // SAFETY: a live buffer of the stated length, which the kernel zeroes when it fails.
-    unsafe { bpf_get_current_comm((&raw mut comm).cast(), COMM_LEN as u32) };
-    comm
-}
-
-/// Adds the task that began to connect this socket, and forgets it.
-#[inline(always)]
-fn add_waiting_task(event: &mut Event, socket: u64) {
-    // SAFETY: only this program, in the states of this one socket, changes the entry.
-    if let Some(task) = unsafe { TASKS.get(socket) } {
-        put_task(event, task);
-        let _ = TASKS.remove(socket);
-    }
+    owner
 }
 
 #[inline(always)]
-fn put_task(event: &mut Event, task: &Task) {
-    event.flags |= FLAG_TASK;
-    event.task_cgroup_id = task.cgroup_id;
-    event.pid = task.pid;
-    event.comm = task.comm;
+fn cookie(sk: *const Sock) -> u64 {
+    // SAFETY: the argument of the tracepoint.
+    unsafe { bpf_get_socket_cookie(sk.cast_mut().cast()) }
 }

@@ -3,7 +3,7 @@
 //! The kernel describes its own types in BTF (`Documentation/bpf/btf.rst`) at `/sys/kernel/btf/vmlinux`. Pure: bytes in,
 //! offsets out. The bytes come from the running kernel, but nothing here trusts them: every read is bounded.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Deepest nesting of typedefs, qualifiers and anonymous members that is followed.
 const DEPTH: u32 = 32;
@@ -77,6 +77,7 @@ pub struct Btf<'a> {
     starts: Vec<usize>,
     /// Structs by name.
     structs: BTreeMap<&'a [u8], u32>,
+    typedefs: BTreeSet<&'a [u8]>,
 }
 
 /// The header of one type.
@@ -136,6 +137,7 @@ impl<'a> Btf<'a> {
             strings: section(16)?,
             starts: vec![0],
             structs: BTreeMap::new(),
+            typedefs: BTreeSet::new(),
         };
         let mut at = 0;
         while at < btf.types.len() {
@@ -147,6 +149,8 @@ impl<'a> Btf<'a> {
             let header = btf.header_at(at)?;
             if header.kind == kind::STRUCT {
                 btf.structs.entry(btf.string(header.name)).or_insert(id);
+            } else if header.kind == kind::TYPEDEF {
+                btf.typedefs.insert(btf.string(header.name));
             }
             at = header.at + 12 + trailing_bytes(&header)?;
         }
@@ -158,22 +162,11 @@ impl<'a> Btf<'a> {
     /// `path` is members joined by dots; anonymous structs and unions are looked through. The field must be `width` bytes
     /// wide and no bit field.
     pub fn offset_of(&self, name: &str, path: &str, width: u32) -> Result<u32, BtfError> {
-        let no_field = || BtfError::NoField {
-            name: name.to_owned(),
-            path: path.to_owned(),
-        };
-        let mut type_id = *self
-            .structs
-            .get(name.as_bytes())
-            .ok_or_else(|| BtfError::NoStruct { name: name.to_owned() })?;
-        let mut bits = 0;
-        let mut is_bit_field = false;
-        for member in path.split('.') {
-            let found = self.member(type_id, member.as_bytes(), 0)?.ok_or_else(no_field)?;
-            bits += found.bits;
-            type_id = found.type_id;
-            is_bit_field = found.is_bit_field;
-        }
+        let Found {
+            bits,
+            type_id,
+            is_bit_field,
+        } = self.walk(name, path)?;
         let found = if is_bit_field || bits % 8 != 0 {
             0
         } else {
@@ -188,6 +181,42 @@ impl<'a> Btf<'a> {
             });
         }
         Ok(bits / 8)
+    }
+
+    /// Bits from the start of `struct name` to a field, which may be a bit field or not: kernels differ.
+    pub fn bits_of(&self, name: &str, path: &str) -> Result<u32, BtfError> {
+        Ok(self.walk(name, path)?.bits)
+    }
+
+    /// Whether there is a typedef of that name.
+    #[must_use]
+    pub fn has_typedef(&self, name: &str) -> bool {
+        self.typedefs.contains(name.as_bytes())
+    }
+
+    /// Follows a path of members.
+    fn walk(&self, name: &str, path: &str) -> Result<Found, BtfError> {
+        let type_id = *self
+            .structs
+            .get(name.as_bytes())
+            .ok_or_else(|| BtfError::NoStruct { name: name.to_owned() })?;
+        let mut at = Found {
+            bits: 0,
+            type_id,
+            is_bit_field: false,
+        };
+        for member in path.split('.') {
+            let found = self.member(at.type_id, member.as_bytes(), 0)?;
+            let found = found.ok_or_else(|| BtfError::NoField {
+                name: name.to_owned(),
+                path: path.to_owned(),
+            })?;
+            at = Found {
+                bits: at.bits + found.bits,
+                ..found
+            };
+        }
+        Ok(at)
     }
 
     /// A member of a struct or union by name, looking through anonymous members.
@@ -368,6 +397,8 @@ mod tests {
         assert_eq!(btf.offset_of("sock", "a", 4), Ok(0));
         assert_eq!(btf.offset_of("sock", "b", 2), Ok(0));
         assert_eq!(btf.offset_of("sock", "d", 8), Ok(8));
+        assert_eq!((btf.bits_of("sock", "c"), btf.bits_of("sock", "d")), (Ok(32), Ok(64)));
+        assert!(btf.has_typedef("u64_t") && !btf.has_typedef("u64"));
     }
 
     #[test]

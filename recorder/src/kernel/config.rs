@@ -1,7 +1,9 @@
 //! What the caller chooses about the kernel part, and what it learns about it.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
+use flowtape_recorder_ebpf::abi::attempt::Attempt;
 use flowtape_recorder_ebpf::abi::control::{SAMPLE_ALL, SampleLimits};
 use flowtape_recorder_ebpf::abi::counters::Counters;
 use flowtape_recorder_ebpf::abi::flow::{FlowKey, FlowValue};
@@ -27,6 +29,10 @@ pub struct KernelConfig {
     pub listen_entries: u32,
     /// Events an edge may send between two drains.
     pub limits: SampleLimits,
+    /// Attempts to connect that may wait for their outcome at a time.
+    pub connect_entries: u32,
+    /// True to attach no program to control groups: nothing that could change what a socket does. UDP is not recorded then.
+    pub passive_only: bool,
     /// True to find out which task began a connection (process id, name, control group).
     pub tasks: bool,
     /// A kernel object to load in place of the one built in.
@@ -40,6 +46,8 @@ impl Default for KernelConfig {
             flow_entries: 65_536,
             quota: 4_096,
             listen_entries: 4_096,
+            connect_entries: 16_384,
+            passive_only: false,
             limits: SampleLimits {
                 connections: SAMPLE_ALL,
                 datagrams: DATAGRAM_SAMPLES,
@@ -65,6 +73,8 @@ pub enum HookState {
         /// Why.
         reason: String,
     },
+    /// The settings leave it out.
+    NotAskedFor,
 }
 
 /// One hook and whether it records.
@@ -114,4 +124,10 @@ pub struct Drained {
     pub flows: Vec<(FlowKey, FlowValue)>,
     /// Listeners, in no order.
     pub listens: Vec<(ListenKey, ListenValue)>,
+    /// Attempts to connect that were still waiting: those for which no packet left in [`ATTEMPT_PATIENCE`], and after the
+    /// end of the window every one.
+    pub attempts: Vec<Attempt>,
 }
+
+/// Time after which no packet of an attempt to connect is waited for: between the two the kernel only looks up a route.
+pub const ATTEMPT_PATIENCE: Duration = Duration::from_secs(1);

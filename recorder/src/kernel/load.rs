@@ -1,22 +1,21 @@
 //! Loads the object: finds the offsets, writes them and the sizes into it, hands it to the kernel and attaches it.
 
 use std::borrow::Cow;
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use aya::maps::{Array, Map, MapData, PerCpuArray, RingBuf};
-use aya::programs::tp_btf::BtfTracePointLinkId;
-use aya::programs::{BtfTracePoint, ProgramError};
 use aya::{Ebpf, EbpfError, EbpfLoader, Endianness};
 use flowtape_recorder_ebpf::ABI_REVISION;
 use flowtape_recorder_ebpf::abi::counters::COUNTERS_LEN;
-use flowtape_recorder_ebpf::abi::id::HookId;
 use flowtape_recorder_ebpf::abi::layout::Layout;
 
 use super::btf::Btf;
 use super::config::{Hook, HookState, KernelConfig};
 use super::error::KernelError;
-use super::offsets::layout;
+use super::offsets::{has_tracepoint, layout};
+use super::program::{Attached, Kind, Places, attach_all};
+use crate::cgroup::walk::hierarchy;
 
 /// Where the kernel describes its own types.
 pub(super) const VMLINUX: &str = "/sys/kernel/btf/vmlinux";
@@ -31,42 +30,6 @@ const _: () = assert!(
     "the revision is in the name of the variable, here and in the programs"
 );
 
-/// A program: its name in the object is that of the tracepoint.
-pub(super) struct Program {
-    pub(super) id: HookId,
-    pub(super) tracepoint: &'static str,
-    name: &'static str,
-    essential: bool,
-    /// The program of the object that handles what the kernel does not show to this one. The kernel calls the programs of a
-    /// tracepoint in the order in which they were attached (`func_add`, `kernel/tracepoint.c`, v6.12), so it comes after it.
-    pub(super) rescue: Option<&'static str>,
-}
-
-/// Every program of the object.
-pub(super) const PROGRAMS: &[Program] = &[
-    Program {
-        id: HookId::InetSockSetState,
-        tracepoint: "inet_sock_set_state",
-        name: "tp_btf/inet_sock_set_state",
-        essential: true,
-        rescue: Some("inet_sock_set_state_rescue"),
-    },
-    Program {
-        id: HookId::CgroupMkdir,
-        tracepoint: "cgroup_mkdir",
-        name: "tp_btf/cgroup_mkdir",
-        essential: false,
-        rescue: None,
-    },
-    Program {
-        id: HookId::CgroupRmdir,
-        tracepoint: "cgroup_rmdir",
-        name: "tp_btf/cgroup_rmdir",
-        essential: false,
-        rescue: None,
-    },
-];
-
 /// A half of the counting maps.
 pub(super) struct Half {
     pub(super) flows: MapData,
@@ -79,29 +42,31 @@ pub(super) struct Loaded {
     pub(super) ebpf: Ebpf,
     pub(super) ring: RingBuf<MapData>,
     pub(super) halves: [Half; 2],
+    pub(super) connects: MapData,
     pub(super) control: Array<MapData, u64>,
     pub(super) counters: PerCpuArray<MapData, [u64; COUNTERS_LEN]>,
     pub(super) hooks: Vec<Hook>,
     /// What holds each program in place.
-    links: Vec<(&'static str, BtfTracePointLinkId)>,
-    /// The same for those that stand behind another one.
-    rescues: Vec<(&'static str, BtfTracePointLinkId)>,
+    links: Vec<Attached>,
 }
 
-/// Reads the offsets of the running kernel.
-pub(super) fn running_layout() -> Result<Layout, KernelError> {
+/// Reads the offsets of the running kernel, and whether it shows what connected UDP sockets send.
+fn running_kernel() -> Result<(Layout, bool), KernelError> {
     let data = fs::read(VMLINUX).map_err(|source| KernelError::NoBtf {
         path: PathBuf::from(VMLINUX),
         source,
     })?;
-    Ok(layout(&Btf::parse(&data)?)?)
+    let btf = Btf::parse(&data)?;
+    Ok((layout(&btf)?, has_tracepoint(&btf, "sock_send_length")))
 }
 
 /// Loads and attaches. Nothing counts before the first word is written to the control map by the caller, except into the
 /// first half and with a sample limit of zero, which is what a fresh map says.
 pub(super) fn load(config: &KernelConfig) -> Result<Loaded, KernelError> {
     check_sizes(config)?;
-    let words = running_layout()?.to_words();
+    let (layout, sends_are_shown) = running_kernel()?;
+    let words = layout.to_words();
+    let sends = u32::from(sends_are_shown);
     let wake_above = u64::from(config.ring_bytes / 2);
     let tasks = u32::from(config.tasks);
     let quota = u64::from(config.quota);
@@ -113,9 +78,11 @@ pub(super) fn load(config: &KernelConfig) -> Result<Loaded, KernelError> {
         .override_global("WAKE_ABOVE", &wake_above, true)
         .override_global("WANT_TASK", &tasks, true)
         .override_global("QUOTA", &quota, true)
+        .override_global("SEND_LENGTH", &sends, true)
         .map_max_entries("RECORDS", config.ring_bytes)
         .map_max_entries("FLOWS_0", config.flow_entries)
         .map_max_entries("FLOWS_1", config.flow_entries)
+        .map_max_entries("CONNECTS", config.connect_entries)
         .map_max_entries("LISTENS_0", config.listen_entries)
         .map_max_entries("LISTENS_1", config.listen_entries);
     let mut ebpf = loader.load(&object).map_err(refused)?;
@@ -132,6 +99,7 @@ pub(super) fn load(config: &KernelConfig) -> Result<Loaded, KernelError> {
             listens: hash(&mut ebpf, "LISTENS_1")?,
         },
     ];
+    let connects = hash(&mut ebpf, "CONNECTS")?;
     let ring = take(&mut ebpf, "RECORDS")?;
     let control = take(&mut ebpf, "CONTROL")?;
     let counters = take(&mut ebpf, "COUNTERS")?;
@@ -139,77 +107,46 @@ pub(super) fn load(config: &KernelConfig) -> Result<Loaded, KernelError> {
         ebpf,
         ring,
         halves,
+        connects,
         control,
         counters,
         hooks: Vec::new(),
         links: Vec::new(),
-        rescues: Vec::new(),
     })
 }
 
 impl Loaded {
     /// Attaches every program; fails only if an essential one cannot be.
-    pub(super) fn attach(&mut self) -> Result<(), KernelError> {
+    pub(super) fn attach(&mut self, config: &KernelConfig) -> Result<(), KernelError> {
         let btf = aya::Btf::parse_file(VMLINUX, Endianness::default())
             .map_err(|source| load_error("kernel type information is not readable", source))?;
-        for program in PROGRAMS {
-            let state = match attach_one(&mut self.ebpf, program.tracepoint, program.tracepoint, &btf)? {
-                Ok(link) => {
-                    self.links.push((program.tracepoint, link));
-                    if let Some(rescue) = program.rescue {
-                        let link = attach_one(&mut self.ebpf, rescue, program.tracepoint, &btf)?;
-                        let link = link.map_err(|source| refused(EbpfError::ProgramError(source)))?;
-                        self.rescues.push((rescue, link));
-                    }
-                    HookState::Available
-                }
-                Err(source) if program.essential => return Err(refused(EbpfError::ProgramError(source))),
-                Err(source) => HookState::Unavailable {
-                    reason: source.to_string(),
-                },
-            };
-            self.hooks.push(Hook {
-                id: program.id,
-                name: program.name,
-                essential: program.essential,
-                state,
-            });
-        }
+        let places = Places {
+            btf: &btf,
+            root: &cgroup_root(config.passive_only),
+        };
+        (self.hooks, self.links) = attach_all(&mut self.ebpf, &places)?;
         Ok(())
     }
 
-    /// Detaches the programs that stand behind others.
-    pub(super) fn detach_rescues(&mut self) {
-        detach(&mut self.ebpf, &mut self.rescues);
-    }
-
-    /// Detaches every other program. All stay loaded, with their maps and numbers.
-    pub(super) fn detach(&mut self) {
-        detach(&mut self.ebpf, &mut self.links);
-    }
-}
-
-fn detach(ebpf: &mut Ebpf, links: &mut Vec<(&'static str, BtfTracePointLinkId)>) {
-    for (name, link) in links.drain(..) {
-        if let Some(program) = tracepoint_program(ebpf, name) {
-            // Closing a descriptor cannot fail in a way that leaves the program attached.
-            let _ = program.detach(link);
+    /// Detaches the programs of one kind; they stay loaded, with their maps and numbers.
+    pub(super) fn detach(&mut self, kind: Kind) {
+        for attached in self.links.extract_if(.., |attached| attached.kind == kind) {
+            attached.detach(&mut self.ebpf);
         }
     }
 }
 
-fn attach_one(
-    ebpf: &mut Ebpf,
-    name: &'static str,
-    tracepoint: &str,
-    btf: &aya::Btf,
-) -> Result<Result<BtfTracePointLinkId, ProgramError>, KernelError> {
-    let loaded = tracepoint_program(ebpf, name).ok_or(KernelError::Foreign { name })?;
-    Ok(loaded.load(tracepoint, btf).and_then(|()| loaded.attach()))
-}
-
-fn tracepoint_program<'a>(ebpf: &'a mut Ebpf, name: &str) -> Option<&'a mut BtfTracePoint> {
-    ebpf.program_mut(name)?.try_into().ok()
+/// The directory that programs of control groups are attached to.
+fn cgroup_root(passive_only: bool) -> Result<File, HookState> {
+    if passive_only {
+        return Err(HookState::NotAskedFor);
+    }
+    let unavailable = |reason| HookState::Unavailable { reason };
+    let mountinfo = fs::read_to_string("/proc/self/mountinfo")
+        .map_err(|error| unavailable(format!("/proc/self/mountinfo: {error}")))?;
+    let hierarchy = hierarchy(&mountinfo)
+        .ok_or_else(|| unavailable("no version 2 control groups are mounted; mount them to record UDP".to_owned()))?;
+    File::open(&hierarchy.mount).map_err(|error| unavailable(format!("{}: {error}", hierarchy.mount.display())))
 }
 
 fn object(path: Option<&Path>) -> Result<Cow<'static, [u8]>, KernelError> {
@@ -235,6 +172,7 @@ fn check_sizes(config: &KernelConfig) -> Result<(), KernelError> {
     for (what, found) in [
         ("number of flow entries", config.flow_entries),
         ("number of listen entries", config.listen_entries),
+        ("number of attempts to connect", config.connect_entries),
     ] {
         if !(1..=1 << 24).contains(&found) {
             return Err(KernelError::Size {
@@ -267,7 +205,7 @@ fn load_error(reason: impl Into<String>, source: impl std::error::Error + Send +
 }
 
 /// Says what a refusal most likely means.
-fn refused(source: EbpfError) -> KernelError {
+pub(super) fn refused(source: EbpfError) -> KernelError {
     let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(&source);
     let mut number = None;
     while let Some(error) = cause {

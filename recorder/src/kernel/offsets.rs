@@ -17,6 +17,7 @@ pub fn layout(btf: &Btf<'_>) -> Result<Layout, BtfError> {
         Err(BtfError::NoField { .. }) => Ok(remote_v4),
         other => other,
     };
+    let locks = btf.bits_of("sock", "sk_userlocks")?;
     Ok(Layout {
         family: sock("__sk_common.skc_family", 2)?,
         remote_port: sock("__sk_common.skc_dport", 2)?,
@@ -36,7 +37,17 @@ pub fn layout(btf: &Btf<'_>) -> Result<Layout, BtfError> {
         error: sock("sk_err", 4)?,
         backlog: sock("sk_max_ack_backlog", 4)?,
         owner: sock("sk_socket", 8)?,
+        state: sock("__sk_common.skc_state", 1)?,
+        user_locks: locks / 8,
+        user_locks_shift: locks % 8,
+        upper: btf.offset_of("inet_connection_sock", "icsk_ulp_ops", 8)?,
         source_port: btf.offset_of("inet_sock", "inet_sport", 2)?,
         task_stack: btf.offset_of("task_struct", "stack", 8)?,
     })
+}
+
+/// Whether the kernel has a tracepoint: each has a type of its own for the functions attached to it.
+#[must_use]
+pub fn has_tracepoint(btf: &Btf<'_>, name: &str) -> bool {
+    btf.has_typedef(&format!("btf_trace_{name}"))
 }

@@ -1,6 +1,7 @@
 //! Bytes of the ring buffer into records. Pure, and bounded: a record that is not what it says is an error.
 
 use flowtape_recorder_ebpf::abi::address::Address;
+use flowtape_recorder_ebpf::abi::attempt::Attempt;
 use flowtape_recorder_ebpf::abi::cgroup::{CgroupChange, PATH_LEN};
 use flowtape_recorder_ebpf::abi::event::{Comm, Event};
 use flowtape_recorder_ebpf::abi::flow::{FlowKey, FlowValue, Overflow};
@@ -153,6 +154,7 @@ fn overflow(from: &mut Fields<'_>) -> Overflow {
         kind: from.u16(),
         hook: from.u8(),
         sampled: from.u8(),
+        occurrences: from.u8(),
         pad: from.take(),
         ts_ns: from.u64(),
         key: flow_key(from),
@@ -202,6 +204,29 @@ pub(super) fn flow(key: &[u8], value: &[u8]) -> (FlowKey, FlowValue) {
         samples: value.u64(),
     };
     (flow_key(&mut key), value)
+}
+
+/// An attempt to connect as it stands in the map.
+pub(super) fn attempt(value: &[u8]) -> Attempt {
+    let mut from = Fields(value);
+    Attempt {
+        ts_ns: from.u64(),
+        cookie: from.u64(),
+        cgroup_id: from.u64(),
+        task_cgroup_id: from.u64(),
+        netns: from.u32(),
+        pid: from.u32(),
+        local_ip: from.address(),
+        remote_ip: from.address(),
+        asked_ip: from.address(),
+        remote_port: from.u16(),
+        asked_port: from.u16(),
+        state: from.u8(),
+        hook: from.u8(),
+        flags: from.u8(),
+        pad: from.u8(),
+        comm: Comm::from_bytes(from.take()),
+    }
 }
 
 /// A listener as it stands in the map: key and value.
@@ -299,6 +324,9 @@ mod tests {
             value.samples,
             u64::from_ne_bytes(at(core::mem::offset_of!(FlowValue, samples)))
         );
+        let pending = attempt(&patterned(RecordKind::Overflow, size_of::<Attempt>()));
+        assert_eq!(pending.state, at::<1>(core::mem::offset_of!(Attempt, state))[0]);
+        assert_eq!(pending.comm.bytes(), at(core::mem::offset_of!(Attempt, comm)));
         let (key, value) = listen(&pattern, &pattern);
         assert_eq!(key.local_ip.bytes(), at(core::mem::offset_of!(ListenKey, local_ip)));
         assert_eq!(

@@ -5,6 +5,7 @@ use std::io;
 use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::time::Duration;
 
+use flowtape_recorder_ebpf::abi::attempt::{ATTEMPT_ASKED, Attempt};
 use flowtape_recorder_ebpf::abi::control::{Control, SampleLimits};
 use flowtape_recorder_ebpf::abi::counters::{Counters, RESCUE_SLOT};
 use flowtape_recorder_ebpf::abi::flow::{FlowKey, FlowValue};
@@ -12,14 +13,18 @@ use flowtape_recorder_ebpf::abi::id::HookId;
 use flowtape_recorder_ebpf::abi::listen::{ListenKey, ListenValue};
 use flowtape_recorder_ebpf::abi::quota::{QuotaKey, QuotaValue};
 
-use super::config::{Drained, Hook, HookCounters, HookState, KernelConfig, ProgramStats};
+use super::config::{ATTEMPT_PATIENCE, Drained, Hook, HookCounters, HookState, KernelConfig, ProgramStats};
 use super::error::KernelError;
-use super::load::{self, Loaded, PROGRAMS};
+use super::load::{self, Loaded};
+use super::program::{Kind, PROGRAMS};
 use super::record::{self, Record};
 use super::sys::{self, Grace};
 
 /// Records taken by one [`Kernel::poll_events`], so that a flood cannot keep the caller from emptying the maps.
 const POLL_LIMIT: usize = 1 << 17;
+
+/// Bytes of an attempt in the map.
+const ATTEMPT: usize = size_of::<Attempt>();
 
 /// The programs, loaded and attached. Dropping it detaches them.
 pub struct Kernel {
@@ -30,6 +35,9 @@ pub struct Kernel {
     attached_ns: u64,
     /// How often programs had been skipped when the window began, and when it ended.
     skipped: (Skipped, Option<Skipped>),
+    is_stopped: bool,
+    /// Attempts whose first packet left before the programs that note what is asked were attached.
+    sent_before: BTreeMap<HookId, u64>,
 }
 
 /// How often the kernel skipped the program of each hook.
@@ -47,11 +55,17 @@ impl Kernel {
             limits: config.limits,
             attached_ns: 0,
             skipped: (Skipped::new(), None),
+            is_stopped: false,
+            sent_before: BTreeMap::new(),
         };
         kernel.write_control()?;
-        kernel.loaded.attach()?;
+        kernel.loaded.attach(config)?;
         kernel.skipped.0 = kernel.skipped_now()?;
         kernel.attached_ns = boot_now_ns();
+        for hook in [HookId::Connect4, HookId::Connect6] {
+            let counters = kernel.counters_at(u32::from(hook.id()))?;
+            kernel.sent_before.insert(hook, counters.unkept_sent);
+        }
         Ok(kernel)
     }
 
@@ -125,7 +139,44 @@ impl Kernel {
             |key, value| drained.listens.push(record::listen(key, value)),
         )
         .map_err(call("read the listen map"))?;
+        drained.attempts = self.take_attempts()?;
         Ok(drained)
+    }
+
+    /// Takes the attempts to connect that nothing more will be heard of.
+    fn take_attempts(&self) -> Result<Vec<Attempt>, KernelError> {
+        let map = self.loaded.connects.fd().as_fd();
+        let failed = |source| call("read the attempts to connect")(source);
+        let mut attempts = Vec::new();
+        if self.is_stopped {
+            sys::take_all::<8, ATTEMPT>(map, |_socket, value| attempts.push(record::attempt(value))).map_err(failed)?;
+            return Ok(attempts);
+        }
+        let patience = u64::try_from(ATTEMPT_PATIENCE.as_nanos()).unwrap_or(u64::MAX);
+        let before = boot_now_ns().saturating_sub(patience);
+        let is_over = |attempt: &Attempt| attempt.state == ATTEMPT_ASKED && attempt.ts_ns < before;
+        let mut over = Vec::new();
+        sys::look_at_all::<8, ATTEMPT>(map, |socket, value| {
+            if is_over(&record::attempt(value))
+                && let Ok(socket) = socket.try_into()
+            {
+                over.push(socket);
+            }
+        })
+        .map_err(failed)?;
+        for socket in over {
+            let Some(value) = sys::take::<8, ATTEMPT>(map, socket).map_err(failed)? else {
+                continue;
+            };
+            let attempt = record::attempt(&value);
+            if is_over(&attempt) {
+                attempts.push(attempt);
+            } else {
+                // The socket was used anew a moment ago; what has ended meanwhile stays away.
+                sys::put_new(map, socket, value).map_err(failed)?;
+            }
+        }
+        Ok(attempts)
     }
 
     /// Changes how many events an edge may send between two drains.
@@ -159,6 +210,9 @@ impl Kernel {
                     rescued = second.invocations;
                     counters = counters.plus(second);
                 }
+                let before = self.sent_before.get(&hook.id).copied().unwrap_or(0);
+                let sent = counters.unkept_sent.saturating_sub(before);
+                counters.edge_lost += counters.unkept.saturating_sub(sent);
                 Ok(HookCounters {
                     id: hook.id,
                     counters,
@@ -192,7 +246,7 @@ impl Kernel {
     /// What the kernel keeps about a hook's program; all zero for one that is not loaded.
     pub fn program_stats(&self, hook: &Hook) -> Result<ProgramStats, KernelError> {
         let named = PROGRAMS.iter().find(|program| program.id == hook.id);
-        let program = named.and_then(|program| self.loaded.ebpf.program(program.tracepoint));
+        let program = named.and_then(|program| self.loaded.ebpf.program(program.program));
         match program.map(aya::programs::Program::fd) {
             Some(Ok(fd)) => sys::program_stats(fd.as_fd()).map_err(call("read the state of a program")),
             Some(Err(_)) | None => Ok(ProgramStats::default()),
@@ -203,10 +257,14 @@ impl Kernel {
     /// [`Kernel::poll_events`] take all that is left. Gives the time, nanoseconds of `CLOCK_BOOTTIME`.
     pub fn stop(&mut self) -> Result<u64, KernelError> {
         let stopped_ns = boot_now_ns();
-        // Those that stand behind others go first. What the others are not shown from then on is after the window.
-        self.loaded.detach_rescues();
+        // What the programs of control groups noted of an attempt ends in a tracepoint, so they go first.
+        self.loaded.detach(Kind::Cgroup);
+        self.grace.wait().map_err(call("wait for running programs"))?;
+        // Those that stand behind others go next. What the others are not shown from then on is after the window.
+        self.loaded.detach(Kind::Rescue);
         self.skipped.1 = Some(self.skipped_now()?);
-        self.loaded.detach();
+        self.loaded.detach(Kind::First);
+        self.is_stopped = true;
         self.grace.wait().map_err(call("wait for running programs"))?;
         Ok(stopped_ns)
     }

@@ -10,6 +10,8 @@ use super::config::ProgramStats;
 const BPF_MAP_CREATE: libc::c_long = 0;
 const BPF_MAP_UPDATE_ELEM: libc::c_long = 2;
 const BPF_OBJ_GET_INFO_BY_FD: libc::c_long = 15;
+const BPF_MAP_LOOKUP_AND_DELETE_ELEM: libc::c_long = 21;
+const BPF_MAP_LOOKUP_BATCH: libc::c_long = 24;
 const BPF_MAP_LOOKUP_AND_DELETE_BATCH: libc::c_long = 25;
 const BPF_MAP_TYPE_ARRAY: u32 = 2;
 const BPF_MAP_TYPE_ARRAY_OF_MAPS: u32 = 12;
@@ -56,6 +58,22 @@ struct Batch {
 /// Since v5.6 (`__htab_map_lookup_and_delete_batch`, `kernel/bpf/hashtab.c`).
 pub(super) fn take_all<const KEY: usize, const VALUE: usize>(
     map: BorrowedFd<'_>,
+    each: impl FnMut(&[u8], &[u8]),
+) -> io::Result<()> {
+    batches::<KEY, VALUE>(BPF_MAP_LOOKUP_AND_DELETE_BATCH, map, each)
+}
+
+/// Hands every entry of a hash map to `each` and leaves it there. What is changed meanwhile may be seen twice or not at all.
+pub(super) fn look_at_all<const KEY: usize, const VALUE: usize>(
+    map: BorrowedFd<'_>,
+    each: impl FnMut(&[u8], &[u8]),
+) -> io::Result<()> {
+    batches::<KEY, VALUE>(BPF_MAP_LOOKUP_BATCH, map, each)
+}
+
+fn batches<const KEY: usize, const VALUE: usize>(
+    command: libc::c_long,
+    map: BorrowedFd<'_>,
     mut each: impl FnMut(&[u8], &[u8]),
 ) -> io::Result<()> {
     let length = usize::try_from(BATCH).unwrap_or_default();
@@ -76,7 +94,7 @@ pub(super) fn take_all<const KEY: usize, const VALUE: usize>(
             elem_flags: 0,
             flags: 0,
         };
-        let result = bpf(BPF_MAP_LOOKUP_AND_DELETE_BATCH, &mut batch);
+        let result = bpf(command, &mut batch);
         // The last batch comes with `ENOENT`, and with its entries.
         let is_last = match result {
             Ok(_) => false,
@@ -113,6 +131,47 @@ struct Update {
     key: u64,
     value: u64,
     flags: u64,
+}
+
+/// Takes one entry out of a hash map; `None` if it is gone. Since v5.14 (`htab_map_lookup_and_delete_elem`).
+pub(super) fn take<const KEY: usize, const VALUE: usize>(
+    map: BorrowedFd<'_>,
+    mut key: [u8; KEY],
+) -> io::Result<Option<[u8; VALUE]>> {
+    let mut value = [0_u8; VALUE];
+    let mut element = Update {
+        map_fd: descriptor(map),
+        pad: 0,
+        key: address(&mut key),
+        value: address(&mut value),
+        flags: 0,
+    };
+    match bpf(BPF_MAP_LOOKUP_AND_DELETE_ELEM, &mut element) {
+        Ok(_) => Ok(Some(value)),
+        Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Puts an entry into a hash map, unless there is one of that key.
+pub(super) fn put_new<const KEY: usize, const VALUE: usize>(
+    map: BorrowedFd<'_>,
+    mut key: [u8; KEY],
+    mut value: [u8; VALUE],
+) -> io::Result<()> {
+    const BPF_NOEXIST: u64 = 1;
+    let mut element = Update {
+        map_fd: descriptor(map),
+        pad: 0,
+        key: address(&mut key),
+        value: address(&mut value),
+        flags: BPF_NOEXIST,
+    };
+    match bpf(BPF_MAP_UPDATE_ELEM, &mut element) {
+        Ok(_) => Ok(()),
+        Err(error) if error.raw_os_error() == Some(libc::EEXIST) => Ok(()),
+        Err(error) => Err(error),
+    }
 }
 
 /// Waits until every program has ended that was running when the wait began.

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use flowtape_recorder_ebpf::abi::attempt::{ATTEMPT_SENT, Attempt};
 use flowtape_recorder_ebpf::abi::counters::Counters;
 use flowtape_recorder_ebpf::abi::event::{Event, FLAG_TASK};
 use flowtape_recorder_ebpf::abi::flow::{FlowKey, FlowValue, Overflow};
-use flowtape_recorder_ebpf::abi::id::HookId;
+use flowtape_recorder_ebpf::abi::id::{HookId, Outcome};
 use flowtape_schemas::node::{Counter, Hook, StatsRow};
 use flowtape_schemas::time::Time;
 
@@ -37,6 +38,7 @@ pub(super) struct Collector {
     chunk: Vec<Event>,
     interval_start: Time,
     overflow: BTreeMap<FlowKey, FlowValue>,
+    attempts: Vec<(FlowKey, FlowValue)>,
     before: BTreeMap<HookId, HookCounters>,
     /// Events the recorder itself dropped in this interval.
     events_dropped: u64,
@@ -56,6 +58,7 @@ impl Collector {
             chunk: Vec::with_capacity(CHUNK),
             interval_start: start,
             overflow: BTreeMap::new(),
+            attempts: Vec::new(),
             before: BTreeMap::new(),
             events_dropped: 0,
             dropped_lately: 0,
@@ -117,7 +120,12 @@ impl Collector {
             end: at.max(self.interval_start),
         };
         self.interval_start = interval.end;
-        let Drained { mut flows, mut listens } = drained;
+        let Drained {
+            mut flows,
+            mut listens,
+            attempts: _,
+        } = drained;
+        flows.append(&mut self.attempts);
         flows.extend(std::mem::take(&mut self.overflow));
         if let Some(redaction) = &self.redaction {
             for (key, _) in &mut flows {
@@ -151,9 +159,16 @@ impl Collector {
             stats.extend(stats_row(hook(now.id), Counter::RecursionMissed, missed, interval));
         }
         self.listeners.drained(&listens, map_was_full);
-        let counted = flows.iter().map(|(_, value)| value.count).sum();
+        let mut counted: BTreeMap<HookId, u64> = BTreeMap::new();
+        for (key, value) in &flows {
+            if let Some(hook) = HookId::from_id(key.hook) {
+                *counted.entry(hook).or_default() += value.count;
+            }
+        }
+        let counted = counted
+            .into_iter()
+            .map(|(id, count)| (hook(id), Counter::Counted, count));
         let own = [
-            (hook(HookId::InetSockSetState), Counter::Counted, counted),
             (
                 Hook::Writer,
                 Counter::WriterDropped,
@@ -162,10 +177,35 @@ impl Collector {
             (Hook::Writer, Counter::EdgesLost, std::mem::take(&mut self.edges_lost)),
         ];
         stats.extend(
-            own.into_iter()
+            counted
+                .chain(own)
                 .filter_map(|(hook, counter, value)| stats_row(hook, counter, value, interval)),
         );
         Counted { interval, flows, stats }
+    }
+
+    /// Takes attempts to connect that nothing more will be heard of: those for which no packet left had no way to go, and how
+    /// the others would have ended is not known.
+    pub(super) fn attempts(&mut self, attempts: &[Attempt]) {
+        for attempt in attempts {
+            let outcome = if attempt.state == ATTEMPT_SENT {
+                Outcome::Unknown
+            } else {
+                Outcome::Unreachable
+            };
+            let mut event = attempt.event(outcome);
+            let value = FlowValue {
+                first_ns: event.ts_ns,
+                last_ns: event.ts_ns,
+                count: 1,
+                samples: 1,
+            };
+            self.attempts.push((FlowKey::of(&event), value));
+            if let Some(redaction) = &self.redaction {
+                redaction.event(&mut event);
+            }
+            self.chunk.push(event);
+        }
     }
 
     fn add_overflow(&mut self, overflow: &Overflow) {
@@ -173,12 +213,13 @@ impl Collector {
             kind: _,
             hook: _,
             sampled,
+            occurrences,
             pad: _,
             ts_ns,
             key,
         } = *overflow;
         if self.overflow.len() >= OVERFLOW && !self.overflow.contains_key(&key) {
-            self.edges_lost += 1;
+            self.edges_lost += u64::from(occurrences);
             return;
         }
         let value = self.overflow.entry(key).or_insert_with(|| FlowValue {
@@ -188,7 +229,7 @@ impl Collector {
         });
         value.first_ns = value.first_ns.min(ts_ns);
         value.last_ns = value.last_ns.max(ts_ns);
-        value.count += 1;
+        value.count += u64::from(occurrences);
         value.samples += u64::from(sampled);
     }
 }
@@ -200,10 +241,11 @@ mod tests {
     use crate::kernel::config::{Drained, HookCounters};
     use crate::kernel::record::{CgroupPath, Record};
     use crate::record::surroundings::Surroundings;
+    use flowtape_recorder_ebpf::abi::attempt::{ATTEMPT_ASKED, ATTEMPT_SENT, Attempt};
     use flowtape_recorder_ebpf::abi::counters::Counters;
     use flowtape_recorder_ebpf::abi::event::Event;
     use flowtape_recorder_ebpf::abi::flow::{FlowKey, FlowValue, Overflow};
-    use flowtape_recorder_ebpf::abi::id::{HookId, RecordKind};
+    use flowtape_recorder_ebpf::abi::id::{HookId, Outcome, RecordKind};
     use flowtape_schemas::node::{ClockRow, Counter, StatsRow};
     use flowtape_schemas::time::Time;
 
@@ -225,6 +267,7 @@ mod tests {
         };
         Record::Overflow(Overflow {
             sampled,
+            occurrences: 1,
             ts_ns,
             key,
             ..Overflow::default()
@@ -282,7 +325,7 @@ mod tests {
                     ..FlowValue::default()
                 },
             )],
-            listens: Vec::new(),
+            ..Drained::default()
         };
         let counted = all.end_interval(Time(200), drained, &[]);
         assert_eq!(count(&counted.stats, Counter::Counted), Some(10));
@@ -295,6 +338,29 @@ mod tests {
             all.end_interval(Time(300), Drained::default(), &[]).flows.is_empty(),
             "counted once"
         );
+    }
+
+    #[test]
+    fn attempts_that_wait_are_rows_and_events() {
+        let mut all = collector();
+        let attempt = |state, asked_port| Attempt {
+            state,
+            asked_port,
+            remote_port: 9,
+            ts_ns: 120,
+            ..Attempt::default()
+        };
+        all.attempts(&[attempt(ATTEMPT_ASKED, 80), attempt(ATTEMPT_SENT, 0)]);
+        assert_eq!(all.take_chunk().len(), 2);
+        let counted = all.end_interval(Time(200), Drained::default(), &[]);
+        let rows: Vec<_> = counted
+            .flows
+            .iter()
+            .map(|(key, value)| (key.service_port, key.outcome, value.count, value.samples))
+            .collect();
+        let (unreachable, unknown) = (Outcome::Unreachable.id(), Outcome::Unknown.id());
+        assert_eq!(rows, [(80, unreachable, 1, 1), (9, unknown, 1, 1)]);
+        assert_eq!(count(&counted.stats, Counter::Counted), Some(2));
     }
 
     #[test]

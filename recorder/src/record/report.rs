@@ -13,6 +13,7 @@ pub(super) fn hook(hook: &config::Hook) -> HookReport {
         config::HookState::Available => (HookState::Attached, None),
         config::HookState::Fallback { reason } => (HookState::Fallback, Some(reason.clone())),
         config::HookState::Unavailable { reason } => (HookState::Unavailable, Some(reason.clone())),
+        config::HookState::NotAskedFor => (HookState::NotAskedFor, None),
     };
     HookReport {
         hook: hook.name.to_owned(),
@@ -45,7 +46,7 @@ impl Report {
             ));
         }
         for hook in &recording.hooks {
-            if hook.state != HookState::Attached {
+            if hook.state == HookState::Unavailable {
                 let why = hook.reason.as_deref().unwrap_or("not attached");
                 reasons.push(format!("hook `{}`: {why}", hook.hook));
             }

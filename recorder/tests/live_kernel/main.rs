@@ -6,13 +6,23 @@
 //! cases by a part of their name.
 
 #[cfg(target_os = "linux")]
+mod balancer;
+#[cfg(target_os = "linux")]
+mod case_connect;
+#[cfg(target_os = "linux")]
 mod case_count;
 #[cfg(target_os = "linux")]
 mod case_edge;
 #[cfg(target_os = "linux")]
 mod case_quota;
 #[cfg(target_os = "linux")]
+mod case_udp;
+#[cfg(target_os = "linux")]
 mod cgroup;
+#[cfg(target_os = "linux")]
+mod job_connect;
+#[cfg(target_os = "linux")]
+mod job_udp;
 #[cfg(target_os = "linux")]
 mod preflight;
 #[cfg(target_os = "linux")]
@@ -48,7 +58,13 @@ fn main() -> Outcome<std::process::ExitCode> {
 type Case = (&'static str, fn() -> Outcome);
 
 #[cfg(target_os = "linux")]
-const CASES: &[&[Case]] = &[case_edge::CASES, case_count::CASES, case_quota::CASES];
+const CASES: &[&[Case]] = &[
+    case_edge::CASES,
+    case_connect::CASES,
+    case_udp::CASES,
+    case_count::CASES,
+    case_quota::CASES,
+];
 
 #[cfg(target_os = "linux")]
 fn run_cases(wanted: &[&str]) -> Outcome<std::process::ExitCode> {

@@ -104,6 +104,7 @@ impl Recording {
         let drained = kernel.drain()?;
         self.drained.flows.extend(drained.flows);
         self.drained.listens.extend(drained.listens);
+        self.drained.attempts.extend(drained.attempts);
         Ok(())
     }
 
@@ -127,11 +128,16 @@ impl Recording {
 
     /// The counters of the TCP hook.
     pub(crate) fn tcp(&self) -> Outcome<HookCounters> {
+        self.hook(HookId::InetSockSetState)
+    }
+
+    /// The counters of a hook.
+    pub(crate) fn hook(&self, id: HookId) -> Outcome<HookCounters> {
         self.counters
             .iter()
-            .find(|hook| hook.id == HookId::InetSockSetState)
+            .find(|hook| hook.id == id)
             .copied()
-            .ok_or_else(|| "the TCP hook has no counters".into())
+            .ok_or_else(|| format!("{id:?} has no counters").into())
     }
 
     /// The events of a network namespace and kind, in the order they came.
@@ -165,32 +171,49 @@ impl Recording {
         counted + u64::try_from(overflown).unwrap_or(u64::MAX)
     }
 
-    /// Checks what must hold whatever else the machine did meanwhile: nothing was handled that is not somewhere.
+    /// Checks the books of the TCP hook.
     pub(crate) fn check_books(&self) -> Outcome {
-        let hook = self.tcp()?;
+        self.check_books_of(HookId::InetSockSetState)
+    }
+
+    /// Checks what must hold whatever else the machine did meanwhile: nothing was handled that is not somewhere.
+    pub(crate) fn check_books_of(&self, id: HookId) -> Outcome {
+        let hook = self.hook(id)?;
         let counters = hook.counters;
         let handled = counters.invocations - counters.filtered;
-        let consumed = u64::try_from(self.events.len())?;
+        let events: Vec<&Event> = self.events.iter().filter(|event| event.hook == hook.id.id()).collect();
+        let of_hook: Vec<&(FlowKey, FlowValue)> = self
+            .drained
+            .flows
+            .iter()
+            .filter(|(key, _)| key.hook == hook.id.id())
+            .collect();
+        let overflows: Vec<&Overflow> = self
+            .overflows
+            .iter()
+            .filter(|overflow| overflow.hook == hook.id.id())
+            .collect();
+        let consumed = u64::try_from(events.len())?;
         if consumed != counters.samples {
             return Err(format!("{consumed} events came and {} were sent", counters.samples).into());
         }
         if counters.samples + counters.ring_full + counters.thinned != handled {
             return Err(format!("{handled} events do not add up: {counters:?}").into());
         }
-        let flows: u64 = self.drained.flows.iter().map(|(_, value)| value.count).sum();
+        let flows: u64 = of_hook.iter().map(|(_, value)| value.count).sum();
         let listens: u64 = self
             .drained
             .listens
             .iter()
+            .filter(|_| id == HookId::InetSockSetState)
             .map(|(_, value)| u64::from(value.opened) + u64::from(value.closed))
             .sum();
         if flows + listens + counters.map_full != handled {
             return Err(format!("{handled} operations, but {flows} flows, {listens} listens: {counters:?}").into());
         }
-        let samples: u64 = self.drained.flows.iter().map(|(_, value)| value.samples).sum();
-        let sampled_overflows = self.overflows.iter().filter(|overflow| overflow.sampled != 0).count();
-        let of_edges = self
-            .events
+        let samples: u64 = of_hook.iter().map(|(_, value)| value.samples).sum();
+        let sampled_overflows = overflows.iter().filter(|overflow| overflow.sampled != 0).count();
+        let of_edges = events
             .iter()
             .filter(|event| event.direction != Direction::None.id())
             .count();
@@ -198,7 +221,7 @@ impl Recording {
         if counters.edge_lost == 0 && samples + u64::try_from(sampled_overflows)? != u64::try_from(of_edges)? {
             return Err(format!("{of_edges} events of edges, {samples} + {sampled_overflows} by the edges").into());
         }
-        let overflows = u64::try_from(self.overflows.len())?;
+        let overflows = u64::try_from(overflows.len())?;
         if hook.counters.map_full != overflows + hook.counters.edge_lost {
             return Err(format!("{overflows} overflows do not add up: {counters:?}").into());
         }

@@ -9,14 +9,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::{Outcome, cgroup, socket};
+use crate::{Outcome, cgroup, job_connect, job_udp, socket};
 
-const V4: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
-const V6: IpAddr = IpAddr::V6(Ipv6Addr::LOCALHOST);
-const WILDCARD: IpAddr = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
-const MAPPED: IpAddr = IpAddr::V6(Ipv4Addr::LOCALHOST.to_ipv6_mapped());
+pub(crate) const V4: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+pub(crate) const V6: IpAddr = IpAddr::V6(Ipv6Addr::LOCALHOST);
+pub(crate) const WILDCARD: IpAddr = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
+pub(crate) const MAPPED: IpAddr = IpAddr::V6(Ipv4Addr::LOCALHOST.to_ipv6_mapped());
 
-fn say(name: &str, value: impl std::fmt::Display) -> Outcome {
+pub(crate) fn say(name: &str, value: impl std::fmt::Display) -> Outcome {
     writeln!(std::io::stdout(), "{name} {value}")?;
     Ok(())
 }
@@ -43,6 +43,16 @@ pub(crate) fn run(job: &[&str]) -> Outcome {
         ("many", [count]) => many(count.parse()?),
         ("spread", [count]) => spread(count.parse()?),
         ("scan", [count]) => scan(count.parse()?),
+        ("udp-asked", [version, count]) => job_udp::asked(version, count.parse()?),
+        ("udp-connected", [version, count]) => job_udp::connected(version, count.parse()?),
+        ("udp-named", []) => job_udp::named(),
+        ("udp-silent", []) => job_udp::silent(),
+        ("udp-refused", []) => job_udp::refused(),
+        ("udp-answers", []) => job_udp::answers(),
+        ("no-route", []) => job_connect::no_route(),
+        ("many-no-route", [count]) => job_connect::many_no_route(count.parse()?),
+        ("open", [ready, done]) => job_connect::open(Path::new(ready), Path::new(done)),
+        ("to", [address]) => job_connect::to(address.parse()?),
         ("storm", [milliseconds]) => storm(Duration::from_millis(milliseconds.parse()?)),
         ("crossfire", [milliseconds]) => {
             socket::receive_on_every_processor()?;
@@ -112,6 +122,19 @@ fn silent() -> Outcome {
         socket::set(&waiting, libc::IPPROTO_TCP, libc::TCP_SYNCNT, 1)?;
         socket::connect(&waiting, to)
     });
+    let nobody = quiet_network()?;
+    match TcpStream::connect(nobody) {
+        Err(error) if error.raw_os_error() == Some(libc::EHOSTUNREACH) => say("unreachable_port", nobody.port())?,
+        other => return Err(format!("not unreachable: {other:?}").into()),
+    }
+    match impatient.join() {
+        Ok(Err(error)) if error.raw_os_error() == Some(libc::ETIMEDOUT) => say("timeout_port", to.port()),
+        other => Err(format!("not timed out: {other:?}").into()),
+    }
+}
+
+/// A network with nobody else in it; gives an address there.
+pub(crate) fn quiet_network() -> Outcome<SocketAddr> {
     for step in [
         "link add one type veth peer name two",
         "addr add 192.0.2.1/24 dev one",
@@ -123,15 +146,7 @@ fn silent() -> Outcome {
             return Err(format!("`ip {step}` failed").into());
         }
     }
-    let nobody = SocketAddr::from(([192, 0, 2, 9], 8080));
-    match TcpStream::connect(nobody) {
-        Err(error) if error.raw_os_error() == Some(libc::EHOSTUNREACH) => say("unreachable_port", nobody.port())?,
-        other => return Err(format!("not unreachable: {other:?}").into()),
-    }
-    match impatient.join() {
-        Ok(Err(error)) if error.raw_os_error() == Some(libc::ETIMEDOUT) => say("timeout_port", to.port()),
-        other => Err(format!("not timed out: {other:?}").into()),
-    }
+    Ok(SocketAddr::from(([192, 0, 2, 9], 8080)))
 }
 
 /// A socket that connects to itself: both sides open at once.
