@@ -1,5 +1,5 @@
-//! Objects as YAML for people and for GitOps. A text that any version of YAML could take for something else is quoted as
-//! JSON quotes it, which YAML understands.
+//! Objects as YAML for people and for GitOps. A text that any version of YAML could take for something else is quoted, and
+//! what is not printable ASCII is escaped: YAML 1.1 takes U+2028 and its like for the end of a line even within quotes.
 
 use std::fmt::Write as _;
 
@@ -86,8 +86,25 @@ fn scalar(word: &str) -> String {
     if begins && is_text && word.bytes().all(harmless) {
         word.to_owned()
     } else {
-        Value::from(word).to_string()
+        quoted(word)
     }
+}
+
+/// A double-quoted text with the escapes of YAML (YAML 1.1 and 1.2, "Escape Sequences").
+fn quoted(word: &str) -> String {
+    let mut text = String::from('"');
+    for char in word.chars() {
+        let _ = match char {
+            '"' | '\\' => write!(text, "\\{char}"),
+            ' '..='~' => write!(text, "{char}"),
+            _ => match u16::try_from(u32::from(char)) {
+                Ok(short) => write!(text, "\\u{short:04X}"),
+                Err(_) => write!(text, "\\U{:08X}", u32::from(char)),
+            },
+        };
+    }
+    text.push('"');
+    text
 }
 
 #[cfg(test)]
@@ -102,6 +119,9 @@ mod tests {
             "kind": "Pod", "metadata": {"name": "web"}, "apiVersion": "v1"});
         let expected = "apiVersion: v1\nkind: Pod\nmetadata:\n  name: web\nspec:\n  args:\n  - \"--x\"\n  - \"no\"\n  - \"a b\"\n  empty: {}\n  many:\n  - name: a\n    b: 1\n  none: []\n";
         assert_eq!(document(&object), expected);
+        let odd = json!({"\u{2028}": "a\"b\\\u{85}\u{1f4fc}\n"});
+        assert_eq!(document(&odd), "\"\\u2028\": \"a\\\"b\\\\\\u0085\\U0001F4FC\\u000A\"\n");
+        assert_eq!(serde_yaml::from_str::<Value>(&document(&odd)).unwrap(), odd);
         assert_eq!(documents(&[json!({"a": 1}), json!({"b": 2})]), "a: 1\n---\nb: 2\n");
     }
 
