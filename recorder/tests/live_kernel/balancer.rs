@@ -99,9 +99,10 @@ impl Balancer {
 
 /// `struct bpf_insn` as one word.
 fn instruction(code: u8, to: u8, from: u8, offset: i16, value: u32) -> u64 {
-    let [a, b] = offset.to_le_bytes();
-    let [c, d, e, f] = value.to_le_bytes();
-    u64::from_le_bytes([code, from << 4 | to, a, b, c, d, e, f])
+    let mut bytes = [code, from << 4 | to, 0, 0, 0, 0, 0, 0];
+    bytes[2..4].copy_from_slice(&offset.to_le_bytes());
+    bytes[4..].copy_from_slice(&value.to_le_bytes());
+    u64::from_le_bytes(bytes)
 }
 
 /// A call of bpf(2) that gives a descriptor.

@@ -15,6 +15,7 @@ pub(crate) const CASES: &[Case] = &[
     Case::within("timed_out", timed_out),
     Case::within("host_unreachable_by_icmp", unreachable),
     Case::within("prohibited_by_icmp6", prohibited),
+    Case::within("unreachable_before_the_first_packet", no_route),
     Case::within("given_up_before_an_answer", given_up),
     Case::within("client_killed_while_it_connects", killed),
     Case::within("client_killed_when_connected", killed_later),
@@ -50,6 +51,22 @@ fn prohibited(stage: &mut Stage, port: u16) -> Outcome<Ran> {
     let to = stage.v6("walled", port)?;
     let rule = format!("tcp dport {port} reject with icmpv6 admin-prohibited");
     rejected(stage, to, rule, libc::EACCES)
+}
+
+/// The client's own node knows no way: no packet ever leaves.
+fn no_route(stage: &mut Stage, port: u16) -> Outcome<Ran> {
+    stage.within(
+        "client",
+        &["ip", "route", "replace", "unreachable", "198.18.0.0/15"],
+        "",
+    )?;
+    let to = SocketAddr::from(([198, 18, 0, 1], port));
+    let client = stage.actor("client")?;
+    for name in ["a", "b"] {
+        client.must(&[&format!("socket {name}{port} v4 stream")])?;
+        client.must_fail(&format!("connect {name}{port} {to}"), libc::EHOSTUNREACH)?;
+    }
+    Ok(Ran::Rows(vec![Row::out("client", to, 2).ended(Ended::Unreachable)]))
 }
 
 fn rejected(stage: &mut Stage, to: SocketAddr, rule: String, errno: i32) -> Outcome<Ran> {

@@ -40,7 +40,8 @@ fn socket(stage: &mut Stage, port: u16) -> Outcome<Ran> {
     Ok(Ran::Rows(stage.both("other", "server", to, 1)?))
 }
 
-fn pass(stage: &mut Stage, from: &'static str, to: &'static str, name: &str) -> Outcome {
+/// Hands a socket over.
+pub(crate) fn pass(stage: &mut Stage, from: &'static str, to: &'static str, name: &str) -> Outcome {
     let path = stage.home.path().join(name).display().to_string();
     stage.actor(from)?.begin(&format!("pass {name} {path}"))?;
     stage.actor(to)?.must(&[&format!("take {name} {path}")])?;

@@ -12,6 +12,11 @@
 #[cfg(target_os = "linux")]
 mod actor;
 #[cfg(target_os = "linux")]
+#[path = "../../../tests/live_kernel/balancer.rs"]
+mod balancer;
+#[cfg(target_os = "linux")]
+mod case_balanced;
+#[cfg(target_os = "linux")]
 mod case_failed;
 #[cfg(target_os = "linux")]
 mod case_handed;
@@ -19,6 +24,8 @@ mod case_handed;
 mod case_pods;
 #[cfg(target_os = "linux")]
 mod case_tcp;
+#[cfg(target_os = "linux")]
+mod case_udp;
 #[cfg(target_os = "linux")]
 mod entry;
 #[cfg(target_os = "linux")]
@@ -123,10 +130,14 @@ mod cases {
     use crate::program::Recorder;
     use crate::seen::Seen;
     use crate::stage::Stage;
-    use crate::{Case, Outcome, Ran, case_failed, case_handed, case_pods, case_tcp, preflight};
+    use crate::{
+        Case, Outcome, Ran, case_balanced, case_failed, case_handed, case_pods, case_tcp, case_udp, preflight,
+    };
 
     const CASES: &[&[Case]] = &[
         case_tcp::CASES,
+        case_udp::CASES,
+        case_balanced::CASES,
         case_handed::CASES,
         case_pods::CASES,
         case_failed::CASES,

@@ -8,8 +8,9 @@ use flowtape_schemas::node::{Direction, FlowRow, Outcome as Ended};
 
 use crate::Outcome;
 
-/// IANA protocol number.
+// IANA protocol numbers.
 const TCP: u8 = 6;
+const UDP: u8 = 17;
 
 /// A row of `flows` that must be there, its intervals added up.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -22,6 +23,8 @@ pub(crate) struct Key {
     pub(crate) port: Option<u16>,
     pub(crate) outcome: Ended,
     pub(crate) predates: bool,
+    /// What the program asked for, where that was another address.
+    pub(crate) asked: Option<(Address, u16)>,
 }
 
 /// The same with its count.
@@ -43,6 +46,7 @@ impl Row {
                 port: Some(to.port()),
                 outcome: Ended::Established,
                 predates: false,
+                asked: None,
             },
             count,
         }
@@ -59,9 +63,22 @@ impl Row {
                 port: Some(port),
                 outcome: Ended::Established,
                 predates: false,
+                asked: None,
             },
             count,
         }
+    }
+
+    /// The same of datagrams.
+    pub(crate) fn udp(mut self) -> Self {
+        self.key.protocol = UDP;
+        self
+    }
+
+    /// The same where the program asked for something else.
+    pub(crate) fn asked(mut self, address: SocketAddr) -> Self {
+        self.key.asked = Some((Address::from(address.ip()), address.port()));
+        self
     }
 
     /// The same with another outcome.
@@ -96,6 +113,7 @@ pub(crate) fn recorded(flows: &[FlowRow], who: impl Fn(&FlowRow) -> Option<Strin
                 port: row.service_port,
                 outcome: row.outcome,
                 predates: row.predates_window,
+                asked: row.asked_ip.zip(row.asked_port),
             };
             *counts.entry(key).or_default() += row.count;
         }
@@ -130,9 +148,11 @@ pub(crate) fn shown(key: &Key) -> String {
         port,
         outcome,
         predates,
+        asked,
     } = key;
     let remote = remote.map_or_else(|| "-".to_owned(), |remote| remote.to_string());
     let port = port.map_or_else(|| "-".to_owned(), |port| port.to_string());
     let predates = if *predates { " (predates)" } else { "" };
-    format!("{who} {direction} {remote} {port}/{protocol} {outcome}{predates}")
+    let asked = asked.map_or_else(String::new, |(address, port)| format!(" (asked for {address} {port})"));
+    format!("{who} {direction} {remote} {port}/{protocol} {outcome}{predates}{asked}")
 }

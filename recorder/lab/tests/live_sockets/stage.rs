@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -21,6 +21,9 @@ const LAB: &str = env!("CARGO_BIN_EXE_flowtape-lab");
 
 /// Port of the Service `s/web`, and of the case that uses it.
 pub(crate) const WEB: u16 = 19_000;
+
+/// Address and port of the Service `s/balanced`, which no other lab has: a program on the root of all control groups knows it.
+pub(crate) const BALANCED: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(10, 96, 77, 11), 19_010);
 
 /// Pods by what they are for. Every case has its own ports, so that they can share them.
 const CLUSTER: &str = "window 30s
