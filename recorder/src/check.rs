@@ -30,7 +30,8 @@ pub enum Verdict {
 /// One thing that was looked at.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Check {
-    /// Stable name: `kernel`, `kernel-types`, `cap-bpf`, `cap-perfmon`, `cap-net-admin`, `cgroup-v2`, `programs`, `clock`.
+    /// Stable name: `kernel`, `kernel-types`, `cap-bpf`, `cap-perfmon`, `cap-net-admin`, `cgroup-v2`, `programs`, `clock`, and
+    /// each hook by its name in the tables.
     pub name: &'static str,
     /// How it came out.
     pub ok: Verdict,
@@ -136,7 +137,7 @@ pub fn judge(facts: &Facts) -> Vec<Check> {
         ),
         Err(reason) => Check::not(name, missing, format!("not known: {reason}"), "mount /proc"),
     };
-    vec![
+    let mut checks = vec![
         judge_kernel(&facts.release),
         match &facts.types {
             Ok(()) => Check::yes("kernel-types", "/sys/kernel/btf/vmlinux is there"),
@@ -152,21 +153,26 @@ pub fn judge(facts: &Facts) -> Vec<Check> {
         // The hooks of control groups need it: without them UDP is not recorded.
         capability("cap-net-admin", "CAP_NET_ADMIN", CAP_NET_ADMIN, Verdict::Degraded),
         judge_cgroups(facts),
-        judge_hooks(facts.hooks.as_deref()),
-        match facts.clock_synchronised {
-            Some(true) => Check::yes("clock", "the system clock is synchronised"),
-            Some(false) => Check::not(
-                "clock",
-                Verdict::Degraded,
-                "the system clock is not synchronised: recordings of several nodes may not line up",
-                "run an NTP client on the node",
-            ),
-            None => Check::yes(
-                "clock",
-                "the kernel does not say whether the system clock is synchronised",
-            ),
-        },
-    ]
+    ];
+    checks.extend(judge_hooks(facts.hooks.as_deref()));
+    checks.push(judge_clock(facts.clock_synchronised));
+    checks
+}
+
+fn judge_clock(synchronised: Option<bool>) -> Check {
+    match synchronised {
+        Some(true) => Check::yes("clock", "the system clock is synchronised"),
+        Some(false) => Check::not(
+            "clock",
+            Verdict::Degraded,
+            "the system clock is not synchronised: recordings of several nodes may not line up",
+            "run an NTP client on the node",
+        ),
+        None => Check::yes(
+            "clock",
+            "the kernel does not say whether the system clock is synchronised",
+        ),
+    }
 }
 
 fn judge_kernel(release: &str) -> Check {
@@ -227,37 +233,39 @@ fn judge_cgroups(facts: &Facts) -> Check {
     }
 }
 
-fn judge_hooks(hooks: Result<&[Hook], &String>) -> Check {
+/// Whether the programs load, and each hook by its name.
+fn judge_hooks(hooks: Result<&[Hook], &String>) -> Vec<Check> {
     let hooks = match hooks {
         Ok(hooks) => hooks,
         Err(reason) => {
-            return Check::not(
+            return vec![Check::not(
                 "programs",
                 Verdict::No,
                 reason.as_str(),
                 "mend what is said `no` to above; in a container also allow bpf(2) in the seccomp profile",
-            );
+            )];
         }
     };
-    let lacking: Vec<String> = hooks
-        .iter()
-        .filter_map(|hook| match &hook.state {
-            HookState::Available | HookState::NotAskedFor => None,
-            HookState::Fallback { reason } | HookState::Unavailable { reason } => {
-                Some(format!("{}: {reason}", hook.name))
-            }
-        })
-        .collect();
-    if lacking.is_empty() {
-        Check::yes("programs", format!("{} programs were loaded and attached", hooks.len()))
-    } else {
-        let detail = lacking.join("; ");
-        Check::not(
-            "programs",
+    let loaded = Check::yes("programs", "they load, and each hook was tried");
+    std::iter::once(loaded).chain(hooks.iter().map(judge_hook)).collect()
+}
+
+fn judge_hook(hook: &Hook) -> Check {
+    match &hook.state {
+        HookState::Available => Check::yes(hook.name, "attached"),
+        HookState::NotAskedFor => Check::yes(hook.name, "not asked for"),
+        HookState::Fallback { reason } => Check::not(
+            hook.name,
             Verdict::Degraded,
-            detail,
-            "use a newer kernel for what is missing",
-        )
+            reason.as_str(),
+            "use a newer kernel, or live with what stands in for it",
+        ),
+        HookState::Unavailable { reason } => Check::not(
+            hook.name,
+            Verdict::Degraded,
+            reason.as_str(),
+            "mend what is not said `yes` to above, or use a newer kernel",
+        ),
     }
 }
 
@@ -416,7 +424,7 @@ mod tests {
                 },
             });
         }
-        assert_eq!(verdict(&facts, "programs"), Verdict::Degraded);
+        assert_eq!(verdict(&facts, "tp_btf/cgroup_mkdir"), Verdict::Degraded);
     }
 
     #[test]

@@ -41,18 +41,11 @@ pub fn explain(error: KernelError) -> anyhow::Error {
     if matches!(error, KernelError::Size { .. }) {
         return error.into();
     }
-    let missing: Vec<String> = check::run()
-        .iter()
-        .filter(|check| check.ok == Verdict::No)
-        .map(line)
-        .collect();
+    let checks = check::run();
+    let missing = lines(checks.iter().filter(|check| check.ok == Verdict::No));
     let mut what = "cannot record here".to_owned();
     if !missing.is_empty() {
-        let _ = write!(
-            what,
-            "; `flowtape-recorder check` finds:\n{}",
-            missing.concat().trim_end()
-        );
+        let _ = write!(what, "; `flowtape-recorder check` finds:\n{}", missing.trim_end());
     }
     anyhow::Error::from(error).context(what)
 }
@@ -62,7 +55,7 @@ fn is_ready(checks: &[Check]) -> bool {
 }
 
 fn text(checks: &[Check]) -> String {
-    let mut text: String = checks.iter().map(line).collect();
+    let mut text = lines(checks.iter());
     text.push_str(if is_ready(checks) {
         "recording works here\n"
     } else {
@@ -71,16 +64,22 @@ fn text(checks: &[Check]) -> String {
     text
 }
 
+/// The checks with their names in a column.
+fn lines<'a>(checks: impl Iterator<Item = &'a Check> + Clone) -> String {
+    let width = checks.clone().map(|check| check.name.len()).max().unwrap_or_default();
+    checks.map(|check| line(check, width)).collect()
+}
+
 /// One check, and below it what to do.
-fn line(check: &Check) -> String {
+fn line(check: &Check, width: usize) -> String {
     let word = match check.ok {
         Verdict::Yes => "yes",
         Verdict::Degraded => "less",
         Verdict::No => "no",
     };
-    let mut line = format!("{word:<5}{:<14} {}\n", check.name, check.detail);
+    let mut line = format!("{word:<5}{:<width$} {}\n", check.name, check.detail);
     if let Some(remedy) = &check.remedy {
-        let _ = writeln!(line, "{:20}-> {remedy}", "");
+        let _ = writeln!(line, "{:1$}-> {remedy}", "", width + 6);
     }
     line
 }
@@ -117,8 +116,8 @@ mod tests {
     fn each_line_says_how_it_came_out_and_what_to_do() {
         assert_eq!(
             text(&checks(Verdict::No)),
-            "yes  kernel         about kernel\n\
-             no   cap-bpf        about cap-bpf\n                    -> run as root\n\
+            "yes  kernel  about kernel\n\
+             no   cap-bpf about cap-bpf\n             -> run as root\n\
              recording does not work here\n"
         );
         assert!(text(&checks(Verdict::Degraded)).ends_with("recording works here\n"));
