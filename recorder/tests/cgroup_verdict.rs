@@ -64,7 +64,11 @@ const FETCH: i32 = 0x01;
 /// What is known after an instruction, and where it may go from there.
 fn step(slot: Slot, at: usize, mut known: Registers) -> (Registers, Vec<usize>) {
     let next = at + 1;
-    let target = |distance: i32| usize::try_from(i32::try_from(next).unwrap() + distance).unwrap();
+    let target = |distance: i32| {
+        let distance = isize::try_from(distance).expect("an instruction counts its way in 32 bits");
+        next.checked_add_signed(distance)
+            .expect("no way leads out of a program")
+    };
     // Classes of instructions: 0 to 3 load and store, 4 and 7 calculate, 5 and 6 jump.
     match (slot.opcode, slot.opcode & 7) {
         (EXIT, _) => return (known, Vec::new()),
@@ -113,8 +117,10 @@ fn verdicts(program: &[u8]) -> Vec<Known> {
 }
 
 fn instruction(opcode: u8, registers: u8, jump: i16, immediate: i32) -> [u8; 8] {
-    let ([a, b], [c, d, e, f]) = (jump.to_le_bytes(), immediate.to_le_bytes());
-    [opcode, registers, a, b, c, d, e, f]
+    let mut bytes = [opcode, registers, 0, 0, 0, 0, 0, 0];
+    bytes[2..4].copy_from_slice(&jump.to_le_bytes());
+    bytes[4..].copy_from_slice(&immediate.to_le_bytes());
+    bytes
 }
 
 #[test]
