@@ -11,7 +11,7 @@ pub const FLAG_V4_MAPPED: u8 = 1;
 pub const FLAG_TASK: u8 = 1 << 1;
 
 /// Name of a task, padded with zeros. Two words and not sixteen bytes, for the same reason as an
-/// [`Address`](crate::abi::address::Address).
+/// [`Address`].
 #[repr(transparent)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Comm(pub [u64; COMM_LEN / 8]);

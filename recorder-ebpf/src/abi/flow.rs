@@ -19,7 +19,7 @@ pub struct FlowKey {
     pub service_port: u16,
     /// IANA protocol number, [`Protocol`](crate::abi::id::Protocol).
     pub protocol: u8,
-    /// [`Direction`](crate::abi::id::Direction).
+    /// [`Direction`].
     pub direction: u8,
     /// Address of this socket.
     pub local_ip: Address,
@@ -29,11 +29,11 @@ pub struct FlowKey {
     pub asked_ip: Address,
     /// Port the program asked for, host byte order; `0` if it is the same or not known.
     pub asked_port: u16,
-    /// [`Outcome`](crate::abi::id::Outcome).
+    /// [`Outcome`].
     pub outcome: u8,
     /// `4` or `6`: the packets, so an IPv6 socket that talks to a v4-mapped address is `4`.
     pub ip_version: u8,
-    /// The hook that counts, [`HookId`](crate::abi::id::HookId).
+    /// The hook that counts, [`HookId`].
     pub hook: u8,
     /// [`FOLDED_NOT`], [`FOLDED_REMOTE`] or [`FOLDED_PORT`].
     pub folded: u8,
@@ -119,7 +119,7 @@ const _: () = assert!(size_of::<FlowValue>() == 32 && align_of::<FlowValue>() ==
 pub struct Overflow {
     /// [`RecordKind::Overflow`](crate::abi::id::RecordKind).
     pub kind: u16,
-    /// [`HookId`](crate::abi::id::HookId).
+    /// [`HookId`].
     pub hook: u8,
     /// `1` if an event record of this same occurrence reached the ring buffer as well.
     pub sampled: u8,

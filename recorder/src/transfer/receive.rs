@@ -92,7 +92,7 @@ struct Offer {
     sha256: [u8; 32],
 }
 
-/// Receives the files that [`send`](super::send) sends into a directory that nobody else writes to. `progress` is told
+/// Receives the files that [`send`](fn@super::send) sends into a directory that nobody else writes to. `progress` is told
 /// bytes that are there and bytes in all.
 pub fn receive(
     directory: &Path,

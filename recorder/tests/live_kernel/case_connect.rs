@@ -125,7 +125,7 @@ fn no_room() -> Outcome {
 fn balanced(before_us: bool) -> Outcome {
     // Of a network for benchmarks (RFC 2544), in a number that no other test has.
     let [a, b, ..] = std::process::id().to_le_bytes();
-    let service = Ipv4Addr::new(198, 18 | u8::from(before_us), a, b);
+    let service = Ipv4Addr::new(198, if before_us { 19 } else { 18 }, a, b);
     let backend = SocketAddrV4::new(Ipv4Addr::LOCALHOST, BACKEND_PORT);
     let group = Group::new()?;
     let mut kernel = Kernel::load(&config())?;
