@@ -31,6 +31,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use flowtape_recorder::kernel::config::KernelConfig;
+use flowtape_recorder_ebpf::abi::control::{SAMPLE_ALL, SampleLimits};
+use flowtape_recorder_ebpf::abi::id::HookId;
 
 use cost::{Effort, Entry, Measure};
 use subject::Subject;
@@ -128,32 +130,74 @@ const UDP_CONNECTED: Measure = Measure {
     sides: 2,
 };
 
-/// Every choice of hooks.
+/// Every choice of hooks that may meet this traffic.
 fn subjects(kind: Kind) -> Vec<Entry> {
+    let is_tcp = kind == Kind::TcpPair;
     let recorder = |name: &str, hears, config| {
         let config = Box::new(config);
         Entry::new(name, Subject::Recorder { config, hears })
     };
+    let with_all_events = SampleLimits {
+        connections: SAMPLE_ALL,
+        datagrams: SAMPLE_ALL,
+    };
     let mut entries = vec![
         Entry::new("nothing", Subject::Baseline),
-        recorder("default", kind == Kind::TcpPair, KernelConfig::default()),
-        recorder(
-            "default, without tasks",
-            kind == Kind::TcpPair,
+        recorder("default hooks", true, KernelConfig::default()),
+    ];
+    for (name, hears, config) in [
+        (
+            "default hooks, an event for every datagram",
+            true,
             KernelConfig {
-                tasks: false,
+                limits: with_all_events,
                 ..KernelConfig::default()
             },
         ),
-    ];
+        (
+            "`--passive-only`",
+            is_tcp || kind == Kind::UdpConnected,
+            KernelConfig {
+                passive_only: true,
+                ..KernelConfig::default()
+            },
+        ),
+    ] {
+        if !(is_tcp && config.limits == with_all_events) {
+            entries.push(recorder(name, hears, config));
+        }
+    }
+    for (name, only) in alone(kind) {
+        let config = KernelConfig {
+            only: Some(*only),
+            ..KernelConfig::default()
+        };
+        entries.push(recorder(&format!("`{name}` alone"), false, config));
+    }
     if let Some(object) = std::env::var_os("FLOWTAPE_BPF_OBJECT") {
         let config = KernelConfig {
             object: Some(object.into()),
             ..KernelConfig::default()
         };
-        entries.push(recorder("default, another object", kind == Kind::TcpPair, config));
+        entries.push(recorder("default hooks, another object", true, config));
     }
     entries
+}
+
+/// The hooks that run for some traffic.
+fn alone(kind: Kind) -> &'static [(&'static str, HookId)] {
+    match kind {
+        Kind::TcpPair => &[
+            ("tp_btf/inet_sock_set_state", HookId::InetSockSetState),
+            ("cgroup/connect4", HookId::Connect4),
+        ],
+        Kind::UdpDatagram => &[
+            ("cgroup/sendmsg4", HookId::Sendmsg4),
+            ("cgroup/recvmsg4", HookId::Recvmsg4),
+            ("tp_btf/sock_send_length", HookId::SockSendLength),
+        ],
+        Kind::UdpConnected => &[("tp_btf/sock_send_length", HookId::SockSendLength)],
+    }
 }
 
 /// The scripts of a plain bpftrace, which take seconds to start and hence get fewer turns.

@@ -33,6 +33,8 @@ pub struct KernelConfig {
     pub connect_entries: u32,
     /// True to attach no program to control groups: nothing that could change what a socket does. UDP is not recorded then.
     pub passive_only: bool,
+    /// The one hook to attach, to see what it costs alone; all of them without.
+    pub only: Option<HookId>,
     /// True to find out which task began a connection (process id, name, control group).
     pub tasks: bool,
     /// A kernel object to load in place of the one built in.
@@ -48,6 +50,7 @@ impl Default for KernelConfig {
             listen_entries: 4_096,
             connect_entries: 16_384,
             passive_only: false,
+            only: None,
             limits: SampleLimits {
                 connections: SAMPLE_ALL,
                 datagrams: DATAGRAM_SAMPLES,

@@ -123,6 +123,7 @@ impl Loaded {
         let places = Places {
             btf: &btf,
             root: &cgroup_root(config.passive_only),
+            only: config.only,
         };
         (self.hooks, self.links) = attach_all(&mut self.ebpf, &places)?;
         Ok(())

@@ -97,6 +97,8 @@ pub(super) struct Places<'a> {
     pub(super) btf: &'a aya::Btf,
     /// The root of the version 2 control groups, or why programs are not attached to it.
     pub(super) root: &'a Result<File, HookState>,
+    /// The one hook that is wanted; all of them without.
+    pub(super) only: Option<HookId>,
 }
 
 /// Attaches every program; fails only if an essential one cannot be.
@@ -164,6 +166,9 @@ impl Attached {
 
 /// Attaches one, or says in which state that leaves it.
 fn attach(ebpf: &mut Ebpf, wanted: &Program, places: &Places<'_>) -> Result<Result<Link, HookState>, KernelError> {
+    if places.only.is_some_and(|only| only != wanted.id) {
+        return Ok(Err(HookState::NotAskedFor));
+    }
     let name = wanted.program;
     let attached = match wanted.point {
         Point::Tracepoint => {
