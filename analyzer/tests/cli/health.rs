@@ -77,6 +77,14 @@ fn lost_edges_make_it_incomplete_and_lost_events_do_not() {
     );
 }
 
+#[test]
+fn samples_beyond_the_share_of_a_talk_are_not_missing() {
+    assert_eq!(
+        judged_scenario(CLUSTER, "  lost n2 sendmsg4 stepped-down 9\n"),
+        (true, vec![], vec![])
+    );
+}
+
 /// What is said of a recording whose only node reports these hooks.
 fn judged_hooks(hooks: &[(&str, &str)]) -> (bool, Vec<String>, Vec<String>) {
     let mut files = committed("dvwa");
