@@ -3,9 +3,14 @@
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Parser, Subcommand, ValueEnum};
+use flowtape_schemas::node::Outcome;
+use flowtape_schemas::time::Time;
+use flowtape_schemas::value::Words as _;
 
 use super::exit;
+use crate::flow::filter::{PeerPattern, PortPattern};
 
 /// Turns recordings of what the sockets of a Kubernetes cluster did into network policies, proofs and diffs.
 #[derive(Debug, Parser)]
@@ -50,7 +55,7 @@ pub struct Global {
     /// How to print the result
     ///
     /// `text` is for people and may change with any release. `json` is one document with a `schema` field, the health
-    /// of the recording and every finding; fields are added, never renamed.
+    /// of the recording and every finding; fields are added, never renamed. `csv` is for `flows` only.
     #[arg(long, global = true, value_enum, default_value_t = Format::Text)]
     pub format: Format,
     /// Threads to use [default: one for each processor]
@@ -72,18 +77,46 @@ pub enum Format {
     Text,
     /// For programs.
     Json,
+    /// For spreadsheets.
+    Csv,
 }
 
-/// The verbs.
+/// The verbs. What `--help` says at length stands here, because the line above a verb would take its place elsewhere.
 #[derive(Debug, Subcommand)]
 pub enum Verb {
     /// Show whether a recording is complete, and what is in it
+    #[command(
+        long_about = "Shows whether a recording is complete, and what is in it.\n\nHealth comes first: what was lost, what \
+            was not seen, which nodes nobody recorded. A policy made from an incomplete recording denies what is missing \
+            from it."
+    )]
     Inspect(InspectArgs),
     /// List who talked to whom, on which port, and what supports it
+    #[command(
+        long_about = "Lists who talked to whom, on which port, and what supports it.\n\nEach line is an edge: the client, \
+            the server, the server's own port (for a Service, the port of its pods), how the attempts ended, how many there \
+            were, and which side was recorded.\n\nFilters narrow the list, and nothing else: an edge that is listed has all \
+            its counts, and the findings are those of the whole recording. Of a filter that is given several times one is \
+            enough; different filters must all be met.\n\nPEER is\n  NAMESPACE, NAMESPACE/NAME (a workload, Service or \
+            pod), NAMESPACE/KIND/NAME,\n  node:NAME, an address or prefix,\n  type:workload|service|node|external|unknown, \
+            or role:ROLE with a role that the list shows, such as role:dns"
+    )]
     Flows(FlowsArgs),
     /// Write policies that allow what was recorded and nothing else
+    #[command(
+        long_about = "Writes NetworkPolicies that allow what was recorded and nothing else.\n\nEvery established \
+            connection of the recording is allowed by the policies, or named in a finding; every rule is needed by some \
+            recorded connection, or is an addition that is named. Both are checked on every run. The same recording and \
+            settings give the same bytes."
+    )]
     Generate(GenerateArgs),
     /// Compare two recordings, or a recording with policies
+    #[command(
+        long_about = "Compares two recordings, or a recording with policies.\n\nTwo recordings: which connections came, \
+            went, or use other ports. A recording and policies: which recorded connections the policies would deny. What \
+            cannot be decided is said, and counts as a difference.\n\nA directory with `manifest.json`, `node=*/` or \
+            `cluster/` is a tape, any other path is policies; the prefixes `tape:` and `policy:` force it."
+    )]
     Diff(DiffArgs),
     /// Explain a finding by its code
     Explain(ExplainArgs),
@@ -102,9 +135,6 @@ pub struct Tapes {
 /// Arguments of `inspect`.
 #[derive(Debug, clap::Args)]
 #[command(
-    long_about = "Shows whether a recording is complete, and what is in it.\n\nHealth comes first: what was lost, what \
-        was not seen, which nodes nobody recorded. A policy made from an incomplete recording denies what is missing \
-        from it.",
     after_long_help = "Examples:\n  flowtape inspect my-tape\n  flowtape inspect my-tape my-metadata      a recording \
         and the metadata of its cluster are one tape\n  flowtape inspect my-tape --strict         exit with 1 unless \
         the recording is complete"
@@ -118,11 +148,11 @@ pub struct InspectArgs {
 /// Arguments of `flows`.
 #[derive(Debug, clap::Args)]
 #[command(
-    long_about = "Lists who talked to whom, on which port, and what supports it.\n\nEach line is an edge: the client, \
-        the server, the server's own port (for a Service, the port of its pods), how the attempts ended, how many there \
-        were, and which side was recorded.",
-    after_long_help = "Examples:\n  flowtape flows my-tape\n  flowtape flows my-tape -n shop            edges that begin \
-        or end in namespace `shop`\n  flowtape flows my-tape --format json"
+    after_long_help = "Examples:\n  flowtape flows my-tape\n  flowtape flows my-tape -n shop                        edges \
+        that begin or end in namespace `shop`\n  flowtape flows my-tape --from shop/web --port 443     what `web` asks \
+        others for on port 443\n  flowtape flows my-tape --to type:external             what leaves the cluster\n  \
+        flowtape flows my-tape --outcome refused,timeout      attempts that came to nothing\n  flowtape flows my-tape \
+        --format csv > edges.csv"
 )]
 pub struct FlowsArgs {
     /// What to read.
@@ -131,15 +161,35 @@ pub struct FlowsArgs {
     /// Only edges that begin or end in this namespace; may be given several times
     #[arg(short, long = "namespace", value_name = "NAMESPACE")]
     pub namespaces: Vec<String>,
+    /// Only edges of this client; may be given several times
+    #[arg(long, value_name = "PEER")]
+    pub from: Vec<PeerPattern>,
+    /// Only edges to this server; may be given several times
+    #[arg(long, value_name = "PEER")]
+    pub to: Vec<PeerPattern>,
+    /// Only edges to this port of the server, such as 443, 8000-8010 or 53/UDP; several are separated by commas
+    #[arg(long = "port", value_name = "PORT", value_delimiter = ',')]
+    pub ports: Vec<PortPattern>,
+    /// Only attempts that ended this way; several are separated by commas
+    #[arg(long = "outcome", value_name = "OUTCOME", value_delimiter = ',', value_parser = outcomes())]
+    pub outcomes: Vec<Outcome>,
+    /// Only edges seen at this time or later, such as 2026-01-01T00:00:00Z
+    #[arg(long, value_name = "TIME")]
+    pub since: Option<Time>,
+    /// Only edges seen before this time
+    #[arg(long, value_name = "TIME")]
+    pub until: Option<Time>,
+}
+
+/// The words of outcomes, and what they mean.
+fn outcomes() -> impl TypedValueParser<Value = Outcome> {
+    let words = Outcome::ALL.iter().map(|outcome| outcome.word());
+    PossibleValuesParser::new(words).try_map(|word| Outcome::from_word(&word).ok_or("no outcome"))
 }
 
 /// Arguments of `generate`.
 #[derive(Debug, clap::Args)]
 #[command(
-    long_about = "Writes NetworkPolicies that allow what was recorded and nothing else.\n\nEvery established \
-        connection of the recording is allowed by the policies, or named in a finding; every rule is needed by some \
-        recorded connection, or is an addition that is named. Both are checked on every run. The same recording and \
-        settings give the same bytes.",
     after_long_help = "Examples:\n  flowtape generate my-tape -n shop                     print the policies of \
         namespace `shop`\n  flowtape generate my-tape -n shop -o policies         write one file for each policy\n  \
         flowtape generate my-tape --default-deny namespace    deny what nobody recorded, too"
@@ -207,10 +257,6 @@ pub enum Dns {
 /// Arguments of `diff`.
 #[derive(Debug, clap::Args)]
 #[command(
-    long_about = "Compares two recordings, or a recording with policies.\n\nTwo recordings: which connections came, \
-        went, or use other ports. A recording and policies: which recorded connections the policies would deny. What \
-        cannot be decided is said, and counts as a difference.\n\nA directory with `manifest.json`, `node=*/` or \
-        `cluster/` is a tape, any other path is policies; the prefixes `tape:` and `policy:` force it.",
     after_long_help = "Examples:\n  flowtape diff old-tape new-tape\n  flowtape diff my-tape policies/                  \
         would the policies deny what was recorded?\n  flowtape diff old-tape new-tape --fail-on added  exit with 1 only \
         if something is new\n  flowtape diff old,old-metadata new,new-metadata  recordings with their metadata beside them"

@@ -19,7 +19,7 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 
-use self::args::{Args, Verb};
+use self::args::{Args, Format, Verb};
 use self::exit::ExitStatus;
 use self::failure::Failure;
 use crate::tape::with_threads;
@@ -57,6 +57,11 @@ fn parsed(arguments: impl IntoIterator<Item = OsString>) -> Result<Args, Failure
 
 fn dispatch(args: &Args) -> Result<ExitStatus, Failure> {
     let Args { global, verb } = args;
+    if global.format == Format::Csv && !matches!(verb, Verb::Flows(_)) {
+        return Err(
+            Failure::plain("only `flows` has rows for `--format csv`").hint("`--format json` is there for every verb")
+        );
+    }
     let run = || match verb {
         Verb::Inspect(args) => verb::inspect::run(args, global),
         Verb::Flows(args) => verb::flows::run(args, global),

@@ -47,32 +47,30 @@ impl Report {
         body: &B,
         text: impl FnOnce(&B) -> String,
     ) -> Result<ExitStatus, Failure> {
-        let Self {
-            schema,
-            inputs,
-            health,
-            findings,
-        } = self;
-        let list = findings.list();
         match global.format {
-            Format::Json => {
-                let document = json::Document::new(schema, inputs, health, &list, body);
-                output::data(
-                    &document
-                        .render()
-                        .map_err(|error| Failure::of("cannot write JSON", &error))?,
-                )?;
-            }
-            Format::Text => {
-                // Findings go first: on a terminal, what was asked for then stands last, where it is read.
-                let said = findings_text(&list);
-                if !said.is_empty() {
-                    output::say(&said);
-                }
-                output::data(&text(body))?;
-            }
+            Format::Json => self.print_json(body)?,
+            // Verbs without rows are not called with CSV.
+            Format::Text | Format::Csv => self.print_data(&text(body))?,
         }
-        Ok(strict_status(global, health, findings))
+        Ok(strict_status(global, &self.health, &self.findings))
+    }
+
+    /// Findings go first: on a terminal, what was asked for then stands last, where it is read.
+    fn print_data(&self, data: &str) -> Result<(), Failure> {
+        let said = findings_text(&self.findings.list());
+        if !said.is_empty() {
+            output::say(&said);
+        }
+        Ok(output::data(data)?)
+    }
+
+    fn print_json<B: Serialize>(&self, body: &B) -> Result<(), Failure> {
+        let list = self.findings.list();
+        let document = json::Document::new(self.schema, &self.inputs, &self.health, &list, body);
+        let text = document.render();
+        Ok(output::data(
+            &text.map_err(|error| Failure::of("cannot write JSON", &error))?,
+        )?)
     }
 }
 

@@ -7,6 +7,7 @@
 
 mod collect;
 pub mod edge;
+pub mod filter;
 pub mod governed;
 mod host;
 mod join;

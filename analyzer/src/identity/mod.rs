@@ -112,6 +112,16 @@ pub enum Role {
 }
 
 impl Role {
+    /// Every role.
+    pub const ALL: [Self; 6] = [
+        Self::Kubelet,
+        Self::OwnNode,
+        Self::ApiServer,
+        Self::Dns,
+        Self::MetadataService,
+        Self::Published,
+    ];
+
     /// The stable word of reports and JSON.
     #[must_use]
     pub const fn word(self) -> &'static str {

@@ -1,4 +1,4 @@
-//! Address ranges as nodes declare them for their pods.
+//! Address ranges, as nodes declare them for their pods and as users ask for them.
 
 use std::net::IpAddr;
 use std::str::FromStr;
@@ -10,13 +10,24 @@ use flowtape_schemas::address::Address;
 pub struct Prefix {
     network: u128,
     mask: u128,
+    is_v4: bool,
 }
 
 impl Prefix {
-    /// Whether an address lies in the range.
+    /// The range of one address.
+    #[must_use]
+    pub fn of(address: Address) -> Self {
+        Self {
+            network: u128::from_be_bytes(address.bytes()),
+            mask: u128::MAX,
+            is_v4: address.ip().is_ipv4(),
+        }
+    }
+
+    /// Whether an address lies in the range, which holds addresses of one family only.
     #[must_use]
     pub fn contains(self, address: Address) -> bool {
-        u128::from_be_bytes(address.bytes()) & self.mask == self.network
+        self.is_v4 == address.ip().is_ipv4() && u128::from_be_bytes(address.bytes()) & self.mask == self.network
     }
 }
 
@@ -40,6 +51,7 @@ impl FromStr for Prefix {
         Ok(Self {
             network: u128::from_be_bytes(Address::from(ip).bytes()) & mask,
             mask,
+            is_v4: ip.is_ipv4(),
         })
     }
 }
@@ -63,6 +75,7 @@ mod tests {
         assert!(contains("0.0.0.0/0", "1.2.3.4"));
         assert!(!contains("0.0.0.0/0", "fd00::1"), "an IPv4 range holds no IPv6 address");
         assert!(contains("::/0", "fd00::1"));
+        assert!(!contains("::/0", "1.2.3.4"), "nor the other way round");
     }
 
     #[test]

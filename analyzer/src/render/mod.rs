@@ -1,8 +1,10 @@
 //! Values to bytes.
 //!
 //! Place in the data flow: the last stage. Rendering never adds or drops a rule; reading back what was rendered gives
-//! the same policy set. YAML knows policies only, text shows any result to people.
+//! the same policy set. YAML knows policies only, CSV edges only, text shows any result
+//! to people.
 
+pub mod csv;
 pub mod kubernetes;
 pub mod text;
 pub mod yaml;

@@ -7,6 +7,7 @@ mod bad_input;
 mod compat;
 mod damage;
 mod determinism;
+mod flows;
 mod health;
 mod hostile;
 mod redacted;

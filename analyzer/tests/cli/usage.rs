@@ -12,8 +12,20 @@ fn mistakes_in_the_arguments_say_how_it_is_done_right() {
         ("", "Usage: flowtape"),
         ("dream", "unrecognized subcommand 'dream'"),
         ("inspect", "<TAPE>..."),
-        ("inspect tape --format xml", "[possible values: text, json]"),
+        ("inspect tape --format xml", "[possible values: text, json, csv]"),
         ("inspect tape --threads 0", "invalid value '0' for '--threads <N>'"),
+        ("inspect tape --format csv", "only `flows` has rows for `--format csv`"),
+        ("flows tape --from a/b/c/d", "write NAMESPACE, NAMESPACE/NAME, "),
+        (
+            "flows tape --to role:boss",
+            "no role `boss`; there are kubelet, own-node, ",
+        ),
+        ("flows tape --port https", "write PORT, FIRST-LAST, or either with /TCP"),
+        ("flows tape --outcome lost", "[possible values: established, refused, "),
+        (
+            "flows tape --since yesterday",
+            "expected RFC 3339, such as `2026-01-01T00:00:00Z`",
+        ),
         ("generate tape --force", "--output <DIR>"),
         ("diff a b --fail-on sometimes", "[possible values: added"),
     ] {
@@ -26,10 +38,19 @@ fn mistakes_in_the_arguments_say_how_it_is_done_right() {
 #[test]
 fn help_teaches_and_names_the_exit_codes() {
     let scratch = Scratch::new();
-    for verb in ["", "inspect", "flows", "generate", "diff", "explain"] {
+    for (verb, says) in [
+        ("", "All verbs work offline on files"),
+        ("inspect", "Health comes first"),
+        ("flows", "Filters narrow the list, and nothing else"),
+        ("generate", "every rule is needed by some recorded connection"),
+        ("diff", "the prefixes `tape:` and `policy:` force it"),
+        ("explain", "Explain a finding by its code"),
+    ] {
         let Shown { code, stdout, stderr } = scratch.run(&format!("{verb} --help"));
         assert_eq!((code, stderr.as_str()), (0, ""), "{verb}");
         assert!(stdout.contains("Examples:\n  flowtape "), "{verb}: {stdout}");
+        let words = stdout.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(words.contains(says), "{verb}: {stdout}");
     }
     let help = scratch.run("--help").stdout;
     for line in [

@@ -1,0 +1,78 @@
+//! `flowtape flows`: what the filters leave, and its rows for spreadsheets.
+
+use crate::support::{Scratch, committed};
+
+/// The servers and ports of the edges that are left, in order.
+fn servers(scratch: &Scratch, filters: &str) -> Vec<String> {
+    let shown = scratch.run(&format!("flows tape --format csv {filters}"));
+    assert_eq!(shown.code, 0, "{}", shown.stderr);
+    let lines = shown.stdout.lines().skip(1);
+    let server = |line: &str| {
+        let cells: Vec<&str> = line.split(',').collect();
+        format!("{}:{}/{}", cells[9], cells[12], cells[15])
+    };
+    lines.map(server).collect()
+}
+
+#[test]
+fn each_filter_narrows_and_together_they_narrow_more() {
+    const MYSQL: &str = "dvwa-mysql:3306/established";
+    const REFUSED: &str = "dvwa-mysql:3307/refused";
+    const DNS: &str = "coredns:53/established";
+    const WEB: &str = "dvwa-web:80/established";
+    let scratch = Scratch::new();
+    scratch.files("tape", &committed("dvwa"));
+    for (filters, left) in [
+        ("", vec![MYSQL, REFUSED, DNS, WEB]),
+        ("-n kube-system", vec![DNS]),
+        ("--from dvwa/dvwa-web", vec![MYSQL, REFUSED, DNS]),
+        ("--from type:external", vec![WEB]),
+        ("--from 203.0.113.0/24 --from dvwa/dvwa-web --port 80", vec![WEB]),
+        ("--to role:dns", vec![DNS]),
+        ("--to dvwa/Deployment/dvwa-mysql --outcome refused", vec![REFUSED]),
+        ("--port 3306-3307", vec![MYSQL, REFUSED]),
+        ("--port 53/UDP,80/TCP", vec![DNS, WEB]),
+        ("--port 53/TCP", vec![]),
+        ("--outcome refused,timeout", vec![REFUSED]),
+        ("--since 2026-01-01T00:00:15Z", vec![MYSQL, DNS]),
+        ("--until 2026-01-01T00:00:02Z", vec![MYSQL, DNS]),
+        ("--to dvwa", vec![MYSQL, REFUSED, WEB]),
+        ("--to dvwa --from dvwa", vec![MYSQL, REFUSED]),
+    ] {
+        assert_eq!(servers(&scratch, filters), left, "`{filters}`");
+    }
+}
+
+#[test]
+fn a_filter_changes_no_edge_and_no_finding() {
+    let scratch = Scratch::new();
+    scratch.files("tape", &committed("dvwa"));
+    let (all, left) = (scratch.run("flows tape"), scratch.run("flows tape --port 1-65535"));
+    assert_eq!(all, left);
+    let narrow = scratch.run("flows tape --to role:dns");
+    assert_eq!(narrow.stderr, all.stderr);
+    let words = |text: &str| -> Vec<Vec<String>> {
+        let line = |line: &str| line.split_whitespace().map(str::to_owned).collect();
+        text.lines().map(line).collect()
+    };
+    assert!(
+        words(&narrow.stdout)
+            .iter()
+            .all(|line| words(&all.stdout).contains(line))
+    );
+}
+
+#[test]
+fn rows_have_a_head_and_findings_stay_beside_them() {
+    let scratch = Scratch::new();
+    scratch.files("tape", &committed("dvwa"));
+    let shown = scratch.run("flows tape --format csv --from type:external");
+    assert_eq!(
+        shown.stdout,
+        "id,from_type,from_namespace,from_kind,from_name,from_role,to_type,to_namespace,to_kind,to_name,to_role,protocol,\
+         port,port_name,services,outcome,count,first_seen,last_seen,seen_by,predates_window,assumed\n\
+         e6399d7c8992e8d6,external,,,203.0.113.7/32,,workload,dvwa,Deployment,dvwa-web,,TCP,80,http,,established,5,\
+         2026-01-01T00:00:02.000000000Z,2026-01-01T00:00:12.000000000Z,server,false,false\n"
+    );
+    assert!(shown.stderr.starts_with("info[FT1009]"), "{}", shown.stderr);
+}
