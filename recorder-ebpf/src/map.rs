@@ -8,6 +8,7 @@ use flowtape_recorder_ebpf::abi::flow::{FlowKey, FlowValue};
 use flowtape_recorder_ebpf::abi::id::HOOK_SLOTS;
 use flowtape_recorder_ebpf::abi::listen::{ListenKey, ListenValue};
 use flowtape_recorder_ebpf::abi::quota::{QuotaKey, QuotaValue};
+use flowtape_recorder_ebpf::abi::socket::{SocketKey, SocketValue};
 
 use crate::rescue::Shown;
 use crate::talk::{Talk, TalkKey};
@@ -39,6 +40,14 @@ pub(crate) static LISTENS_0: HashMap<ListenKey, ListenValue> = HashMap::with_max
 /// Listeners, second half.
 #[map]
 pub(crate) static LISTENS_1: HashMap<ListenKey, ListenValue> = HashMap::with_max_entries(4_096, 0);
+
+/// Kinds of sockets that were made, first half. Full: the event carries the count, and is told to.
+#[map]
+pub(crate) static SOCKETS_0: HashMap<SocketKey, SocketValue> = HashMap::with_max_entries(8_192, 0);
+
+/// Kinds of sockets that were made, second half.
+#[map]
+pub(crate) static SOCKETS_1: HashMap<SocketKey, SocketValue> = HashMap::with_max_entries(8_192, 0);
 
 /// Counters by hook.
 #[map]

@@ -10,9 +10,11 @@ use flowtape_recorder_ebpf::abi::counters::Counters;
 use flowtape_recorder_ebpf::abi::event::{Event, FLAG_TASK};
 use flowtape_recorder_ebpf::abi::flow::{FOLDED_NOT, FlowKey, FlowValue};
 use flowtape_recorder_ebpf::abi::id::{HookId, Protocol, RecordKind};
+use flowtape_recorder_ebpf::abi::socket::{SocketKey, SocketValue};
 use flowtape_schemas::address::Address;
 use flowtape_schemas::node::{
-    Counter, Direction, DirectionSource, EventKind, EventRow, FlowRow, Hook, Outcome, StatsRow,
+    Counter, Direction, DirectionSource, EventKind, EventRow, FlowRow, Hook, Outcome, SocketFamily, SocketRow,
+    SocketType, StatsRow,
 };
 use flowtape_schemas::time::Time;
 
@@ -54,8 +56,8 @@ pub fn event_row(event: &Event, offset: Offset) -> Result<EventRow, UnknownNumbe
             Direction::None | Direction::Unknown => DirectionSource::None,
         },
         protocol: event.protocol,
-        family: None,
-        socket_type: None,
+        family: (event.family != 0).then(|| family(event.family)),
+        socket_type: (event.socket_type != 0).then(|| socket_type(event.socket_type)),
         local_ip: address(event.local_ip),
         local_port: port(event.local_port),
         remote_ip,
@@ -107,6 +109,25 @@ pub fn flow_row(
         predates_window: false,
         hook: hook(hook_id(key.hook)?),
     })
+}
+
+/// What was counted for one kind of sockets as a row of `sockets`. Its times are to its interval what those of a flow are.
+#[must_use]
+pub fn socket_row(by: HookId, key: &SocketKey, value: &SocketValue, interval: Interval, offset: Offset) -> SocketRow {
+    let (first, last) = (value.first_ns.min(value.last_ns), value.first_ns.max(value.last_ns));
+    SocketRow {
+        interval_start: interval.start,
+        interval_end: interval.end,
+        family: family(key.family),
+        socket_type: socket_type(key.socket_type),
+        protocol: key.protocol,
+        cgroup_id: known(key.cgroup_id),
+        netns: known32(key.netns),
+        count: value.count,
+        first_seen: offset.time(BootNanos(first)),
+        last_seen: offset.time(BootNanos(last)),
+        hook: hook(by),
+    }
 }
 
 /// What a hook did in an interval as rows of `stats`; what is zero has no row.
@@ -232,6 +253,28 @@ fn port(number: u16) -> Option<u16> {
 fn process(comm: &[u8]) -> Option<String> {
     let name = comm.split(|&byte| byte == 0).next().unwrap_or_default();
     (!name.is_empty()).then(|| String::from_utf8_lossy(name).into_owned())
+}
+
+/// `AF_*` (`include/linux/socket.h`, v6.12).
+fn family(number: u8) -> SocketFamily {
+    match number {
+        2 => SocketFamily::Inet,
+        10 => SocketFamily::Inet6,
+        17 => SocketFamily::Packet,
+        44 => SocketFamily::Xdp,
+        _ => SocketFamily::Other,
+    }
+}
+
+/// `SOCK_*` (`include/linux/net.h`, v6.12).
+fn socket_type(number: u8) -> SocketType {
+    match number {
+        1 => SocketType::Stream,
+        2 => SocketType::Dgram,
+        3 => SocketType::Raw,
+        5 => SocketType::Seqpacket,
+        _ => SocketType::Other,
+    }
 }
 
 fn event_kind(number: u16) -> Result<EventKind, UnknownNumber> {

@@ -47,6 +47,8 @@ pub mod readiness;
 pub mod record;
 #[cfg(unix)]
 pub mod shutdown;
+#[cfg(target_os = "linux")]
+pub mod socket;
 pub mod tape;
 pub mod transfer;
 #[cfg(unix)]

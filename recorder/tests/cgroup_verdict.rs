@@ -151,6 +151,7 @@ fn every_way_out_of_every_program_of_a_control_group_lets_pass() {
             "cgroup/recvmsg6",
             "cgroup/sendmsg4",
             "cgroup/sendmsg6",
+            "cgroup/sock_create",
         ]
     );
 }

@@ -9,6 +9,8 @@ pub const COMM_LEN: usize = 16;
 pub const FLAG_V4_MAPPED: u8 = 1;
 /// `pid`, `task_cgroup_id` and `comm` are those of the task that asked for the operation.
 pub const FLAG_TASK: u8 = 1 << 1;
+/// The map had no room for this occurrence: it is counted nowhere else, and the recorder does.
+pub const FLAG_UNCOUNTED: u8 = 1 << 2;
 
 /// Name of a task, padded with zeros. Two words and not sixteen bytes, for the same reason as an
 /// [`Address`].
@@ -49,7 +51,7 @@ pub struct Event {
     pub outcome: u8,
     /// `4` or `6`: the packets, so an IPv6 socket that talks to a v4-mapped address is `4`.
     pub ip_version: u8,
-    /// Union of [`FLAG_V4_MAPPED`] and [`FLAG_TASK`].
+    /// Union of [`FLAG_V4_MAPPED`], [`FLAG_TASK`] and [`FLAG_UNCOUNTED`].
     pub flags: u8,
     /// Time, nanoseconds of `CLOCK_BOOTTIME`.
     pub ts_ns: u64,

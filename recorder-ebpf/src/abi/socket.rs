@@ -28,6 +28,8 @@ pub struct SocketValue {
     pub last_ns: u64,
     /// Sockets.
     pub count: u64,
+    /// Sockets of which an event record reached the ring buffer.
+    pub samples: u64,
 }
 
-const _: () = assert!(size_of::<SocketValue>() == 24 && align_of::<SocketValue>() == 8);
+const _: () = assert!(size_of::<SocketValue>() == 32 && align_of::<SocketValue>() == 8);

@@ -15,4 +15,5 @@ mod recvmsg6;
 mod sendmsg;
 mod sendmsg4;
 mod sendmsg6;
+mod sock_create;
 mod sock_send_length;

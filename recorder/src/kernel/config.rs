@@ -9,6 +9,7 @@ use flowtape_recorder_ebpf::abi::counters::Counters;
 use flowtape_recorder_ebpf::abi::flow::{FlowKey, FlowValue};
 use flowtape_recorder_ebpf::abi::id::HookId;
 use flowtape_recorder_ebpf::abi::listen::{ListenKey, ListenValue};
+use flowtape_recorder_ebpf::abi::socket::{SocketKey, SocketValue};
 
 /// Events of datagrams that an edge sends between two drains if nothing else is asked for: a talk may be a million of them,
 /// and the first few show its ports.
@@ -31,6 +32,8 @@ pub struct KernelConfig {
     pub limits: SampleLimits,
     /// Attempts to connect that may wait for their outcome at a time.
     pub connect_entries: u32,
+    /// Kinds of sockets that fit between two drains: a handful for each control group.
+    pub socket_entries: u32,
     /// True to attach no program to control groups: nothing that could change what a socket does. UDP is not recorded then.
     pub passive_only: bool,
     /// The one hook to attach, to see what it costs alone; all of them without.
@@ -49,6 +52,7 @@ impl Default for KernelConfig {
             quota: 4_096,
             listen_entries: 4_096,
             connect_entries: 16_384,
+            socket_entries: 8_192,
             passive_only: false,
             only: None,
             limits: SampleLimits {
@@ -127,6 +131,8 @@ pub struct Drained {
     pub flows: Vec<(FlowKey, FlowValue)>,
     /// Listeners, in no order.
     pub listens: Vec<(ListenKey, ListenValue)>,
+    /// Kinds of sockets that were made, in no order.
+    pub sockets: Vec<(SocketKey, SocketValue)>,
     /// Attempts to connect that were still waiting: those for which no packet left in [`ATTEMPT_PATIENCE`], and after the
     /// end of the window every one.
     pub attempts: Vec<Attempt>,

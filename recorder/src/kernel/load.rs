@@ -35,6 +35,7 @@ pub(super) struct Half {
     pub(super) flows: MapData,
     pub(super) quotas: MapData,
     pub(super) listens: MapData,
+    pub(super) sockets: MapData,
 }
 
 /// The object in the kernel, with its maps taken out.
@@ -84,7 +85,9 @@ pub(super) fn load(config: &KernelConfig) -> Result<Loaded, KernelError> {
         .map_max_entries("FLOWS_1", config.flow_entries)
         .map_max_entries("CONNECTS", config.connect_entries)
         .map_max_entries("LISTENS_0", config.listen_entries)
-        .map_max_entries("LISTENS_1", config.listen_entries);
+        .map_max_entries("LISTENS_1", config.listen_entries)
+        .map_max_entries("SOCKETS_0", config.socket_entries)
+        .map_max_entries("SOCKETS_1", config.socket_entries);
     let mut ebpf = loader.load(&object).map_err(refused)?;
 
     let halves = [
@@ -92,11 +95,13 @@ pub(super) fn load(config: &KernelConfig) -> Result<Loaded, KernelError> {
             flows: hash(&mut ebpf, "FLOWS_0")?,
             quotas: hash(&mut ebpf, "QUOTAS_0")?,
             listens: hash(&mut ebpf, "LISTENS_0")?,
+            sockets: hash(&mut ebpf, "SOCKETS_0")?,
         },
         Half {
             flows: hash(&mut ebpf, "FLOWS_1")?,
             quotas: hash(&mut ebpf, "QUOTAS_1")?,
             listens: hash(&mut ebpf, "LISTENS_1")?,
+            sockets: hash(&mut ebpf, "SOCKETS_1")?,
         },
     ];
     let connects = hash(&mut ebpf, "CONNECTS")?;
@@ -174,6 +179,7 @@ fn check_sizes(config: &KernelConfig) -> Result<(), KernelError> {
         ("number of flow entries", config.flow_entries),
         ("number of listen entries", config.listen_entries),
         ("number of attempts to connect", config.connect_entries),
+        ("number of kinds of sockets", config.socket_entries),
     ] {
         if !(1..=1 << 24).contains(&found) {
             return Err(KernelError::Size {

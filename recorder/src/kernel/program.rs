@@ -2,9 +2,10 @@
 
 use std::fs::File;
 
+use aya::programs::cgroup_sock::CgroupSockLinkId;
 use aya::programs::cgroup_sock_addr::CgroupSockAddrLinkId;
 use aya::programs::tp_btf::BtfTracePointLinkId;
-use aya::programs::{BtfTracePoint, CgroupAttachMode, CgroupSockAddr, ProgramError};
+use aya::programs::{BtfTracePoint, CgroupAttachMode, CgroupSock, CgroupSockAddr, ProgramError};
 use aya::{Ebpf, EbpfError};
 use flowtape_recorder_ebpf::abi::id::HookId;
 
@@ -19,6 +20,8 @@ pub(super) enum Point {
     Tracepoint,
     /// The root of the version 2 control groups, where an address is named.
     Address,
+    /// The same, where a socket is made, bound or given up.
+    Socket,
 }
 
 /// A program.
@@ -61,25 +64,27 @@ pub(super) const PROGRAMS: &[Program] = &[
     address(HookId::Sendmsg6, "sendmsg6", "cgroup/sendmsg6"),
     address(HookId::Connect4, "connect4", "cgroup/connect4"),
     address(HookId::Connect6, "connect6", "cgroup/connect6"),
+    socket(HookId::SockCreate, "sock_create", "cgroup/sock_create"),
 ];
 
 const fn tracepoint(id: HookId, program: &'static str, name: &'static str) -> Program {
-    Program {
-        id,
-        program,
-        name,
-        point: Point::Tracepoint,
-        essential: false,
-        rescue: None,
-    }
+    at(Point::Tracepoint, id, program, name)
 }
 
 const fn address(id: HookId, program: &'static str, name: &'static str) -> Program {
+    at(Point::Address, id, program, name)
+}
+
+const fn socket(id: HookId, program: &'static str, name: &'static str) -> Program {
+    at(Point::Socket, id, program, name)
+}
+
+const fn at(point: Point, id: HookId, program: &'static str, name: &'static str) -> Program {
     Program {
         id,
         program,
         name,
-        point: Point::Address,
+        point,
         essential: false,
         rescue: None,
     }
@@ -90,6 +95,7 @@ const fn address(id: HookId, program: &'static str, name: &'static str) -> Progr
 pub(super) enum Link {
     Tracepoint(BtfTracePointLinkId),
     Address(CgroupSockAddrLinkId),
+    Socket(CgroupSockLinkId),
 }
 
 /// What programs are attached to.
@@ -109,7 +115,7 @@ pub(super) fn attach_all(ebpf: &mut Ebpf, places: &Places<'_>) -> Result<(Vec<Ho
             Ok(link) => {
                 let kind = match &link {
                     Link::Tracepoint(_) => Kind::First,
-                    Link::Address(_) => Kind::Cgroup,
+                    Link::Address(_) | Link::Socket(_) => Kind::Cgroup,
                 };
                 links.push(Attached {
                     program: program.program,
@@ -160,6 +166,7 @@ impl Attached {
         let _ = match self.link {
             Link::Tracepoint(link) => program::<BtfTracePoint>(ebpf, self.program).map(|found| found.detach(link)),
             Link::Address(link) => program::<CgroupSockAddr>(ebpf, self.program).map(|found| found.detach(link)),
+            Link::Socket(link) => program::<CgroupSock>(ebpf, self.program).map(|found| found.detach(link)),
         };
     }
 }
@@ -176,15 +183,12 @@ fn attach(ebpf: &mut Ebpf, wanted: &Program, places: &Places<'_>) -> Result<Resu
             let attached = found.load(name, places.btf).and_then(|()| found.attach());
             attached.map(Link::Tracepoint)
         }
-        Point::Address => {
-            let found = program::<CgroupSockAddr>(ebpf, name)?;
+        Point::Address | Point::Socket => {
             let root = match places.root {
                 Ok(root) => root,
                 Err(state) => return Ok(Err(state.clone())),
             };
-            // The kernel takes any number of links; it refuses the flag that would ask for that.
-            let attached = found.load().and_then(|()| found.attach(root, CgroupAttachMode::Single));
-            attached.map(Link::Address)
+            attach_to_root(ebpf, wanted, root)?
         }
     };
     match attached {
@@ -194,6 +198,20 @@ fn attach(ebpf: &mut Ebpf, wanted: &Program, places: &Places<'_>) -> Result<Resu
             reason: why(wanted.point, &source),
         })),
     }
+}
+
+/// Attaches a program of control groups. The kernel takes any number of links; it refuses the flag that would ask for that.
+fn attach_to_root(ebpf: &mut Ebpf, wanted: &Program, root: &File) -> Result<Result<Link, ProgramError>, KernelError> {
+    const ONE_OF_MANY: CgroupAttachMode = CgroupAttachMode::Single;
+    Ok(if wanted.point == Point::Address {
+        let found = program::<CgroupSockAddr>(ebpf, wanted.program)?;
+        let attached = found.load().and_then(|()| found.attach(root, ONE_OF_MANY));
+        attached.map(Link::Address)
+    } else {
+        let found = program::<CgroupSock>(ebpf, wanted.program)?;
+        let attached = found.load().and_then(|()| found.attach(root, ONE_OF_MANY));
+        attached.map(Link::Socket)
+    })
 }
 
 /// Attaches a program behind the first one of a tracepoint.
@@ -225,10 +243,10 @@ where
 fn why(point: Point, source: &ProgramError) -> String {
     let text = with_causes(source);
     match point {
-        Point::Address if is_refused(source) => {
+        Point::Address | Point::Socket if is_refused(source) => {
             format!("not permitted; programs of control groups need CAP_NET_ADMIN ({text})")
         }
-        Point::Address | Point::Tracepoint => text,
+        Point::Address | Point::Socket | Point::Tracepoint => text,
     }
 }
 

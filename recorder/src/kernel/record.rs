@@ -7,6 +7,7 @@ use flowtape_recorder_ebpf::abi::event::{Comm, Event};
 use flowtape_recorder_ebpf::abi::flow::{FlowKey, FlowValue, Overflow};
 use flowtape_recorder_ebpf::abi::id::RecordKind;
 use flowtape_recorder_ebpf::abi::listen::{ListenKey, ListenValue};
+use flowtape_recorder_ebpf::abi::socket::{SocketKey, SocketValue};
 
 /// What the programs tell.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -251,6 +252,25 @@ pub(super) fn listen(key: &[u8], value: &[u8]) -> (ListenKey, ListenValue) {
     (key, value)
 }
 
+/// A kind of sockets as it stands in the map: key and value.
+pub(super) fn socket(key: &[u8], value: &[u8]) -> (SocketKey, SocketValue) {
+    let (mut key, mut value) = (Fields(key), Fields(value));
+    let key = SocketKey {
+        cgroup_id: key.u64(),
+        netns: key.u32(),
+        protocol: key.u16(),
+        family: key.u8(),
+        socket_type: key.u8(),
+    };
+    let value = SocketValue {
+        first_ns: value.u64(),
+        last_ns: value.u64(),
+        count: value.u64(),
+        samples: value.u64(),
+    };
+    (key, value)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -332,6 +352,15 @@ mod tests {
         assert_eq!(
             value.backlog,
             u32::from_ne_bytes(at(core::mem::offset_of!(ListenValue, backlog)))
+        );
+        let (key, value) = socket(&pattern, &pattern);
+        assert_eq!(
+            key.socket_type,
+            at::<1>(core::mem::offset_of!(SocketKey, socket_type))[0]
+        );
+        assert_eq!(
+            value.samples,
+            u64::from_ne_bytes(at(core::mem::offset_of!(SocketValue, samples)))
         );
     }
 

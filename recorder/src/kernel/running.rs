@@ -12,6 +12,7 @@ use flowtape_recorder_ebpf::abi::flow::{FlowKey, FlowValue};
 use flowtape_recorder_ebpf::abi::id::HookId;
 use flowtape_recorder_ebpf::abi::listen::{ListenKey, ListenValue};
 use flowtape_recorder_ebpf::abi::quota::{QuotaKey, QuotaValue};
+use flowtape_recorder_ebpf::abi::socket::{SocketKey, SocketValue};
 
 use super::config::{ATTEMPT_PATIENCE, Drained, Hook, HookCounters, HookState, KernelConfig, ProgramStats};
 use super::error::KernelError;
@@ -139,6 +140,11 @@ impl Kernel {
             |key, value| drained.listens.push(record::listen(key, value)),
         )
         .map_err(call("read the listen map"))?;
+        sys::take_all::<{ size_of::<SocketKey>() }, { size_of::<SocketValue>() }>(
+            half.sockets.fd().as_fd(),
+            |key, value| drained.sockets.push(record::socket(key, value)),
+        )
+        .map_err(call("read the map of sockets"))?;
         drained.attempts = self.take_attempts()?;
         Ok(drained)
     }

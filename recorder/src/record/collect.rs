@@ -7,6 +7,7 @@ use flowtape_recorder_ebpf::abi::counters::Counters;
 use flowtape_recorder_ebpf::abi::event::{Event, FLAG_TASK};
 use flowtape_recorder_ebpf::abi::flow::{FlowKey, FlowValue, Overflow};
 use flowtape_recorder_ebpf::abi::id::{HookId, Outcome};
+use flowtape_recorder_ebpf::abi::socket::SocketValue;
 use flowtape_schemas::node::{Counter, Hook, StatsRow};
 use flowtape_schemas::time::Time;
 
@@ -17,6 +18,7 @@ use crate::convert::{Interval, growth, hook, stats_row, stats_rows};
 use crate::kernel::config::{Drained, HookCounters};
 use crate::kernel::record::Record;
 use crate::listen::Listeners;
+use crate::socket::{Kind, Sockets};
 
 /// Events handed over at a time.
 const CHUNK: usize = 2_048;
@@ -29,12 +31,14 @@ const OVERFLOW: usize = 262_144;
 pub(super) struct Counted {
     pub(super) interval: Interval,
     pub(super) flows: Vec<(FlowKey, FlowValue)>,
+    pub(super) sockets: Vec<(Kind, SocketValue)>,
     pub(super) stats: Vec<StatsRow>,
 }
 
 /// What is known since the last drain.
 pub(super) struct Collector {
     pub(super) listeners: Listeners,
+    pub(super) sockets: Sockets,
     chunk: Vec<Event>,
     interval_start: Time,
     overflow: BTreeMap<FlowKey, FlowValue>,
@@ -55,6 +59,7 @@ impl Collector {
     pub(super) fn new(offset: Offset, start: Time, redaction: Option<Redaction>) -> Self {
         Self {
             listeners: Listeners::new(offset),
+            sockets: Sockets::default(),
             chunk: Vec::with_capacity(CHUNK),
             interval_start: start,
             overflow: BTreeMap::new(),
@@ -75,6 +80,7 @@ impl Collector {
                     redaction.event(&mut event);
                 }
                 self.listeners.note(&event);
+                self.sockets.note(&event);
                 if event.flags & FLAG_TASK != 0 {
                     surroundings.namespaces.ask(event.netns, event.pid);
                 }
@@ -123,6 +129,7 @@ impl Collector {
         let Drained {
             mut flows,
             mut listens,
+            sockets,
             attempts: _,
         } = drained;
         flows.append(&mut self.attempts);
@@ -168,20 +175,27 @@ impl Collector {
         let counted = counted
             .into_iter()
             .map(|(id, count)| (hook(id), Counter::Counted, count));
+        let sockets = self.sockets.drained(&sockets);
+        let lost = std::mem::take(&mut self.edges_lost) + self.sockets.take_lost();
         let own = [
             (
                 Hook::Writer,
                 Counter::WriterDropped,
                 std::mem::take(&mut self.events_dropped),
             ),
-            (Hook::Writer, Counter::EdgesLost, std::mem::take(&mut self.edges_lost)),
+            (Hook::Writer, Counter::EdgesLost, lost),
         ];
         stats.extend(
             counted
                 .chain(own)
                 .filter_map(|(hook, counter, value)| stats_row(hook, counter, value, interval)),
         );
-        Counted { interval, flows, stats }
+        Counted {
+            interval,
+            flows,
+            sockets,
+            stats,
+        }
     }
 
     /// Takes attempts to connect that nothing more will be heard of: those for which no packet left had no way to go, and how

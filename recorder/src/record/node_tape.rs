@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use flowtape_recorder_ebpf::abi::event::Event;
 use flowtape_recorder_ebpf::abi::flow::{FlowKey, FlowValue};
 use flowtape_schemas::manifest::FileEntry;
-use flowtape_schemas::node::{CgroupRow, ClockRow, Counter, FlowRow, Hook, ListenRow, Loss, NetnsRow, StatsRow};
+use flowtape_schemas::node::{
+    CgroupRow, ClockRow, Counter, FlowRow, Hook, ListenRow, Loss, NetnsRow, SocketRow, StatsRow,
+};
 use flowtape_schemas::time::Time;
 
 use super::collect::Counted;
@@ -13,7 +15,7 @@ use super::queue::Intervals;
 use super::room::{Keep, Usage};
 use super::samples::Samples;
 use crate::clock::Offset;
-use crate::convert::{Interval, UnknownNumber, flow_row, stats_row};
+use crate::convert::{Interval, UnknownNumber, flow_row, socket_row, stats_row};
 use crate::tape::{CountedTable, IntervalTable, Outbox, Reserve, TapeError, WholeFile, free_bytes};
 
 /// Size at which a file of samples is ended, in bytes.
@@ -86,6 +88,7 @@ pub(super) struct NodeTape {
     max_size: Option<u64>,
     samples: Samples,
     flows: CountedTable<FlowRow>,
+    sockets: CountedTable<SocketRow>,
     stats: CountedTable<StatsRow>,
     clock: CountedTable<ClockRow>,
     listens: IntervalTable<ListenRow>,
@@ -120,6 +123,7 @@ impl NodeTape {
             max_size,
             samples: Samples::new(tape, directory, offset),
             flows: CountedTable::new(directory.to_owned()),
+            sockets: CountedTable::new(directory.to_owned()),
             stats: CountedTable::new(directory.to_owned()),
             clock,
             listens: IntervalTable::new(directory.to_owned()),
@@ -153,6 +157,7 @@ impl NodeTape {
         let Counted {
             interval,
             mut flows,
+            sockets,
             mut stats,
         } = counted;
         self.interval = interval;
@@ -163,9 +168,14 @@ impl NodeTape {
             self.written.operations += rows.iter().map(|row| row.count).sum::<u64>();
             self.flows.write(&rows)?;
         }
+        for part in sockets.chunks(BATCH) {
+            let row = |((by, key), value): &_| socket_row(*by, key, value, interval, self.offset);
+            self.sockets.write(&part.iter().map(row).collect::<Vec<_>>())?;
+        }
         stats.extend(self.dropped());
         self.add_stats(&stats)?;
-        if self.flows.open_bytes().max(self.stats.open_bytes()) >= COUNTED_FILE_BYTES {
+        let largest = self.flows.open_bytes().max(self.sockets.open_bytes());
+        if largest.max(self.stats.open_bytes()) >= COUNTED_FILE_BYTES {
             self.seal()?;
             self.send();
         }
@@ -211,6 +221,7 @@ impl NodeTape {
         self.add_stats(dropped.as_slice())?;
         let last = [
             self.flows.seal_last()?,
+            self.sockets.seal_last()?,
             self.stats.seal_last()?,
             self.clock.seal_last()?,
         ];
@@ -233,7 +244,8 @@ impl NodeTape {
 
     fn usage(&self) -> Usage {
         let files = self.outbox.stored().count() + self.samples.finished().len();
-        let open = self.flows.open_bytes() + self.stats.open_bytes() + self.clock.open_bytes();
+        let counted = self.flows.open_bytes() + self.sockets.open_bytes();
+        let open = counted + self.stats.open_bytes() + self.clock.open_bytes();
         let waiting = self.outbox.waiting_bytes();
         Usage {
             tape: self.outbox.stored_bytes() + self.samples.bytes() + open + waiting + files as u64 * ENTRY_BYTES,
@@ -261,7 +273,12 @@ impl NodeTape {
 
     /// Ends the files of the tables that grow in memory.
     fn seal(&mut self) -> Result<(), TapeError> {
-        let files: [Option<WholeFile>; 3] = [self.flows.seal()?, self.stats.seal()?, self.clock.seal()?];
+        let files: [Option<WholeFile>; 4] = [
+            self.flows.seal()?,
+            self.sockets.seal()?,
+            self.stats.seal()?,
+            self.clock.seal()?,
+        ];
         files.into_iter().flatten().for_each(|file| self.outbox.put(file));
         Ok(())
     }

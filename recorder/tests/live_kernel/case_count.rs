@@ -6,7 +6,7 @@ use flowtape_recorder_ebpf::abi::control::{SAMPLE_ALL, SampleLimits};
 use flowtape_recorder_ebpf::abi::id::{Direction, Outcome as FlowOutcome};
 
 use crate::cgroup::Group;
-use crate::stage::{Recording, config, work};
+use crate::stage::{Recording, config, page_size, work};
 use crate::{Case, Outcome};
 
 pub(crate) const CASES: &[Case] = &[
@@ -26,11 +26,6 @@ fn one_page() -> KernelConfig {
         ring_bytes: page_size(),
         ..config()
     }
-}
-
-fn page_size() -> u32 {
-    // SAFETY: no pointers are involved.
-    u32::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).unwrap_or(4096)
 }
 
 fn ring_of_one_page() -> Outcome {

@@ -16,11 +16,15 @@ mod case_edge;
 #[cfg(target_os = "linux")]
 mod case_quota;
 #[cfg(target_os = "linux")]
+mod case_socket;
+#[cfg(target_os = "linux")]
 mod case_udp;
 #[cfg(target_os = "linux")]
 mod cgroup;
 #[cfg(target_os = "linux")]
 mod job_connect;
+#[cfg(target_os = "linux")]
+mod job_socket;
 #[cfg(target_os = "linux")]
 mod job_udp;
 #[cfg(target_os = "linux")]
@@ -64,6 +68,7 @@ const CASES: &[&[Case]] = &[
     case_udp::CASES,
     case_count::CASES,
     case_quota::CASES,
+    case_socket::CASES,
 ];
 
 #[cfg(target_os = "linux")]

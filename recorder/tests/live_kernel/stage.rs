@@ -21,6 +21,12 @@ pub(crate) fn config() -> KernelConfig {
     }
 }
 
+/// The smallest ring buffer.
+pub(crate) fn page_size() -> u32 {
+    // SAFETY: no pointers are involved.
+    u32::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).unwrap_or(4096)
+}
+
 /// Says why nothing can be tested here.
 pub(crate) fn preflight() -> Outcome {
     preflight::check()?;
@@ -104,6 +110,7 @@ impl Recording {
         let drained = kernel.drain()?;
         self.drained.flows.extend(drained.flows);
         self.drained.listens.extend(drained.listens);
+        self.drained.sockets.extend(drained.sockets);
         self.drained.attempts.extend(drained.attempts);
         Ok(())
     }

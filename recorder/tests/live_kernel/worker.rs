@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::{Outcome, cgroup, job_connect, job_udp, socket};
+use crate::{Outcome, cgroup, job_connect, job_socket, job_udp, socket};
 
 pub(crate) const V4: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 pub(crate) const V6: IpAddr = IpAddr::V6(Ipv6Addr::LOCALHOST);
@@ -49,6 +49,9 @@ pub(crate) fn run(job: &[&str]) -> Outcome {
         ("udp-silent", []) => job_udp::silent(),
         ("udp-refused", []) => job_udp::refused(),
         ("udp-answers", []) => job_udp::answers(),
+        ("sockets", []) => job_socket::kinds(),
+        ("socket-raw", [protocols]) => job_socket::raw(protocols.parse()?),
+        ("socket-storm", [threads, each]) => job_socket::storm(threads.parse()?, each.parse()?),
         ("no-route", []) => job_connect::no_route(),
         ("many-no-route", [count]) => job_connect::many_no_route(count.parse()?),
         ("open", [ready, done]) => job_connect::open(Path::new(ready), Path::new(done)),

@@ -3,7 +3,8 @@
 use flowtape_schemas::cluster::Bound;
 use flowtape_schemas::manifest::{HookState, Origin, Stop};
 use flowtape_schemas::node::{
-    CgroupRow, ClockRow, Counter, Direction, EventKind, EventRow, ListenRow, NetnsRow, Outcome as FlowOutcome, Runtime,
+    CgroupRow, ClockRow, Counter, Direction, EventKind, EventRow, Hook, ListenRow, NetnsRow, Outcome as FlowOutcome,
+    Runtime, SocketFamily, SocketRow, SocketType,
 };
 
 use crate::recording::Recording;
@@ -70,7 +71,32 @@ fn window() -> Outcome {
                 .all(|row| row.kind == kind && row.socket_cookie.is_some())
         );
     }
+    sockets(&tape, &worker)?;
     surroundings(&tape, &worker)
+}
+
+/// One for each connection, and the listener's; accepted ones are not made by `socket()`.
+fn sockets(tape: &Tape, worker: &Worker) -> Outcome {
+    let mut rows: Vec<SocketRow> = tape.rows()?;
+    rows.retain(|row| (row.cgroup_id, row.netns) == (Some(worker.cgroup_id), Some(worker.netns)));
+    for (family, count) in [(SocketFamily::Inet, CONNECTIONS), (SocketFamily::Inet6, 2)] {
+        let rows: Vec<&SocketRow> = rows.iter().filter(|row| row.family == family).collect();
+        assert_eq!(rows.iter().map(|row| row.count).sum::<u64>(), count, "{family}");
+        for row in rows {
+            assert_eq!((row.socket_type, row.protocol), (SocketType::Stream, 6));
+            assert_eq!(row.hook, Hook::SockCreate);
+        }
+        let mut events: Vec<EventRow> = tape.rows()?;
+        events.retain(|row| row.kind == EventKind::Socket && row.cgroup_id == Some(worker.cgroup_id));
+        events.retain(|row| (row.family, row.socket_type) == (Some(family), Some(SocketType::Stream)));
+        assert_eq!(events.len() as u64, count, "{family}");
+        assert!(
+            events
+                .iter()
+                .all(|row| row.socket_cookie.is_some() && row.pid.is_some() && row.local_port.is_none())
+        );
+    }
+    Ok(())
 }
 
 /// Control group, namespace, listener, clock.
