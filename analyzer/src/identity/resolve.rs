@@ -51,6 +51,8 @@ pub struct Resolver<'a> {
     netns: BTreeMap<&'a str, Timeline<u32, NetnsOwner>>,
     /// Which node of the cluster a recording is of, by the name of the recording.
     hosts: BTreeMap<&'a str, &'a str>,
+    /// When each node of the cluster was recorded.
+    recorded: BTreeMap<&'a str, Vec<Span>>,
     /// Addresses seen on sockets of the nodes themselves, such as that of the pods' bridge.
     node_addresses: BTreeMap<Address, BTreeSet<&'a str>>,
     pod_ranges: Vec<Prefix>,
@@ -86,6 +88,7 @@ impl<'a> Resolver<'a> {
             hosts: nodes()
                 .filter_map(|node| Some((node.name.as_str(), host(node, cluster)?)))
                 .collect(),
+            recorded: BTreeMap::new(),
             node_addresses: BTreeMap::new(),
             pod_ranges: cluster
                 .nodes
@@ -95,6 +98,14 @@ impl<'a> Resolver<'a> {
                 .collect(),
         };
         for node in nodes() {
+            if let Some(host) = resolver.hosts.get(node.name.as_str()) {
+                let (start, end) = (
+                    node.window.map(|window| window.start),
+                    node.window.map(|window| window.end),
+                );
+                let spans = resolver.recorded.entry(host).or_default();
+                spans.push(Span::of_validity(start, end));
+            }
             for row in &node.flows {
                 if let (Some(address), Party::Node(name)) = (row.local_ip, resolver.local(&node.name, row))
                     && !is_loopback(address)
@@ -159,6 +170,15 @@ impl<'a> Resolver<'a> {
         self.node_named(node)
             .or_else(recorded)
             .unwrap_or_else(|| self.by_address(socket.address, socket.span))
+    }
+
+    /// Whether a node was recorded all the time of `span`, within the tolerance of its clock.
+    #[must_use]
+    pub fn was_recorded(&self, node: &str, span: Span) -> bool {
+        let recorded = self.recorded.get(node).into_iter().flatten();
+        recorded
+            .map(|recorded| recorded.tolerant())
+            .any(|recorded| recorded.first <= span.first && span.last <= recorded.last)
     }
 
     /// Who the peer of a flow was, by its address at that time.
