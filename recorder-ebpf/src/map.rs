@@ -17,6 +17,11 @@ use crate::talk::{Talk, TalkKey};
 #[map]
 pub(crate) static RECORDS: RingBuf = RingBuf::with_byte_size(8 << 20, 0);
 
+/// Control groups that came and went. A ring of their own, since what a pod is called must not depend on how busy sockets
+/// are. Full: the record is dropped and counted in `ring_full`.
+#[map]
+pub(crate) static GROUPS: RingBuf = RingBuf::with_byte_size(512 << 10, 0);
+
 /// Edges, first half. Hash and not LRU, which would evict an edge without a word. Full: an overflow record.
 #[map]
 pub(crate) static FLOWS_0: HashMap<FlowKey, FlowValue> = HashMap::with_max_entries(65_536, 0);
@@ -62,7 +67,7 @@ pub(crate) static SHOWN: PerCpuArray<Shown> = PerCpuArray::with_max_entries(1, 0
 pub(crate) static CONTROL: Array<u64> = Array::with_max_entries(1, 0);
 
 /// Attempts to connect that have not ended, by the address of their socket. An entry goes when its socket leaves `SYN_SENT`,
-/// or when the recorder finds that no packet ever left. Full: counted in `unkept`, and the event has no task.
+/// or when the recorder finds that no packet ever left. Full: counted in `unkept` and `unheld`, and the event has no task.
 #[map]
 pub(crate) static CONNECTS: HashMap<u64, Attempt> = HashMap::with_max_entries(16_384, 0);
 

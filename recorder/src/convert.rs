@@ -146,6 +146,8 @@ pub fn stats_rows(by: HookId, did: &Counters, interval: Interval) -> Vec<StatsRo
         // In `edge_lost`, as far as they are.
         unkept: _,
         unkept_sent: _,
+        unheld: _,
+        unheld_ended: _,
     } = *did;
     let counts = [
         (Counter::Invocations, invocations),
@@ -191,6 +193,8 @@ pub fn growth(now: &Counters, before: &Counters) -> Counters {
         folded: now.folded.saturating_sub(before.folded),
         unkept: now.unkept.saturating_sub(before.unkept),
         unkept_sent: now.unkept_sent.saturating_sub(before.unkept_sent),
+        unheld: now.unheld.saturating_sub(before.unheld),
+        unheld_ended: now.unheld_ended.saturating_sub(before.unheld_ended),
     }
 }
 

@@ -30,6 +30,10 @@ pub struct Counters {
     pub unkept: u64,
     /// Attempts that found no room, and whose first packet left: they are recorded like every other.
     pub unkept_sent: u64,
+    /// Handshakes that began and found no room among the attempts. Each is lost if it does not end within the window.
+    pub unheld: u64,
+    /// Handshakes that began so and ended: they are recorded like every other.
+    pub unheld_ended: u64,
 }
 
 /// Slot of the second instance of `tp_btf/inet_sock_set_state`, which is no hook of its own: its `invocations` are those the
@@ -37,7 +41,7 @@ pub struct Counters {
 pub const RESCUE_SLOT: u32 = HOOK_SLOTS - 1;
 
 /// Number of counters.
-pub const COUNTERS_LEN: usize = 11;
+pub const COUNTERS_LEN: usize = 13;
 
 const _: () = assert!(size_of::<Counters>() == COUNTERS_LEN * 8 && align_of::<Counters>() == 8);
 
@@ -57,6 +61,8 @@ impl Counters {
             folded,
             unkept,
             unkept_sent,
+            unheld,
+            unheld_ended,
         ] = words;
         Self {
             invocations,
@@ -70,6 +76,8 @@ impl Counters {
             folded,
             unkept,
             unkept_sent,
+            unheld,
+            unheld_ended,
         }
     }
 
@@ -88,6 +96,8 @@ impl Counters {
             folded: self.folded + other.folded,
             unkept: self.unkept + other.unkept,
             unkept_sent: self.unkept_sent + other.unkept_sent,
+            unheld: self.unheld + other.unheld,
+            unheld_ended: self.unheld_ended + other.unheld_ended,
         }
     }
 }
@@ -98,7 +108,7 @@ mod tests {
 
     #[test]
     fn words_are_in_field_order() {
-        let counters = Counters::from_words([1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]);
+        let counters = Counters::from_words([1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13]);
         assert_eq!(
             counters,
             Counters {
@@ -113,12 +123,14 @@ mod tests {
                 folded: 9,
                 unkept: 10,
                 unkept_sent: 11,
+                unheld: 12,
+                unheld_ended: 13,
             }
         );
-        assert_eq!(core::mem::offset_of!(Counters, unkept_sent), 80);
+        assert_eq!(core::mem::offset_of!(Counters, unheld_ended), 96);
         assert_eq!(
             counters.plus(counters),
-            Counters::from_words([2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22])
+            Counters::from_words([2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26])
         );
     }
 }

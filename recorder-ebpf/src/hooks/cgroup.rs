@@ -2,7 +2,7 @@
 
 use aya_ebpf::helpers::bpf_ktime_get_boot_ns;
 use aya_ebpf::helpers::generated::bpf_probe_read_kernel_str;
-use flowtape_recorder_ebpf::abi::cgroup::{CgroupChange, PATH_LEN};
+use flowtape_recorder_ebpf::abi::cgroup::PATH_LEN;
 use flowtape_recorder_ebpf::abi::id::{HookId, RecordKind};
 
 use crate::count::{bump, counters};
@@ -23,7 +23,7 @@ pub(crate) fn tell(hook: HookId, kind: RecordKind, cgroup: *const u8, path: *con
     if cgroup_id == 0 {
         bump(&mut counters.read_fail);
     }
-    let Some(mut entry) = ring::reserve::<CgroupChange>() else {
+    let Some(mut entry) = ring::reserve_change() else {
         bump(&mut counters.ring_full);
         return;
     };
@@ -39,6 +39,6 @@ pub(crate) fn tell(hook: HookId, kind: RecordKind, cgroup: *const u8, path: *con
         // The helper counts the final zero; negative is an error.
         (&raw mut (*change).path_len).write(if copied > 0 { (copied - 1) as u32 } else { 0 });
     }
-    ring::submit(entry);
+    ring::submit_change(entry);
     bump(&mut counters.samples);
 }

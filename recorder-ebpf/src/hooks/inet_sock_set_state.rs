@@ -77,7 +77,7 @@ fn handle(counters: &mut Counters, sk: *const Sock, old: i32, new: i32) -> bool 
         (LISTEN, CLOSE) => RecordKind::Unlisten,
         (CLOSE, SYN_SENT) => {
             if protocol == IPPROTO_TCP {
-                sent(sk);
+                sent(counters, sk);
             }
             return false;
         }
@@ -100,7 +100,7 @@ fn handle(counters: &mut Counters, sk: *const Sock, old: i32, new: i32) -> bool 
 
 /// The first packet of a handshake leaves: its addresses are known from here on.
 #[inline(always)]
-fn sent(sk: *const Sock) {
+fn sent(counters: &mut Counters, sk: *const Sock) {
     let Some(tuple) = sock::tuple(sk) else { return };
     let cookie = cookie(sk);
     if let Some(attempt) = attempt::find(sk as u64) {
@@ -126,6 +126,7 @@ fn sent(sk: *const Sock) {
         }
     }
     let Some(attempt) = attempt::begin(sk as u64) else {
+        bump(&mut counters.unheld);
         return;
     };
     let owner = sock::owner(sk);
@@ -163,8 +164,13 @@ fn connection(counters: &mut Counters, sk: *const Sock, kind: RecordKind, protoc
         return false;
     };
     let owner = owner(counters, sk);
-    let cookie = cookie(sk);
     let is_client = !matches!(kind, RecordKind::Accept);
+    let attempt = if is_client { attempt::find(sk as u64) } else { None };
+    // A handshake that began in the window was given its cookie then.
+    if is_client && attempt.is_none() && matches!(protocol, Protocol::Tcp) && sock::has_cookie(sk) {
+        bump(&mut counters.unheld_ended);
+    }
+    let cookie = cookie(sk);
     let errno = if matches!(kind, RecordKind::ConnectFail) {
         sock::error(sk)
     } else {
@@ -175,7 +181,6 @@ fn connection(counters: &mut Counters, sk: *const Sock, kind: RecordKind, protoc
     } else {
         Outcome::Established
     };
-    let attempt = if is_client { attempt::find(sk as u64) } else { None };
     let attempt: Option<&Attempt> = match attempt {
         Some(attempt) if attempt.cookie == cookie => Some(attempt),
         _ => None,

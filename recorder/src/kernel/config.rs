@@ -19,7 +19,7 @@ pub const DATAGRAM_SAMPLES: u32 = 8;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KernelConfig {
     /// Size of the ring buffer in bytes: a power of two and a multiple of the page size. One page is enough to work, and
-    /// loses events (never edges) under load.
+    /// loses events (never edges) under load. That for control groups is as large, up to [`GROUP_RING_BYTES`].
     pub ring_bytes: u32,
     /// Edges that fit between two drains. There are two maps of this size, about 9 MiB each at 65,536.
     pub flow_entries: u32,
@@ -42,7 +42,15 @@ pub struct KernelConfig {
     pub tasks: bool,
     /// A kernel object to load in place of the one built in.
     pub object: Option<PathBuf>,
+    /// Where the kernel describes its own types.
+    pub types: PathBuf,
 }
+
+/// Where a kernel describes its own types, if it does (`CONFIG_DEBUG_INFO_BTF`).
+pub const VMLINUX: &str = "/sys/kernel/btf/vmlinux";
+
+/// Size of the ring buffer for control groups in bytes: nearly a thousand that come or go between two looks.
+pub const GROUP_RING_BYTES: u32 = 512 << 10;
 
 impl Default for KernelConfig {
     fn default() -> Self {
@@ -61,6 +69,7 @@ impl Default for KernelConfig {
             },
             tasks: true,
             object: None,
+            types: VMLINUX.into(),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::fs::{self, File};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use aya::maps::{Array, Map, MapData, PerCpuArray, RingBuf};
 use aya::{Ebpf, EbpfError, EbpfLoader, Endianness};
@@ -11,14 +11,11 @@ use flowtape_recorder_ebpf::abi::counters::COUNTERS_LEN;
 use flowtape_recorder_ebpf::abi::layout::Layout;
 
 use super::btf::Btf;
-use super::config::{Hook, HookState, KernelConfig};
+use super::config::{GROUP_RING_BYTES, Hook, HookState, KernelConfig};
 use super::error::KernelError;
 use super::offsets::{has_tracepoint, layout};
 use super::program::{Attached, Kind, Places, attach_all};
 use crate::cgroup::walk::hierarchy;
-
-/// Where the kernel describes its own types.
-pub(super) const VMLINUX: &str = "/sys/kernel/btf/vmlinux";
 
 /// The object that was built with this recorder, aligned as the loader library wants it.
 static OBJECT: &[u8] = aya::include_bytes_aligned!("../../../recorder-ebpf/prebuilt/flowtape.bpf.o");
@@ -42,6 +39,8 @@ pub(super) struct Half {
 pub(super) struct Loaded {
     pub(super) ebpf: Ebpf,
     pub(super) ring: RingBuf<MapData>,
+    /// The one for control groups.
+    pub(super) groups: RingBuf<MapData>,
     pub(super) halves: [Half; 2],
     pub(super) connects: MapData,
     pub(super) control: Array<MapData, u64>,
@@ -52,9 +51,9 @@ pub(super) struct Loaded {
 }
 
 /// Reads the offsets of the running kernel, and whether it shows what connected UDP sockets send.
-fn running_kernel() -> Result<(Layout, bool), KernelError> {
-    let data = fs::read(VMLINUX).map_err(|source| KernelError::NoBtf {
-        path: PathBuf::from(VMLINUX),
+fn running_kernel(types: &Path) -> Result<(Layout, bool), KernelError> {
+    let data = fs::read(types).map_err(|source| KernelError::NoBtf {
+        path: types.to_owned(),
         source,
     })?;
     let btf = Btf::parse(&data)?;
@@ -65,7 +64,7 @@ fn running_kernel() -> Result<(Layout, bool), KernelError> {
 /// first half and with a sample limit of zero, which is what a fresh map says.
 pub(super) fn load(config: &KernelConfig) -> Result<Loaded, KernelError> {
     check_sizes(config)?;
-    let (layout, sends_are_shown) = running_kernel()?;
+    let (layout, sends_are_shown) = running_kernel(&config.types)?;
     let words = layout.to_words();
     let sends = u32::from(sends_are_shown);
     let wake_above = u64::from(config.ring_bytes / 2);
@@ -81,6 +80,7 @@ pub(super) fn load(config: &KernelConfig) -> Result<Loaded, KernelError> {
         .override_global("QUOTA", &quota, true)
         .override_global("SEND_LENGTH", &sends, true)
         .map_max_entries("RECORDS", config.ring_bytes)
+        .map_max_entries("GROUPS", config.ring_bytes.min(GROUP_RING_BYTES))
         .map_max_entries("FLOWS_0", config.flow_entries)
         .map_max_entries("FLOWS_1", config.flow_entries)
         .map_max_entries("CONNECTS", config.connect_entries)
@@ -106,11 +106,13 @@ pub(super) fn load(config: &KernelConfig) -> Result<Loaded, KernelError> {
     ];
     let connects = hash(&mut ebpf, "CONNECTS")?;
     let ring = take(&mut ebpf, "RECORDS")?;
+    let groups = take(&mut ebpf, "GROUPS")?;
     let control = take(&mut ebpf, "CONTROL")?;
     let counters = take(&mut ebpf, "COUNTERS")?;
     Ok(Loaded {
         ebpf,
         ring,
+        groups,
         halves,
         connects,
         control,
@@ -123,7 +125,7 @@ pub(super) fn load(config: &KernelConfig) -> Result<Loaded, KernelError> {
 impl Loaded {
     /// Attaches every program; fails only if an essential one cannot be.
     pub(super) fn attach(&mut self, config: &KernelConfig) -> Result<(), KernelError> {
-        let btf = aya::Btf::parse_file(VMLINUX, Endianness::default())
+        let btf = aya::Btf::parse_file(&config.types, Endianness::default())
             .map_err(|source| load_error("kernel type information is not readable", source))?;
         let places = Places {
             btf: &btf,

@@ -82,35 +82,38 @@ impl Kernel {
         &self.loaded.hooks
     }
 
-    /// Hands over the records that wait in the ring buffer, without waiting for more. Gives their number.
+    /// Hands over the records that wait in the ring buffers, without waiting for more. Gives their number.
     pub fn poll_events(&mut self, each: &mut dyn FnMut(Record)) -> Result<usize, KernelError> {
-        for taken in 0..POLL_LIMIT {
-            let Some(item) = self.loaded.ring.next() else {
-                return Ok(taken);
-            };
-            each(Record::decode(&item)?);
+        let mut taken = 0;
+        for ring in [&mut self.loaded.groups, &mut self.loaded.ring] {
+            while taken < POLL_LIMIT
+                && let Some(item) = ring.next()
+            {
+                each(Record::decode(&item)?);
+                taken += 1;
+            }
         }
-        Ok(POLL_LIMIT)
+        Ok(taken)
     }
 
-    /// Waits until the ring buffer holds something, or for `timeout`; says whether it does.
+    /// Waits until a ring buffer holds something, or for `timeout`; says whether one does.
     ///
-    /// Records wake nobody until the buffer is half full, so the timeout is how late an event may be read. Interrupted by a
+    /// Records wake nobody until a buffer is half full, so the timeout is how late an event may be read. Interrupted by a
     /// signal it returns early.
     pub fn wait(&self, timeout: Duration) -> Result<bool, KernelError> {
         let milliseconds = i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX);
-        let mut poll = libc::pollfd {
-            fd: self.loaded.ring.as_raw_fd(),
+        let mut polled = [&self.loaded.ring, &self.loaded.groups].map(|ring| libc::pollfd {
+            fd: ring.as_raw_fd(),
             events: libc::POLLIN,
             revents: 0,
-        };
-        // SAFETY: one live `pollfd`.
-        match unsafe { libc::poll(&raw mut poll, 1, milliseconds) } {
+        });
+        // SAFETY: two live `pollfd`s.
+        match unsafe { libc::poll(polled.as_mut_ptr(), 2, milliseconds) } {
             0 => Ok(false),
             1.. => Ok(true),
             _ => match io::Error::last_os_error() {
                 error if error.kind() == io::ErrorKind::Interrupted => Ok(false),
-                error => Err(call("wait for the ring buffer")(error)),
+                error => Err(call("wait for the ring buffers")(error)),
             },
         }
     }
@@ -219,6 +222,10 @@ impl Kernel {
                 let before = self.sent_before.get(&hook.id).copied().unwrap_or(0);
                 let sent = counters.unkept_sent.saturating_sub(before);
                 counters.edge_lost += counters.unkept.saturating_sub(sent);
+                // Those that are open may still end, and then they are recorded.
+                if self.is_stopped {
+                    counters.edge_lost += counters.unheld.saturating_sub(counters.unheld_ended);
+                }
                 Ok(HookCounters {
                     id: hook.id,
                     counters,

@@ -5,9 +5,9 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use flowtape_recorder::kernel::Kernel;
 use flowtape_recorder::kernel::config::{HookState, KernelConfig};
 use flowtape_recorder_ebpf::abi::address::Address;
-use flowtape_recorder_ebpf::abi::attempt::{ATTEMPT_ASKED, ATTEMPT_SENT, Attempt};
+use flowtape_recorder_ebpf::abi::attempt::{ATTEMPT_ASKED, ATTEMPT_SENT};
 use flowtape_recorder_ebpf::abi::flow::FlowKey;
-use flowtape_recorder_ebpf::abi::id::{Direction, HookId, Outcome as FlowOutcome};
+use flowtape_recorder_ebpf::abi::id::{Direction, HookId, Outcome as FlowOutcome, Protocol};
 
 use crate::balancer::Balancer;
 use crate::cgroup::{self, Group};
@@ -19,15 +19,11 @@ pub(crate) const CASES: &[Case] = &[
     ("unreachable_before_a_packet_leaves", no_route),
     ("handshake_open_at_the_end", open_at_the_end),
     ("attempts_without_room_are_counted", no_room),
+    ("handshakes_without_room_are_counted_exactly", unheld),
     ("balanced_before_us", || balanced(true)),
     ("balanced_after_us", || balanced(false)),
     ("passive_only_attaches_no_cgroup_program", passive),
 ];
-
-fn attempts(recording: &Recording, netns: u32) -> Vec<Attempt> {
-    let all = recording.drained.attempts.iter();
-    all.filter(|attempt| attempt.netns == netns).copied().collect()
-}
 
 /// The first attempt of a socket is counted when it asks again. The last one is counted by whoever drains, or when another
 /// socket of this machine gets the same address first.
@@ -43,7 +39,7 @@ fn no_route() -> Outcome {
             return Err(format!("not one flow of {hook:?}: {flows:?}").into());
         };
         assert_eq!((key.service_port, key.cgroup_id), (port, group.id));
-        let waiting = attempts(&recording, netns);
+        let waiting = recording.attempts_in(netns);
         let waiting: Vec<_> = waiting.iter().filter(|attempt| attempt.hook == hook.id()).collect();
         assert_eq!(value.count + u64::try_from(waiting.len())?, 2, "{waiting:?}");
         for attempt in waiting {
@@ -61,10 +57,9 @@ fn open_at_the_end() -> Outcome {
     let group = Group::new()?;
     let directory = tempfile::tempdir()?;
     let (ready, done) = (directory.path().join("ready"), directory.path().join("done"));
-    let name = |path: &std::path::Path| path.to_str().map(str::to_owned).ok_or("a path that is no text");
     let mut kernel = Kernel::load(&config())?;
     let mut recording = Recording::default();
-    let facts = work(group.path(), &["open", &name(&ready)?, &name(&done)?], || {
+    let facts = work(group.path(), &["open", &text(&ready)?, &text(&done)?], || {
         if ready.exists() && !done.exists() {
             recording.finish(&mut kernel)?;
             std::fs::write(&done, "")?;
@@ -72,7 +67,7 @@ fn open_at_the_end() -> Outcome {
         Ok(())
     })?;
     let netns = facts.netns()?;
-    let [attempt] = attempts(&recording, netns)[..] else {
+    let [attempt] = recording.attempts_in(netns)[..] else {
         return Err(format!("not one attempt: {:?}", recording.drained.attempts).into());
     };
     let port: u16 = facts.number("port")?;
@@ -99,14 +94,10 @@ fn open_at_the_end() -> Outcome {
 fn no_room() -> Outcome {
     const SENT: u64 = 300;
     let group = Group::new()?;
-    let config = KernelConfig {
-        connect_entries: 1,
-        ..config()
-    };
-    let (recording, facts) = Recording::of(&config, group.path(), &["many-no-route", &SENT.to_string()])?;
+    let (recording, facts) = Recording::of(&no_room_for_two(), group.path(), &["many-no-route", &SENT.to_string()])?;
     let netns = facts.netns()?;
     let counted = recording.count_in(netns, Direction::Out, FlowOutcome::Unreachable);
-    let waiting = u64::try_from(attempts(&recording, netns).len())?;
+    let waiting = u64::try_from(recording.attempts_in(netns).len())?;
     let counters = recording.hook(HookId::Connect4)?.counters;
     assert!(counters.unkept > 0, "there was meant to be no room: {counters:?}");
     // Others on this machine may have lost some as well, and may have taken the room.
@@ -118,6 +109,78 @@ fn no_room() -> Outcome {
     );
     assert!(counters.unkept_sent >= facts.number::<u64>("refused")?.saturating_sub(1));
     Ok(())
+}
+
+/// Handshakes that find no room: those that end in the window are recorded, those that are open at its end are lost, and both
+/// together are all, to the last one. A recorder with room for everything sees what others on this machine add to that.
+fn unheld() -> Outcome {
+    const OPEN: u64 = 60;
+    const ENDED: u64 = 40;
+    const TRIES: u32 = 10;
+    for _ in 0..TRIES {
+        let group = Group::new()?;
+        let (mut witness, mut others) = (Kernel::load(&config())?, Recording::default());
+        let (mut kernel, mut recording) = (Kernel::load(&no_room_for_two())?, Recording::default());
+        let directory = tempfile::tempdir()?;
+        let (ready, done) = (directory.path().join("ready"), directory.path().join("done"));
+        let (open, ended) = (OPEN.to_string(), ENDED.to_string());
+        let job = ["many-open", &open, &ended, &text(&ready)?, &text(&done)?];
+        let facts = work(group.path(), &job, || {
+            if ready.exists() && !done.exists() {
+                recording.finish(&mut kernel)?;
+                others.finish(&mut witness)?;
+                std::fs::write(&done, "")?;
+            }
+            recording.poll(&mut kernel)?;
+            others.poll(&mut witness)
+        })?;
+        let netns = facts.netns()?;
+        let seen = clients(&recording, |id| id == group.id);
+        let lost: u64 = [HookId::InetSockSetState, HookId::Connect4, HookId::Connect6]
+            .iter()
+            .map(|id| Ok(recording.hook(*id)?.counters.edge_lost))
+            .sum::<Outcome<u64>>()?;
+        let foreign = clients(&others, |id| id != group.id);
+        assert_eq!(
+            clients(&others, |id| id == group.id),
+            OPEN + ENDED,
+            "with room nothing is lost"
+        );
+        assert!(recording.count_in(netns, Direction::Out, FlowOutcome::Refused) >= ENDED);
+        let counted = seen + lost;
+        assert!(
+            (OPEN + ENDED..=OPEN + ENDED + foreign).contains(&counted) && lost > 0,
+            "{seen} recorded and {lost} lost, and {foreign} of others"
+        );
+        if foreign == 0 {
+            break;
+        }
+    }
+    Ok(())
+}
+
+fn no_room_for_two() -> KernelConfig {
+    KernelConfig {
+        connect_entries: 1,
+        ..config()
+    }
+}
+
+fn text(path: &std::path::Path) -> Outcome<String> {
+    Ok(path.to_str().ok_or("a path that is no text")?.to_owned())
+}
+
+/// Connections and attempts that clients over TCP made, in these control groups.
+fn clients(recording: &Recording, is_wanted: impl Fn(u64) -> bool) -> u64 {
+    let is_client = |key: &FlowKey| {
+        (key.direction, key.protocol) == (Direction::Out.id(), Protocol::Tcp.id()) && is_wanted(key.cgroup_id)
+    };
+    let flows = recording.drained.flows.iter().filter(|(key, _)| is_client(key));
+    let counted: u64 = flows.map(|(_, value)| value.count).sum();
+    let overflows = recording.overflows.iter().filter(|overflow| is_client(&overflow.key));
+    let attempts = recording.drained.attempts.iter();
+    let waiting = attempts.filter(|attempt| is_wanted(attempt.cgroup_id));
+    counted + (overflows.count() + waiting.count()) as u64
 }
 
 /// A connection to an address of a Service: whoever puts the backend in its place first decides what we are asked for, and
@@ -156,7 +219,7 @@ fn balanced(before_us: bool) -> Outcome {
         (Address::from_v4(service.octets()), 80)
     };
     assert_eq!((key.asked_ip, key.asked_port), asked);
-    assert!(attempts(&recording, netns).is_empty());
+    assert!(recording.attempts_in(netns).is_empty());
     recording.check_books()
 }
 

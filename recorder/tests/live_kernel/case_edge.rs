@@ -59,13 +59,7 @@ fn established(job: &str, listens_on: Address, both: Address, ip_version: u8, cl
         return Err("not one unlisten".into());
     };
     assert_eq!((unlisten.local_port, unlisten.cookie), (port, listen.cookie));
-    let listens: Vec<_> = recording
-        .drained
-        .listens
-        .iter()
-        .filter(|(key, _)| key.netns == netns)
-        .collect();
-    let [(key, value)] = listens[..] else {
+    let [(key, value)] = recording.listens_in(netns)[..] else {
         return Err("not one listener".into());
     };
     assert_eq!((key.cgroup_id, key.local_ip, key.port), (group.id, listens_on, port));

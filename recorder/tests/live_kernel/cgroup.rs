@@ -1,9 +1,11 @@
 //! Control groups that a case makes and that are gone after it.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
@@ -22,6 +24,15 @@ pub(crate) fn mount() -> Outcome<PathBuf> {
         .ok_or_else(|| "no version 2 control groups are mounted".into())
 }
 
+/// Numbers of the control groups that this process made. No other has had any of them since the machine was started
+/// (`__kernfs_new_node`, `fs/kernfs/dir.c`, v6.12).
+static OURS: Mutex<BTreeSet<u64>> = Mutex::new(BTreeSet::new());
+
+/// Whether this process made a control group.
+pub(crate) fn is_ours(id: u64) -> bool {
+    OURS.lock().is_ok_and(|ours| ours.contains(&id))
+}
+
 /// A control group of its own.
 pub(crate) struct Group {
     path: PathBuf,
@@ -37,6 +48,7 @@ impl Group {
         let path = mount()?.join(format!("flowtape-test-{}-{number}", std::process::id()));
         fs::create_dir(&path).map_err(|error| format!("cannot make `{}`: {error}", path.display()))?;
         let id = fs::metadata(&path)?.ino();
+        OURS.lock().map_err(|_panic| "a case panicked")?.insert(id);
         Ok(Self { path, id })
     }
 

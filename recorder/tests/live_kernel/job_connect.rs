@@ -50,6 +50,10 @@ pub(crate) fn open(ready: &Path, done: &Path) -> Outcome {
     }
     say("port", to.port())?;
     std::fs::write(ready, "")?;
+    wait_for(done)
+}
+
+fn wait_for(done: &Path) -> Outcome {
     let began = Instant::now();
     while !done.exists() {
         if began.elapsed() > Duration::from_mins(1) {
@@ -58,6 +62,28 @@ pub(crate) fn open(ready: &Path, done: &Path) -> Outcome {
         std::thread::sleep(Duration::from_millis(5));
     }
     Ok(())
+}
+
+/// Handshakes that do not end, with those that are refused between them: says so by a file, and waits for another one.
+pub(crate) fn many_open(open: u16, refused: u16, ready: &Path, done: &Path) -> Outcome {
+    let quiet = quiet_network()?.ip();
+    let nobody = TcpListener::bind((V4, 0))?.local_addr()?;
+    let mut waiting = Vec::new();
+    for number in 0..open.max(refused) {
+        let asked = [
+            (number < open, SocketAddr::new(quiet, 8_000 + number), libc::EINPROGRESS),
+            (number < refused, nobody, libc::ECONNREFUSED),
+        ];
+        for (_, to, errno) in asked.into_iter().filter(|(is_wanted, ..)| *is_wanted) {
+            let socket = socket::stream(to, 0, errno == libc::EINPROGRESS)?;
+            match socket::connect(&socket, to) {
+                Err(error) if error.raw_os_error() == Some(errno) => waiting.push(socket),
+                other => return Err(format!("expected error {errno}: {other:?}").into()),
+            }
+        }
+    }
+    std::fs::write(ready, "")?;
+    wait_for(done)
 }
 
 /// Connects to an address behind which, if anything, another one stands: a listener of our own.

@@ -14,11 +14,15 @@ mod case_count;
 #[cfg(target_os = "linux")]
 mod case_edge;
 #[cfg(target_os = "linux")]
+mod case_kernel;
+#[cfg(target_os = "linux")]
 mod case_quota;
 #[cfg(target_os = "linux")]
 mod case_socket;
 #[cfg(target_os = "linux")]
 mod case_udp;
+#[cfg(target_os = "linux")]
+mod case_wake;
 #[cfg(target_os = "linux")]
 mod cgroup;
 #[cfg(target_os = "linux")]
@@ -69,6 +73,8 @@ const CASES: &[&[Case]] = &[
     case_count::CASES,
     case_quota::CASES,
     case_socket::CASES,
+    case_wake::CASES,
+    case_kernel::CASES,
 ];
 
 #[cfg(target_os = "linux")]

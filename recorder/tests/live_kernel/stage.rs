@@ -7,9 +7,11 @@ use std::process::{Command, Stdio};
 use flowtape_recorder::kernel::Kernel;
 use flowtape_recorder::kernel::config::{Drained, HookCounters, KernelConfig};
 use flowtape_recorder::kernel::record::{CgroupPath, Record};
+use flowtape_recorder_ebpf::abi::attempt::Attempt;
 use flowtape_recorder_ebpf::abi::event::Event;
 use flowtape_recorder_ebpf::abi::flow::{FlowKey, FlowValue, Overflow};
 use flowtape_recorder_ebpf::abi::id::{Direction, HookId, Outcome as FlowOutcome, RecordKind};
+use flowtape_recorder_ebpf::abi::listen::{ListenKey, ListenValue};
 
 use crate::{Outcome, cgroup, preflight};
 
@@ -124,8 +126,18 @@ impl Recording {
         Ok(())
     }
 
-    /// Runs a job and records it, without reading anything before it is done.
+    /// Runs a job and records it. What others on this machine do meanwhile is read as well, so that it does not fill the ring
+    /// buffer.
     pub(crate) fn of(config: &KernelConfig, group: &Path, job: &[&str]) -> Outcome<(Self, Facts)> {
+        let mut kernel = Kernel::load(config)?;
+        let mut recording = Self::default();
+        let facts = work(group, job, || recording.poll(&mut kernel))?;
+        recording.finish(&mut kernel)?;
+        Ok((recording, facts))
+    }
+
+    /// Runs a job and records it, without reading anything before it is done.
+    pub(crate) fn unread(config: &KernelConfig, group: &Path, job: &[&str]) -> Outcome<(Self, Facts)> {
         let mut kernel = Kernel::load(config)?;
         let facts = work(group, job, || Ok(()))?;
         let mut recording = Self::default();
@@ -147,12 +159,25 @@ impl Recording {
             .ok_or_else(|| format!("{id:?} has no counters").into())
     }
 
-    /// The events of a network namespace and kind, in the order they came.
+    /// The events of a network namespace and kind, in the order they came. As everywhere here only of our own workers: the
+    /// number of a namespace is given to another one as soon as it is gone.
     pub(crate) fn events_in(&self, netns: u32, kind: RecordKind) -> Vec<&Event> {
         self.events
             .iter()
-            .filter(|event| event.netns == netns && event.kind == kind.id())
+            .filter(|event| event.netns == netns && event.kind == kind.id() && cgroup::is_ours(event.cgroup_id))
             .collect()
+    }
+
+    /// The listeners of a network namespace.
+    pub(crate) fn listens_in(&self, netns: u32) -> Vec<&(ListenKey, ListenValue)> {
+        let wanted = |key: &ListenKey| key.netns == netns && cgroup::is_ours(key.cgroup_id);
+        self.drained.listens.iter().filter(|(key, _)| wanted(key)).collect()
+    }
+
+    /// The attempts to connect of a network namespace that were still waiting.
+    pub(crate) fn attempts_in(&self, netns: u32) -> Vec<Attempt> {
+        let wanted = |attempt: &&Attempt| attempt.netns == netns && cgroup::is_ours(attempt.cgroup_id);
+        self.drained.attempts.iter().filter(wanted).copied().collect()
     }
 
     /// The flows of a network namespace, direction and outcome; several drains may each have a part of one.
@@ -162,13 +187,13 @@ impl Recording {
         direction: Direction,
         outcome: FlowOutcome,
     ) -> Vec<&(FlowKey, FlowValue)> {
-        let wanted = |key: &FlowKey| (key.netns, key.direction, key.outcome) == (netns, direction.id(), outcome.id());
+        let wanted = |key: &FlowKey| is_of(key, netns, direction, outcome);
         self.drained.flows.iter().filter(|(key, _)| wanted(key)).collect()
     }
 
     /// Occurrences counted in a network namespace, direction and outcome, overflows included.
     pub(crate) fn count_in(&self, netns: u32, direction: Direction, outcome: FlowOutcome) -> u64 {
-        let wanted = |key: &FlowKey| (key.netns, key.direction, key.outcome) == (netns, direction.id(), outcome.id());
+        let wanted = |key: &FlowKey| is_of(key, netns, direction, outcome);
         let counted: u64 = self
             .flows_in(netns, direction, outcome)
             .iter()
@@ -234,4 +259,9 @@ impl Recording {
         }
         Ok(())
     }
+}
+
+/// Whether an edge is one of our own workers, in this namespace, direction and outcome.
+fn is_of(key: &FlowKey, netns: u32, direction: Direction, outcome: FlowOutcome) -> bool {
+    cgroup::is_ours(key.cgroup_id) && (key.netns, key.direction, key.outcome) == (netns, direction.id(), outcome.id())
 }

@@ -55,6 +55,9 @@ pub(crate) fn run(job: &[&str]) -> Outcome {
         ("no-route", []) => job_connect::no_route(),
         ("many-no-route", [count]) => job_connect::many_no_route(count.parse()?),
         ("open", [ready, done]) => job_connect::open(Path::new(ready), Path::new(done)),
+        ("many-open", [open, refused, ready, done]) => {
+            job_connect::many_open(open.parse()?, refused.parse()?, Path::new(ready), Path::new(done))
+        }
         ("to", [address]) => job_connect::to(address.parse()?),
         ("storm", [milliseconds]) => storm(Duration::from_millis(milliseconds.parse()?)),
         ("crossfire", [milliseconds]) => {

@@ -85,7 +85,7 @@ fn run(command: &mut Command) -> Outcome {
 }
 
 fn sends(worker: &Worker, tape: &Tape) -> Outcome<u64> {
-    tape.operations(worker.netns, Direction::Out)
+    tape.operations(worker.cgroup_id, Direction::Out)
 }
 
 fn full_for_a_while() -> Outcome {
@@ -117,7 +117,12 @@ fn full_for_a_while() -> Outcome {
         assert_eq!(sends(worker, &tape)?, 101);
     }
     let events: Vec<EventRow> = tape.rows()?;
-    let of = |worker: &Worker| events.iter().filter(|row| row.netns == Some(worker.netns)).count();
+    let of = |worker: &Worker| {
+        events
+            .iter()
+            .filter(|row| row.cgroup_id == Some(worker.cgroup_id))
+            .count()
+    };
     assert_eq!(of(&without), 0);
     assert!(of(&after) > 0, "samples come again");
     let left_out = tape.counter(Counter::WriterDropped)? + tape.counter(Counter::SteppedDown)?;
@@ -172,7 +177,7 @@ fn max_size() -> Outcome {
     ended.must_be_done()?;
     let tape = Tape::at(ended.tape());
     tape.must_be_whole()?;
-    assert_eq!(tape.operations(worker.netns, Direction::Out)?, 1_001);
+    assert_eq!(tape.operations(worker.cgroup_id, Direction::Out)?, 1_001);
     let size: u64 = files(tape.path(), "")?
         .iter()
         .map(|file| Ok(fs::metadata(file)?.len()))

@@ -28,7 +28,7 @@ fn one_page() -> Outcome {
     let tape = Tape::at(ended.tape());
     tape.must_be_whole()?;
     for direction in [Direction::Out, Direction::In] {
-        assert_eq!(tape.operations(worker.netns, direction)?, 4_001);
+        assert_eq!(tape.operations(worker.cgroup_id, direction)?, 4_001);
     }
     let full = tape.counter(Counter::RingFull)?;
     assert!(full > 0, "a page was meant to be too small");
@@ -69,9 +69,9 @@ fn small_map() -> Outcome {
     ended.must_be_complete()?;
     let tape = Tape::at(ended.tape());
     for direction in [Direction::Out, Direction::In] {
-        assert_eq!(tape.operations(worker.netns, direction)?, 301, "{direction}");
+        assert_eq!(tape.operations(worker.cgroup_id, direction)?, 301, "{direction}");
         let ports: std::collections::BTreeSet<_> = tape
-            .flows(worker.netns, direction)?
+            .flows(worker.cgroup_id, direction)?
             .iter()
             .map(|row| row.service_port)
             .collect();
@@ -105,7 +105,8 @@ fn edges_lost() -> Outcome {
     );
     assert_eq!(tape.manifest()?.nodes[0].lost_edges, lost);
     // Recorded and lost make what was sent, to the last one; others on this machine may have added their own.
-    let counted = tape.operations(worker.netns, Direction::Out)? + tape.operations(worker.netns, Direction::In)?;
+    let counted =
+        tape.operations(worker.cgroup_id, Direction::Out)? + tape.operations(worker.cgroup_id, Direction::In)?;
     let others = tape.rows::<FlowRow>()?.iter().map(|row| row.count).sum::<u64>() - counted;
     assert!(
         counted + lost >= 2 * 4_001 && counted + lost <= 2 * 4_001 + 800 + others,
@@ -118,7 +119,7 @@ fn kill() -> Outcome {
     let recording = Recording::start(&["--rotation", "200ms", "--interval", "100ms"])?;
     let mut workers = Vec::new();
     for _ in 0..3 {
-        workers.push(Worker::connects(1, 200)?.netns);
+        workers.push(Worker::connects(1, 200)?.cgroup_id);
         std::thread::sleep(std::time::Duration::from_millis(400));
     }
     // The last one is in no finished file yet, perhaps.
@@ -132,11 +133,9 @@ fn kill() -> Outcome {
         let problems = check_file(table, &std::fs::read(&file)?.into(), None);
         assert!(problems.is_empty(), "{name}: {problems:?}");
     }
-    workers.sort_unstable();
-    workers.dedup();
     let counted: u64 = workers
         .iter()
-        .map(|&netns| tape.operations(netns, Direction::Out))
+        .map(|&group| tape.operations(group, Direction::Out))
         .sum::<Outcome<u64>>()?;
     assert!(counted >= 3 * 201, "{counted} of what was finished before the kill");
 

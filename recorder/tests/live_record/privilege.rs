@@ -56,7 +56,7 @@ fn three_capabilities() -> Outcome {
     let worker = Worker::connects(1, 50)?;
     let ended = recording.stop(libc::SIGTERM)?;
     ended.must_be_done()?;
-    assert_eq!(Tape::at(ended.tape()).operations(worker.netns, Direction::Out)?, 51);
+    assert_eq!(Tape::at(ended.tape()).operations(worker.cgroup_id, Direction::Out)?, 51);
     Ok(())
 }
 
@@ -83,7 +83,7 @@ fn given_up() -> Outcome {
     assert_eq!(threads, 2, "one that reads and one that writes");
     let ended = recording.stop(libc::SIGTERM)?;
     ended.must_be_done()?;
-    assert_eq!(Tape::at(ended.tape()).operations(worker.netns, Direction::Out)?, 51);
+    assert_eq!(Tape::at(ended.tape()).operations(worker.cgroup_id, Direction::Out)?, 51);
     Ok(())
 }
 
@@ -108,6 +108,6 @@ fn no_control_groups() -> Outcome {
     let worker = Worker::connects(1, 50)?;
     let ended = recording.stop(libc::SIGTERM)?;
     ended.must_be_done()?;
-    assert_eq!(Tape::at(ended.tape()).operations(worker.netns, Direction::Out)?, 51);
+    assert_eq!(Tape::at(ended.tape()).operations(worker.cgroup_id, Direction::Out)?, 51);
     Ok(())
 }

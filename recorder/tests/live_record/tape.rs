@@ -40,16 +40,17 @@ impl Tape {
         Ok(rows)
     }
 
-    /// Flows of a network namespace in one direction.
-    pub(crate) fn flows(&self, netns: u32, direction: Direction) -> Outcome<Vec<FlowRow>> {
+    /// Flows of a control group in one direction. Its number is its own since boot; that of a network namespace is given to
+    /// another one as soon as it is gone.
+    pub(crate) fn flows(&self, cgroup_id: u64, direction: Direction) -> Outcome<Vec<FlowRow>> {
         let mut rows = self.rows::<FlowRow>()?;
-        rows.retain(|row| row.netns == Some(netns) && row.direction == direction);
+        rows.retain(|row| row.cgroup_id == Some(cgroup_id) && row.direction == direction);
         Ok(rows)
     }
 
-    /// Operations counted in a network namespace in one direction.
-    pub(crate) fn operations(&self, netns: u32, direction: Direction) -> Outcome<u64> {
-        Ok(self.flows(netns, direction)?.iter().map(|row| row.count).sum())
+    /// Operations counted in a control group in one direction.
+    pub(crate) fn operations(&self, cgroup_id: u64, direction: Direction) -> Outcome<u64> {
+        Ok(self.flows(cgroup_id, direction)?.iter().map(|row| row.count).sum())
     }
 
     /// The sum of a counter over all hooks and intervals.
