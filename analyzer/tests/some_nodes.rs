@@ -1,5 +1,6 @@
 //! A recording of some nodes of a cluster against that of all of them: it knows less, and loses nothing that its own
 //! nodes saw.
+#![expect(clippy::unwrap_used, reason = "a test that cannot prepare its case fails")]
 
 use std::collections::BTreeSet;
 use std::path::Path;
