@@ -153,7 +153,7 @@ pub fn stats_rows(by: HookId, did: &Counters, interval: Interval) -> Vec<StatsRo
         (Counter::Invocations, invocations),
         (Counter::Filtered, filtered),
         (Counter::Samples, samples),
-        (Counter::RingFull, ring_full),
+        (full(by), ring_full),
         (Counter::SteppedDown, thinned),
         (Counter::MapFull, map_full),
         (Counter::EdgesLost, edge_lost),
@@ -164,6 +164,15 @@ pub fn stats_rows(by: HookId, did: &Counters, interval: Interval) -> Vec<StatsRo
         .into_iter()
         .filter_map(|(counter, value)| stats_row(hook(by), counter, value, interval))
         .collect()
+}
+
+/// What it means that the ring buffer of a hook had no room.
+fn full(by: HookId) -> Counter {
+    if matches!(by, HookId::CgroupMkdir | HookId::CgroupRmdir) {
+        Counter::Untold
+    } else {
+        Counter::RingFull
+    }
 }
 
 /// One row of `stats`, unless there is nothing to count.

@@ -40,7 +40,7 @@ use crate::tape::{Target, node_directory, tape_id, tool, write_manifest};
 use collect::Collector;
 use node_tape::{NodeTape, Written};
 use pace::Pace;
-use pressure::{Sampling, Signs};
+use pressure::{Full, Sampling, Signs};
 use queue::Queue;
 use redact::Redaction;
 use room::Keep;
@@ -184,8 +184,8 @@ struct Session {
     ring_bytes: u32,
     sampling: Sampling,
     limits: SampleLimits,
-    /// Events that the kernel had no room for, up to the last look.
-    ring_full: u64,
+    /// Records that the kernel had no room for, up to the last look.
+    full: Full,
 }
 
 /// A window that was recorded.
@@ -222,7 +222,7 @@ impl Session {
             ring_bytes: arguments.ring_bytes,
             sampling: Sampling::new(asked, started),
             limits: asked,
-            ring_full: 0,
+            full: Full::default(),
         };
         if session.surroundings.mount().is_none() {
             output::warn(
@@ -269,15 +269,19 @@ impl Session {
         }
     }
 
-    /// Says how many events of an edge the kernel sends from now on, after polls that took `taken` records at most.
+    /// Looks for what the kernel had no room to tell of, and says how many events of an edge it sends from now on, after polls that took `taken` records at most.
     fn steer(&mut self, taken: usize) -> anyhow::Result<()> {
-        let full = self.kernel.counters()?.iter().map(|hook| hook.counters.ring_full).sum();
+        let full = Full::of(&self.kernel.counters()?);
+        let before = std::mem::replace(&mut self.full, full);
+        if full.groups() != before.groups() {
+            // What could not be told of is looked for before it is gone.
+            self.look_around()?;
+        }
         let signs = Signs {
             waiting: taken as u64 * RECORD_BYTES,
             ring: u64::from(self.ring_bytes),
-            lost: full - self.ring_full + self.collector.take_dropped_lately(),
+            lost: full.events - before.events + self.collector.take_dropped_lately(),
         };
-        self.ring_full = full;
         self.sampling.look(self.offset.time(clock::now()?), signs);
         let limits = self.sampling.limits(self.queue.kept());
         if limits != self.limits {
@@ -314,6 +318,10 @@ impl Session {
     fn take_the_rest(&mut self) -> anyhow::Result<Time> {
         let end = self.offset.time(BootNanos(self.kernel.stop()?));
         while self.poll()? > 0 {}
+        self.look_around()?;
+        let made = Full::of(&self.kernel.counters()?).made;
+        let found = self.surroundings.cgroups.untold();
+        self.collector.unnamed(made.saturating_sub(found));
         self.drain_at(end)?;
         self.look_around()?;
         self.rotate()?;

@@ -73,6 +73,8 @@ pub enum Code {
     ClockStepped,
     /// FT1015: Metadata of the cluster was not watched for a time, or could not be read.
     MetadataGap,
+    /// FT1016: Control groups came and went unseen, so pods may have sockets that no control group names.
+    NamesLost,
     /// FT2001: A peer has no identity that the tape can prove.
     UnknownPeer,
     /// FT2002: A peer had more than one possible identity at that time.
@@ -266,6 +268,13 @@ pub const CATALOG: &[Entry] = &[
         Warning,
         "metadata-gap",
         "Metadata of the cluster was not watched for a time, or could not be read."
+    ),
+    entry!(
+        NamesLost,
+        "FT1016",
+        Error,
+        "names-lost",
+        "Control groups came and went unseen, so pods may have sockets that no control group names."
     ),
     entry!(
         UnknownPeer,

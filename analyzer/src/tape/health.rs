@@ -172,6 +172,10 @@ impl Judge<'_> {
                     let message = format!("samples are missing on node `{name}` (`{counter}` of hook `{hook}`)");
                     self.findings.report_many(Code::EventsLost, message, value);
                 }
+                Loss::Names => {
+                    let message = format!("control groups were gone before their names were known on node `{name}`");
+                    self.incomplete(Code::NamesLost, message, value);
+                }
                 Loss::Edges if counter == Counter::BlindNanos => {
                     let message = format!("hook `{hook}` was blind for {} on node `{name}`", duration(value));
                     self.incomplete(Code::EdgesLost, message, 1);

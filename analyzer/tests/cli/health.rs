@@ -78,6 +78,16 @@ fn lost_edges_make_it_incomplete_and_lost_events_do_not() {
 }
 
 #[test]
+fn control_groups_without_a_name_make_it_incomplete() {
+    let lost = "  lost n1 cgroup_mkdir unnamed 3\n";
+    let message = "control groups were gone before their names were known on node `n1`";
+    assert_eq!(
+        judged_scenario(CLUSTER, lost),
+        (false, vec![message.to_owned()], vec![format!("FT1016 3 {message}")])
+    );
+}
+
+#[test]
 fn samples_beyond_the_share_of_a_talk_are_not_missing() {
     assert_eq!(
         judged_scenario(CLUSTER, "  lost n2 sendmsg4 stepped-down 9\n"),

@@ -25,6 +25,8 @@ pub struct Cgroups {
     /// When those of pods ended, until somebody asks.
     gone: BTreeMap<u64, Time>,
     last_walk: Option<Time>,
+    /// Those of which only a walk or their removal told that they had been made in the window.
+    untold: u64,
 }
 
 #[derive(Debug)]
@@ -84,7 +86,9 @@ impl Cgroups {
         for Found { id, path } in found {
             self.end_namesake(id, &path, at);
             // A walk knows the whole path, the kernel's record may have been cut.
-            let known = self.live.remove(&id).map_or(from, |live| live.from);
+            let before = self.live.remove(&id);
+            self.untold += u64::from(before.is_none() && from.is_some());
+            let known = before.map_or(from, |live| live.from);
             self.live.insert(id, Live::new(path, known));
         }
         self.last_walk = Some(at);
@@ -94,6 +98,9 @@ impl Cgroups {
     pub fn made(&mut self, id: u64, path: String, at: Time) {
         self.end_namesake(id, &path, at);
         let live = self.live.entry(id).or_insert_with(|| Live::new(path, None));
+        if matches!(live.from, Some((_, Bound::Assumed))) {
+            self.untold = self.untold.saturating_sub(1);
+        }
         live.from = Some((at, Bound::Observed));
     }
 
@@ -103,6 +110,8 @@ impl Cgroups {
         if self.live.contains_key(&id) {
             self.end(id, at, Bound::Observed);
         } else {
+            // Before the first walk it was there before the window.
+            self.untold += u64::from(self.last_walk.is_some());
             let before = Live::new(path, None);
             self.ended.push(row(id, &before, Some((at, Bound::Observed))));
         }
@@ -114,6 +123,12 @@ impl Cgroups {
             let missed = self.live.get(&id).and_then(|live| live.missed);
             self.end(id, missed.unwrap_or(at), Bound::Assumed);
         }
+    }
+
+    /// How many were made in the window of which the kernel did not tell that, and which became known all the same.
+    #[must_use]
+    pub fn untold(&self) -> u64 {
+        self.untold
     }
 
     /// What ended since the last call.

@@ -50,6 +50,8 @@ pub(super) struct Collector {
     dropped_lately: u64,
     /// Operations of edges for which there was no room here either.
     edges_lost: u64,
+    /// Control groups that nobody can name any more.
+    unnamed: u64,
     /// What hides addresses and names; `None` if they may be seen.
     redaction: Option<Redaction>,
 }
@@ -68,6 +70,7 @@ impl Collector {
             events_dropped: 0,
             dropped_lately: 0,
             edges_lost: 0,
+            unnamed: 0,
             redaction,
         }
     }
@@ -112,6 +115,11 @@ impl Collector {
     pub(super) fn dropped(&mut self, events: u64) {
         self.events_dropped += events;
         self.dropped_lately += events;
+    }
+
+    /// So many control groups were made of which the kernel could not tell, and are gone.
+    pub(super) fn unnamed(&mut self, groups: u64) {
+        self.unnamed = groups;
     }
 
     /// Events the recorder itself dropped since the last call.
@@ -184,6 +192,7 @@ impl Collector {
                 std::mem::take(&mut self.events_dropped),
             ),
             (Hook::Writer, Counter::EdgesLost, lost),
+            (Hook::CgroupMkdir, Counter::Unnamed, std::mem::take(&mut self.unnamed)),
         ];
         stats.extend(
             counted

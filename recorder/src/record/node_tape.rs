@@ -66,6 +66,8 @@ pub(super) struct Written {
     pub(super) lost_events: u64,
     /// Operations missing from `flows`.
     pub(super) lost_edges: u64,
+    /// Control groups of which nothing is known but their number.
+    pub(super) unnamed: u64,
     /// What the reader of the manifest should know.
     pub(super) notes: Vec<String>,
 }
@@ -266,6 +268,7 @@ impl NodeTape {
                 Loss::Nothing => {}
                 Loss::Events => self.written.lost_events += row.value,
                 Loss::Edges => self.written.lost_edges += row.value,
+                Loss::Names => self.written.unnamed += row.value,
             }
         }
         self.stats.write(stats)

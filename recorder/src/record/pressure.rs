@@ -4,9 +4,11 @@
 use std::time::Duration;
 
 use flowtape_recorder_ebpf::abi::control::{SAMPLE_ALL, SampleLimits};
+use flowtape_recorder_ebpf::abi::id::HookId;
 use flowtape_schemas::time::Time;
 
 use super::room::Keep;
+use crate::kernel::config::HookCounters;
 
 /// Events of an edge and interval that are kept under pressure.
 const FEW: u32 = 8;
@@ -28,6 +30,40 @@ pub(super) struct Signs {
 impl Signs {
     fn are_bad(self) -> bool {
         self.lost > 0 || self.waiting >= self.ring / 4 * 3
+    }
+}
+
+/// Records that the kernel had no room for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Full {
+    /// Of operations.
+    pub(super) events: u64,
+    /// Of control groups that were made.
+    pub(super) made: u64,
+    /// Of control groups that were removed.
+    pub(super) removed: u64,
+}
+
+impl Full {
+    /// What the counters say.
+    pub(super) fn of(counters: &[HookCounters]) -> Self {
+        let mut full = Self::default();
+        for hook in counters {
+            let which = if hook.id == HookId::CgroupMkdir {
+                &mut full.made
+            } else if hook.id == HookId::CgroupRmdir {
+                &mut full.removed
+            } else {
+                &mut full.events
+            };
+            *which += hook.counters.ring_full;
+        }
+        full
+    }
+
+    /// Those of control groups, which somebody has to look for.
+    pub(super) fn groups(self) -> u64 {
+        self.made + self.removed
     }
 }
 

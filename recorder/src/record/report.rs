@@ -45,6 +45,13 @@ impl Report {
                 recording.lost_edges
             ));
         }
+        if written.unnamed > 0 {
+            reasons.push(format!(
+                "{} control groups were gone before their names were known, and what was in them is known by network \
+                 namespace and address only; record again with a larger --ring-bytes",
+                written.unnamed
+            ));
+        }
         for hook in &recording.hooks {
             if hook.state == HookState::Unavailable {
                 let why = hook.reason.as_deref().unwrap_or("not attached");
@@ -124,6 +131,15 @@ mod tests {
             "complete: 2.5 s on n1, 0 operations in 0 flows, 0 events (3 more only counted); the disk was full"
         );
         assert!(line(1, 0, HookState::Attached).starts_with("incomplete: "));
+        let unnamed = Written {
+            unnamed: 2,
+            ..Written::default()
+        };
+        let told = Report::of(&recording(0, 0, HookState::Attached), &unnamed).to_string();
+        assert!(
+            told.starts_with("incomplete: ") && told.contains("2 control groups"),
+            "{told}"
+        );
         assert!(line(0, 0, HookState::Unavailable).ends_with("; hook `h`: no room; the disk was full"));
     }
 }

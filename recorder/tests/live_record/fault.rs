@@ -15,7 +15,7 @@ pub(crate) const CASES: &[Case] = &[
     ("kill_leaves_what_was_finished", kill),
 ];
 
-fn page() -> String {
+pub(crate) fn page() -> String {
     // SAFETY: no pointers are involved.
     unsafe { libc::sysconf(libc::_SC_PAGESIZE) }.to_string()
 }

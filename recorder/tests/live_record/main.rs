@@ -7,6 +7,7 @@
 
 mod disk;
 mod fault;
+mod group;
 mod privilege;
 mod recording;
 mod tape;
@@ -33,11 +34,18 @@ fn main() -> Outcome<ExitCode> {
     }
     let wanted: Vec<&str> = words.into_iter().filter(|word| !word.starts_with('-')).collect();
     let is_wanted = |(name, _): &&Case| wanted.is_empty() || wanted.iter().any(|part| name.contains(part));
-    let cases: Vec<&Case> = [window::CASES, fault::CASES, disk::CASES, privilege::CASES, trace::CASES]
-        .into_iter()
-        .flatten()
-        .filter(is_wanted)
-        .collect();
+    let cases: Vec<&Case> = [
+        window::CASES,
+        fault::CASES,
+        group::CASES,
+        disk::CASES,
+        privilege::CASES,
+        trace::CASES,
+    ]
+    .into_iter()
+    .flatten()
+    .filter(is_wanted)
+    .collect();
     let mut out = std::io::stdout();
     if let Some(reason) = missing() {
         writeln!(out, "WARNING: no live test was run: {reason}")?;

@@ -1,6 +1,8 @@
 //! What is missing is named in one line; what is not needed any more is given up.
 
-use flowtape_schemas::node::Direction;
+use flowtape_recorder::kernel::config::VMLINUX;
+use flowtape_schemas::manifest::HookState;
+use flowtape_schemas::node::{Direction, FlowRow, Hook};
 
 use crate::recording::{Recording, refused};
 use crate::tape::Tape;
@@ -12,6 +14,10 @@ pub(crate) const CASES: &[Case] = &[
     ("three_capabilities_are_enough", three_capabilities),
     ("what_draining_does_not_need_is_given_up", given_up),
     ("without_kernel_types_it_says_so", no_types),
+    (
+        "before_linux_6_3_connecting_stands_in_and_the_manifest_says_so",
+        before_6_3,
+    ),
     ("without_control_groups_it_says_what_is_lost_by_that", no_control_groups),
 ];
 
@@ -92,6 +98,41 @@ fn no_types() -> Outcome {
     let (code, said) = refused(&["unshare", "--mount", "sh", "-c", hide])?;
     assert_eq!(code, Some(2), "{said}");
     assert!(said.contains("/sys/kernel/btf/vmlinux"), "{said}");
+    Ok(())
+}
+
+/// The recorder is shown this kernel's types without the tracepoint that Linux 6.3 brought.
+fn before_6_3() -> Outcome {
+    let home = tempfile::tempdir()?;
+    let (types, name) = (home.path().join("types"), b"btf_trace_sock_send_length\0");
+    let mut bytes = std::fs::read(VMLINUX)?;
+    let at = bytes.windows(name.len()).position(|window| window == name);
+    bytes[at.ok_or("this kernel has no such tracepoint")?] = b'B';
+    std::fs::write(&types, bytes)?;
+    let hide = format!("mount --bind {} {VMLINUX} && exec \"$0\" \"$@\"", types.display());
+    let recording = Recording::start_as(&["unshare", "--mount", "sh", "-c", &hide], home, &[])?;
+    // A socket that connects and sends nothing counts as one datagram then.
+    let socket = std::net::UdpSocket::bind("127.0.0.1:0")?;
+    let nobody = std::net::UdpSocket::bind("127.0.0.1:0")?.local_addr()?;
+    socket.connect(nobody)?;
+    let ended = recording.stop(libc::SIGTERM)?;
+    ended.must_be_done()?;
+    let tape = Tape::at(ended.tape());
+    let manifest = tape.manifest()?;
+    let hooks = &manifest.nodes[0].hooks;
+    let stands_in = hooks.iter().filter(|hook| hook.state == HookState::Fallback);
+    let [hook] = stands_in.collect::<Vec<_>>()[..] else {
+        return Err(format!("{hooks:?}").into());
+    };
+    let reason = hook.reason.as_deref().unwrap_or_default();
+    assert!(
+        hook.hook == "tp_btf/sock_send_length" && reason.contains("Linux 6.3"),
+        "{hook:?}"
+    );
+    let flows: Vec<FlowRow> = tape.rows()?;
+    let is_ours = |row: &&FlowRow| row.protocol == 17 && row.service_port == Some(nobody.port());
+    let counted = flows.iter().filter(is_ours).filter(|row| row.hook == Hook::Connect4);
+    assert_eq!(counted.map(|row| row.count).sum::<u64>(), 1);
     Ok(())
 }
 

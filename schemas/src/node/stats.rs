@@ -34,6 +34,10 @@ words! {
         SteppedDown = "stepped_down",
         /// Nanoseconds during which the hook was not attached.
         BlindNanos = "blind_nanos",
+        /// Control groups that came or went while there was no room to tell of it: looked for in the hierarchy.
+        Untold = "untold",
+        /// Control groups that were gone before anybody looked for them: nothing is known of them but their number.
+        Unnamed = "unnamed",
     }
 }
 
@@ -46,6 +50,8 @@ pub enum Loss {
     Events,
     /// Edges or counts may be missing: the window is incomplete.
     Edges,
+    /// Whose sockets some were may not be known: the window is incomplete.
+    Names,
 }
 
 impl Counter {
@@ -59,9 +65,11 @@ impl Counter {
             | Self::Samples
             | Self::MapFull
             | Self::ReadFailed
-            | Self::Folded => Loss::Nothing,
+            | Self::Folded
+            | Self::Untold => Loss::Nothing,
             Self::RingFull | Self::WriterDropped | Self::SteppedDown => Loss::Events,
             Self::EdgesLost | Self::RecursionMissed | Self::BlindNanos => Loss::Edges,
+            Self::Unnamed => Loss::Names,
         }
     }
 }

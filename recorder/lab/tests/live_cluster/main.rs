@@ -12,6 +12,8 @@ mod case_burst;
 #[cfg(target_os = "linux")]
 mod case_edges;
 #[cfg(target_os = "linux")]
+mod case_killed;
+#[cfg(target_os = "linux")]
 mod case_policies;
 #[cfg(target_os = "linux")]
 mod case_remains;
@@ -64,13 +66,14 @@ mod cases {
     use flowtape_lab::preflight::{explain, missing};
 
     use crate::recorded::Shared;
-    use crate::{Case, Outcome, case_burst, case_edges, case_policies, case_remains, preflight};
+    use crate::{Case, Outcome, case_burst, case_edges, case_killed, case_policies, case_remains, preflight};
 
     /// The last one looks at what all others left.
     const CASES: &[&[Case]] = &[
         case_edges::CASES,
         case_policies::CASES,
         case_burst::CASES,
+        case_killed::CASES,
         case_remains::CASES,
     ];
 

@@ -140,6 +140,12 @@ impl Recorder {
         self.said.pop().ok_or_else(|| "the recorder said nothing".into())
     }
 
+    /// Ends it as nothing can refuse.
+    pub(crate) fn kill(mut self) -> Outcome {
+        self.signal(libc::SIGKILL)?;
+        self.wait().map(|_status| ())
+    }
+
     fn wait(&mut self) -> Outcome<ExitStatus> {
         let until = Instant::now() + PATIENCE;
         loop {

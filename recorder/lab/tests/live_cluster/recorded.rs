@@ -19,7 +19,7 @@ use crate::slice::LabGroups;
 use crate::{Outcome, scenario, slice};
 
 /// The program of the lab's agents.
-const LAB: &str = env!("CARGO_BIN_EXE_flowtape-lab");
+pub(crate) const LAB: &str = env!("CARGO_BIN_EXE_flowtape-lab");
 
 /// What several cases look at, each recorded when it is first needed.
 pub(crate) struct Shared {

@@ -151,7 +151,8 @@ fn churn(stage: &mut Stage, port: u16) -> Outcome<Ran> {
     let mut uids = BTreeSet::new();
     let mut connected = BTreeSet::new();
     for number in 0..PODS {
-        let uid = format!("{number:08x}-0000-4000-8000-00000000c4a7");
+        // Of no other lab that does the same at the same time.
+        let uid = format!("{number:08x}-0000-4000-8000-{:08x}c4a7", std::process::id());
         let pod = below.join(format!("pod{uid}"));
         let container = pod.join(format!("{number:064x}"));
         std::fs::create_dir_all(&container)?;

@@ -72,6 +72,26 @@ fn what_the_kernel_told_is_observed() {
 }
 
 #[test]
+fn what_became_known_without_being_told_is_counted() {
+    let mut all = Cgroups::default();
+    // Removed before the first walk: it was there before the window.
+    all.removed(9, POD.to_owned(), Time(5));
+    all.walked(Time(10), found(&[1]));
+    assert_eq!(all.untold(), 0);
+    // Found by a walk, and told to be gone.
+    all.walked(Time(20), found(&[1, 2]));
+    all.removed(3, POD.to_owned(), Time(21));
+    assert_eq!(all.untold(), 2);
+    // A walk was ahead of what the kernel told.
+    all.walked(Time(30), found(&[1, 2, 4]));
+    assert_eq!(all.untold(), 3);
+    all.made(4, format!("{POD}-4"), Time(29));
+    all.made(5, POD.to_owned(), Time(31));
+    all.removed(5, POD.to_owned(), Time(32));
+    assert_eq!(all.untold(), 2);
+}
+
+#[test]
 fn a_walk_does_not_end_what_was_made_behind_its_back() {
     let mut all = Cgroups::default();
     all.made(5, POD.to_owned(), Time(12));
