@@ -5,7 +5,7 @@ use aya_ebpf::helpers::bpf_ktime_get_boot_ns;
 use aya_ebpf::maps::HashMap;
 use flowtape_recorder_ebpf::abi::control::Control;
 use flowtape_recorder_ebpf::abi::counters::Counters;
-use flowtape_recorder_ebpf::abi::event::{Comm, Event};
+use flowtape_recorder_ebpf::abi::event::{Comm, Event, FLAG_UNCOUNTED};
 use flowtape_recorder_ebpf::abi::flow::{FOLDED_NOT, FlowKey, FlowValue, Overflow};
 use flowtape_recorder_ebpf::abi::id::{Direction, HookId, RecordKind};
 use flowtape_recorder_ebpf::abi::listen::{ListenKey, ListenValue};
@@ -262,7 +262,17 @@ pub(crate) fn listen(
     } else {
         listen_in(&LISTENS_0, key, change)
     };
-    let offered = offer(counters, &FlowKey::of_listener(key, by), moment, fill);
+    let offered = offer(
+        counters,
+        &FlowKey::of_listener(key, by),
+        moment,
+        &|event: &mut Event| {
+            fill(event);
+            if counted.is_none() {
+                event.flags |= FLAG_UNCOUNTED;
+            }
+        },
+    );
     if counted.is_none() {
         bump(&mut counters.map_full);
         if !offered {
@@ -290,6 +300,7 @@ fn listen_in(map: &'static HashMap<ListenKey, ListenValue>, key: &ListenKey, cha
         word::raise(&raw mut (*value).last_ns, change.last_ns);
         if change.opened != 0 {
             core::ptr::write_volatile(&raw mut (*value).backlog, change.backlog);
+            core::ptr::write_volatile(&raw mut (*value).hook, change.hook);
         }
     }
     Some(())

@@ -38,7 +38,7 @@ pub(crate) static QUOTAS_0: HashMap<QuotaKey, QuotaValue> = HashMap::with_max_en
 #[map]
 pub(crate) static QUOTAS_1: HashMap<QuotaKey, QuotaValue> = HashMap::with_max_entries(8_192, 0);
 
-/// Listeners, first half. Full: counted in `map_full`; the event still travels.
+/// Listeners, first half. Full: the event carries the count, and is told to.
 #[map]
 pub(crate) static LISTENS_0: HashMap<ListenKey, ListenValue> = HashMap::with_max_entries(4_096, 0);
 
@@ -53,6 +53,11 @@ pub(crate) static SOCKETS_0: HashMap<SocketKey, SocketValue> = HashMap::with_max
 /// Kinds of sockets that were made, second half.
 #[map]
 pub(crate) static SOCKETS_1: HashMap<SocketKey, SocketValue> = HashMap::with_max_entries(8_192, 0);
+
+/// Sockets of UDP whose program asked for a port, by the address of the socket; the port is 0 until it has it. An entry goes
+/// with its socket. Full: counted in `edge_lost`, and the listener is not known.
+#[map]
+pub(crate) static BOUND: HashMap<u64, ListenKey> = HashMap::with_max_entries(16_384, 0);
 
 /// Counters by hook.
 #[map]

@@ -245,6 +245,20 @@ pub(crate) fn owner_of(sk: u64) -> Owner {
     }
 }
 
+/// The local address and port of a socket by its address.
+#[inline(always)]
+pub(crate) fn local_of(sk: u64) -> (Address, u16) {
+    // SAFETY: any address will do.
+    unsafe {
+        let local_ip = if probe::<u16>(sk, offset(&LAYOUT.family)) == AF_INET6 {
+            Address::from_words(probe::<[u32; 4]>(sk, offset(&LAYOUT.local_v6)))
+        } else {
+            Address::from_v4(probe::<[u8; 4]>(sk, offset(&LAYOUT.local_v4)))
+        };
+        (local_ip, probe(sk, offset(&LAYOUT.local_port)))
+    }
+}
+
 /// True for a socket that was bound to a port on purpose: `SOCK_BINDPORT_LOCK` in `sk_userlocks` (`include/net/sock.h`).
 #[inline(always)]
 pub(crate) fn port_is_locked(sk: u64) -> bool {

@@ -133,7 +133,7 @@ pub struct RecordArgs {
     #[arg(long)]
     pub redact: bool,
     /// Attach no program to control groups, only tracepoints, which cannot change anything. UDP is not recorded then, nor
-    /// what failed before a packet left, nor which sockets were made
+    /// what failed before a packet left, nor which sockets were made and bound
     #[arg(long)]
     pub passive_only: bool,
     /// Replace the tape in DIR. A directory that holds anything else is refused all the same

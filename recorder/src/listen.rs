@@ -1,16 +1,18 @@
 //! Listeners as intervals: what the kernel counted between two drains becomes "from when to when".
 //!
+//! Listeners are the sockets of TCP and SCTP that listen, and those of UDP whose program chose a port.
+//!
 //! Several sockets may share one listener (`SO_REUSEPORT`), so a listener lives as long as one of them does. The kernel
 //! counts how many began and ceased and keeps the times of the first and the last change, so a listener that ceased and
 //! began again between two drains is one interval: a server was there.
 
 use std::collections::BTreeMap;
 
-use flowtape_recorder_ebpf::abi::event::Event;
-use flowtape_recorder_ebpf::abi::id::{HookId, RecordKind};
+use flowtape_recorder_ebpf::abi::event::{Event, FLAG_UNCOUNTED};
+use flowtape_recorder_ebpf::abi::id::{HookId, Protocol, RecordKind};
 use flowtape_recorder_ebpf::abi::listen::{ListenKey, ListenValue};
 use flowtape_schemas::cluster::Bound;
-use flowtape_schemas::node::ListenRow;
+use flowtape_schemas::node::{Hook, ListenRow};
 use flowtape_schemas::time::Time;
 
 use crate::clock::{BootNanos, Offset};
@@ -25,8 +27,9 @@ pub struct Listeners {
     offset: Offset,
     live: BTreeMap<ListenKey, Live>,
     ended: Vec<ListenRow>,
-    /// What the events since the last drain say, for listeners that the kernel's map had no room for.
+    /// What the events since the last drain say that the kernel's map had no room for.
     told: BTreeMap<ListenKey, ListenValue>,
+    lost: u64,
 }
 
 #[derive(Debug)]
@@ -35,6 +38,7 @@ struct Live {
     backlog: Option<u32>,
     /// `None` if before the window.
     from: Option<Time>,
+    hook: Hook,
 }
 
 impl Listeners {
@@ -46,17 +50,20 @@ impl Listeners {
             live: BTreeMap::new(),
             ended: Vec::new(),
             told: BTreeMap::new(),
+            lost: 0,
         }
     }
 
-    /// Notes an event, in case its listener found no room in the kernel's map.
+    /// Notes an event, if it is of a change that the kernel did not count.
     pub fn note(&mut self, event: &Event) {
+        if event.flags & FLAG_UNCOUNTED == 0 {
+            return;
+        }
         let opened = match RecordKind::from_id(event.kind) {
-            Some(RecordKind::Listen) => 1,
+            Some(RecordKind::Listen | RecordKind::Bind) => 1,
             Some(RecordKind::Unlisten) => 0,
             Some(
                 RecordKind::Socket
-                | RecordKind::Bind
                 | RecordKind::UdpOut
                 | RecordKind::UdpIn
                 | RecordKind::ConnectOk
@@ -77,34 +84,40 @@ impl Listeners {
             local_ip: event.local_ip,
         };
         if self.told.len() >= KEPT_FROM_EVENTS && !self.told.contains_key(&key) {
+            self.lost += 1;
             return;
         }
-        let value = self.told.entry(key).or_insert_with(|| ListenValue {
+        let value = ListenValue {
             first_ns: event.ts_ns,
-            ..ListenValue::default()
-        });
-        value.first_ns = value.first_ns.min(event.ts_ns);
-        value.last_ns = value.last_ns.max(event.ts_ns);
-        value.opened += opened;
-        value.closed += 1 - opened;
-        if opened > 0 {
-            value.backlog = event.backlog;
+            last_ns: event.ts_ns,
+            opened,
+            closed: 1 - opened,
+            backlog: event.backlog,
+            hook: event.hook.into(),
+        };
+        self.told
+            .entry(key)
+            .and_modify(|told| *told = both(told, &value))
+            .or_insert(value);
+    }
+
+    /// Takes what the kernel counted since the last drain; what it did not count is in the events.
+    pub fn drained(&mut self, listens: &[(ListenKey, ListenValue)]) {
+        let mut told = std::mem::take(&mut self.told);
+        for (key, value) in listens {
+            match told.remove(key) {
+                Some(beside) => self.change(*key, &both(value, &beside)),
+                None => self.change(*key, value),
+            }
+        }
+        for (key, value) in told {
+            self.change(key, &value);
         }
     }
 
-    /// Takes what the kernel counted since the last drain. Events are believed only where the map was full: the two are cut
-    /// at slightly different moments, so believing both would count a listener twice.
-    pub fn drained(&mut self, listens: &[(ListenKey, ListenValue)], map_was_full: bool) {
-        let told = std::mem::take(&mut self.told);
-        for (key, value) in listens {
-            self.change(*key, value);
-        }
-        if map_was_full {
-            let counted: std::collections::BTreeSet<&ListenKey> = listens.iter().map(|(key, _)| key).collect();
-            for (key, value) in told.iter().filter(|(key, _)| !counted.contains(key)) {
-                self.change(*key, value);
-            }
-        }
+    /// Changes that were counted nowhere since the last call.
+    pub fn take_lost(&mut self) -> u64 {
+        std::mem::take(&mut self.lost)
     }
 
     /// What ceased to listen since the last call.
@@ -128,11 +141,15 @@ impl Listeners {
             None if closed > known_sockets => None,
             None => Some(self.time(value.first_ns)),
         };
-        let told = (value.opened > 0).then_some(value.backlog);
+        let (backlog, hook) = match before {
+            Some(live) if value.opened == 0 => (live.backlog, live.hook),
+            _ => (has_queue(key, value).then_some(value.backlog), seen_by(value)),
+        };
         let live = Live {
             sockets: known_sockets.saturating_sub(closed),
-            backlog: told.or_else(|| before.and_then(|live| live.backlog)),
+            backlog,
             from,
+            hook,
         };
         if live.sockets == 0 {
             self.ended.push(row(&key, &live, Some(self.time(value.last_ns))));
@@ -159,7 +176,37 @@ fn row(key: &ListenKey, live: &Live, to: Option<Time>) -> ListenRow {
         from_bound: bound(live.from),
         valid_to: to,
         to_bound: bound(to),
-        hook: hook(HookId::InetSockSetState),
+        hook: live.hook,
+    }
+}
+
+/// True where a queue of connections was asked for.
+fn has_queue(key: ListenKey, value: &ListenValue) -> bool {
+    value.opened > 0 && key.protocol != Protocol::Udp.id()
+}
+
+/// The hook behind a change. The object is of this build, so each of its numbers is known.
+fn seen_by(value: &ListenValue) -> Hook {
+    let id = u8::try_from(value.hook).ok().and_then(HookId::from_id);
+    hook(id.unwrap_or(HookId::InetSockSetState))
+}
+
+/// What happened to one listener in two accounts of one time.
+fn both(one: &ListenValue, other: &ListenValue) -> ListenValue {
+    // The account in which a socket began says how; the later one if both do.
+    let latest = match (one.opened > 0, other.opened > 0) {
+        (true, false) => one,
+        (false, true) => other,
+        _ if one.last_ns > other.last_ns => one,
+        _ => other,
+    };
+    ListenValue {
+        first_ns: one.first_ns.min(other.first_ns),
+        last_ns: one.last_ns.max(other.last_ns),
+        opened: one.opened + other.opened,
+        closed: one.closed + other.closed,
+        backlog: latest.backlog,
+        hook: latest.hook,
     }
 }
 
@@ -167,10 +214,10 @@ fn row(key: &ListenKey, live: &Live, to: Option<Time>) -> ListenRow {
 mod tests {
     use super::Listeners;
     use crate::clock::Offset;
-    use flowtape_recorder_ebpf::abi::event::Event;
-    use flowtape_recorder_ebpf::abi::id::RecordKind;
+    use flowtape_recorder_ebpf::abi::event::{Event, FLAG_UNCOUNTED};
+    use flowtape_recorder_ebpf::abi::id::{HookId, RecordKind};
     use flowtape_recorder_ebpf::abi::listen::{ListenKey, ListenValue};
-    use flowtape_schemas::node::ClockRow;
+    use flowtape_schemas::node::{ClockRow, Hook};
     use flowtape_schemas::time::Time;
 
     fn listeners() -> Listeners {
@@ -196,18 +243,18 @@ mod tests {
             opened,
             closed,
             backlog: 5,
-            pad: 0,
+            hook: HookId::InetSockSetState.id().into(),
         }
     }
 
     #[test]
     fn from_the_first_socket_to_the_last() {
         let mut all = listeners();
-        all.drained(&[(key(80), value(1, 2, 2, 0))], false);
+        all.drained(&[(key(80), value(1, 2, 2, 0))]);
         assert_eq!((all.live().len(), all.live()[0].valid_from), (1, Some(Time(1_001))));
-        all.drained(&[(key(80), value(3, 3, 0, 1))], false);
+        all.drained(&[(key(80), value(3, 3, 0, 1))]);
         assert!(all.take_ended().is_empty(), "one of two sockets still listens");
-        all.drained(&[(key(80), value(4, 4, 0, 1))], false);
+        all.drained(&[(key(80), value(4, 4, 0, 1))]);
         let ended = all.take_ended();
         assert_eq!(
             (ended[0].valid_from, ended[0].valid_to),
@@ -219,7 +266,7 @@ mod tests {
     #[test]
     fn one_that_only_ceases_began_before_the_window() {
         let mut all = listeners();
-        all.drained(&[(key(80), value(7, 7, 0, 1))], false);
+        all.drained(&[(key(80), value(7, 7, 0, 1))]);
         let ended = all.take_ended();
         assert_eq!(
             (ended[0].valid_from, ended[0].valid_to, ended[0].backlog),
@@ -230,28 +277,58 @@ mod tests {
     #[test]
     fn a_restart_between_two_drains_keeps_the_older_beginning() {
         let mut all = listeners();
-        all.drained(&[(key(80), value(2, 9, 1, 1))], false);
+        all.drained(&[(key(80), value(2, 9, 1, 1))]);
         assert_eq!(all.take_ended().len(), 1, "as many began as ceased");
         // One ceased that began before the window, then two began and one ceased.
-        all.drained(&[(key(81), value(2, 9, 2, 2))], false);
+        all.drained(&[(key(81), value(2, 9, 2, 2))]);
         assert_eq!(all.take_ended().len(), 1);
     }
 
     #[test]
-    fn events_stand_in_for_a_full_map_and_only_then() {
-        let event = Event {
-            kind: RecordKind::Listen.id(),
+    fn events_say_what_the_map_had_no_room_for_and_nothing_else() {
+        let event = |kind: RecordKind, port, ts_ns, flags| Event {
+            kind: kind.id(),
+            hook: HookId::InetSockSetState.id(),
+            flags,
             protocol: 6,
-            local_port: 443,
-            ts_ns: 3,
+            ip_version: 6,
+            local_port: port,
+            ts_ns,
             ..Event::default()
         };
         let mut all = listeners();
-        all.note(&event);
-        all.drained(&[], false);
-        assert!(all.live().is_empty());
-        all.note(&event);
-        all.drained(&[(key(80), value(1, 1, 1, 0))], true);
-        assert_eq!(all.live().iter().map(|row| row.port).collect::<Vec<_>>(), [80, 443]);
+        all.note(&event(RecordKind::Listen, 443, 3, 0));
+        all.drained(&[]);
+        assert!(all.live().is_empty(), "the kernel counted it");
+        all.note(&event(RecordKind::Listen, 443, 5, FLAG_UNCOUNTED));
+        all.note(&event(RecordKind::Listen, 80, 6, FLAG_UNCOUNTED));
+        all.note(&event(RecordKind::Unlisten, 80, 7, FLAG_UNCOUNTED));
+        all.drained(&[(key(80), value(1, 1, 1, 0))]);
+        let live: Vec<_> = all.live().iter().map(|row| (row.port, row.valid_from)).collect();
+        assert_eq!(live, [(80, Some(Time(1_001))), (443, Some(Time(1_005)))]);
+        assert!(all.take_ended().is_empty() && all.take_lost() == 0);
+    }
+
+    #[test]
+    fn a_port_of_udp_has_no_queue_and_the_hook_that_saw_it_bound() {
+        let udp = ListenKey {
+            protocol: 17,
+            ..key(53)
+        };
+        let change = |at, opened: u32, hook: HookId| ListenValue {
+            backlog: 0,
+            hook: hook.id().into(),
+            ..value(at, at, opened, 1 - opened)
+        };
+        let mut all = listeners();
+        all.drained(&[(udp, change(1, 1, HookId::PostBind6))]);
+        let live = all.live();
+        assert_eq!((live[0].backlog, live[0].hook), (None, Hook::PostBind6));
+        all.drained(&[(udp, change(2, 0, HookId::SockRelease))]);
+        let ended = all.take_ended();
+        assert_eq!((ended[0].hook, ended[0].valid_to), (Hook::PostBind6, Some(Time(1_002))));
+        all.drained(&[(udp, change(3, 0, HookId::SockRelease))]);
+        let ended = all.take_ended();
+        assert_eq!((ended[0].hook, ended[0].valid_from), (Hook::SockRelease, None));
     }
 }

@@ -145,13 +145,18 @@ fn every_way_out_of_every_program_of_a_control_group_lets_pass() {
     assert_eq!(
         names,
         [
+            "cgroup/bind4",
+            "cgroup/bind6",
             "cgroup/connect4",
             "cgroup/connect6",
+            "cgroup/post_bind4",
+            "cgroup/post_bind6",
             "cgroup/recvmsg4",
             "cgroup/recvmsg6",
             "cgroup/sendmsg4",
             "cgroup/sendmsg6",
             "cgroup/sock_create",
+            "cgroup/sock_release",
         ]
     );
 }

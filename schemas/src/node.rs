@@ -79,12 +79,18 @@ words! {
         Recvmsg4 = "cgroup/recvmsg4",
         /// cgroup program `recvmsg6`: an IPv6 datagram was received.
         Recvmsg6 = "cgroup/recvmsg6",
+        /// cgroup program `bind4`: an IPv4 address and port before a socket is bound to them.
+        Bind4 = "cgroup/bind4",
+        /// cgroup program `bind6`: an IPv6 address and port before a socket is bound to them.
+        Bind6 = "cgroup/bind6",
         /// cgroup program `post_bind4`: an IPv4 socket was bound.
         PostBind4 = "cgroup/post_bind4",
         /// cgroup program `post_bind6`: an IPv6 socket was bound.
         PostBind6 = "cgroup/post_bind6",
         /// cgroup program `sock_create`: a socket was created.
         SockCreate = "cgroup/sock_create",
+        /// cgroup program `sock_release`: a socket was closed.
+        SockRelease = "cgroup/sock_release",
         /// Iterator over every task's files: sockets that predate or outlive the window.
         TaskFile = "iter/task_file",
         /// The writer of the recorder itself, after the kernel.

@@ -41,11 +41,11 @@ ids! {
     RecordKind: u16 {
         /// A socket was made. [`Event`](crate::abi::event::Event).
         Socket = 10,
-        /// A socket got a local port, or an address, on purpose. [`Event`](crate::abi::event::Event).
+        /// A socket got a local port by `bind()`, chosen by the program or by the kernel. [`Event`](crate::abi::event::Event).
         Bind = 50,
         /// A socket began to listen. [`Event`](crate::abi::event::Event).
         Listen = 100,
-        /// A listening socket was closed. [`Event`](crate::abi::event::Event).
+        /// A listening socket was closed, or one of UDP with a port that its program chose. [`Event`](crate::abi::event::Event).
         Unlisten = 110,
         /// A connection this side opened was established. [`Event`](crate::abi::event::Event).
         ConnectOk = 200,
@@ -133,6 +133,12 @@ ids! {
         SkErrorReport = 14,
         /// `iter/task_file`.
         TaskFile = 15,
+        /// `cgroup/bind4`.
+        Bind4 = 16,
+        /// `cgroup/bind6`.
+        Bind6 = 17,
+        /// `cgroup/sock_release`.
+        SockRelease = 18,
     }
 }
 

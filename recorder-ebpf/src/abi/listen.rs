@@ -1,4 +1,5 @@
-//! Listening sockets, which decide who is a server.
+//! Listening sockets, which decide who is a server: those of TCP and SCTP that listen, and those of UDP whose program chose a
+//! port.
 
 use crate::abi::address::Address;
 
@@ -34,10 +35,10 @@ pub struct ListenValue {
     pub opened: u32,
     /// Sockets that ceased to listen.
     pub closed: u32,
-    /// Length of the accept queue asked for by the latest socket that began to listen.
+    /// Length of the accept queue asked for by the latest socket that began to listen; 0 for UDP.
     pub backlog: u32,
-    /// Padding, always zero.
-    pub pad: u32,
+    /// The hook that saw the latest socket begin to listen, or the first one cease if none began: [`HookId`](crate::abi::id::HookId).
+    pub hook: u32,
 }
 
 const _: () = assert!(size_of::<ListenValue>() == 32 && align_of::<ListenValue>() == 8);

@@ -233,6 +233,7 @@ fn listener(counters: &mut Counters, sk: *const Sock, kind: RecordKind, protocol
     let opened = matches!(kind, RecordKind::Listen);
     let backlog = if opened { sock::backlog(sk) } else { 0 };
     let moment = Moment::now(kind);
+    let by = HookId::InetSockSetState;
     let key = ListenKey {
         cgroup_id: owner.cgroup_id,
         netns: owner.netns,
@@ -247,9 +248,8 @@ fn listener(counters: &mut Counters, sk: *const Sock, kind: RecordKind, protocol
         opened: u32::from(opened),
         closed: u32::from(!opened),
         backlog,
-        pad: 0,
+        hook: by.id().into(),
     };
-    let by = HookId::InetSockSetState;
     count::listen(counters, &key, &change, moment, by, &|event: &mut Event| {
         fill(event, &tuple, cookie);
         event.backlog = backlog;

@@ -179,6 +179,30 @@ impl Peer {
     }
 }
 
+/// The protocol of a socket that a program is given.
+#[inline(always)]
+pub(super) fn protocol(sk: *mut bpf_sock) -> u32 {
+    read!(sk, protocol)
+}
+
+/// The local port of a socket that was bound.
+#[inline(always)]
+pub(super) fn local_port(sk: *mut bpf_sock) -> u16 {
+    read!(sk, src_port) as u16
+}
+
+/// The local address of a socket of IPv4 that was bound.
+#[inline(always)]
+pub(super) fn local_v4(sk: *mut bpf_sock) -> Address {
+    Address::from_v4(read!(sk, src_ip4).to_ne_bytes())
+}
+
+/// The local address of a socket of IPv6 that was bound.
+#[inline(always)]
+pub(super) fn local_v6(sk: *mut bpf_sock) -> Address {
+    read6!(sk, bpf_sock, src_ip6)
+}
+
 /// `user_port` holds the sixteen bits of `sin_port` as they are.
 #[inline(always)]
 fn port(raw: u32) -> u16 {

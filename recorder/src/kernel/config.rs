@@ -34,6 +34,8 @@ pub struct KernelConfig {
     pub connect_entries: u32,
     /// Kinds of sockets that fit between two drains: a handful for each control group.
     pub socket_entries: u32,
+    /// Sockets of UDP that may have a chosen port at a time.
+    pub bound_entries: u32,
     /// True to attach no program to control groups: nothing that could change what a socket does. UDP is not recorded then.
     pub passive_only: bool,
     /// The one hook to attach, to see what it costs alone; all of them without.
@@ -61,6 +63,7 @@ impl Default for KernelConfig {
             listen_entries: 4_096,
             connect_entries: 16_384,
             socket_entries: 8_192,
+            bound_entries: 16_384,
             passive_only: false,
             only: None,
             limits: SampleLimits {

@@ -84,6 +84,7 @@ pub(super) fn load(config: &KernelConfig) -> Result<Loaded, KernelError> {
         .map_max_entries("FLOWS_0", config.flow_entries)
         .map_max_entries("FLOWS_1", config.flow_entries)
         .map_max_entries("CONNECTS", config.connect_entries)
+        .map_max_entries("BOUND", config.bound_entries)
         .map_max_entries("LISTENS_0", config.listen_entries)
         .map_max_entries("LISTENS_1", config.listen_entries)
         .map_max_entries("SOCKETS_0", config.socket_entries)
@@ -182,6 +183,7 @@ fn check_sizes(config: &KernelConfig) -> Result<(), KernelError> {
         ("number of listen entries", config.listen_entries),
         ("number of attempts to connect", config.connect_entries),
         ("number of kinds of sockets", config.socket_entries),
+        ("number of bound sockets", config.bound_entries),
     ] {
         if !(1..=1 << 24).contains(&found) {
             return Err(KernelError::Size {

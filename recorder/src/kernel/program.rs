@@ -38,8 +38,8 @@ pub(super) struct Program {
     pub(super) rescue: Option<&'static str>,
 }
 
-/// Every program of the object. The tracepoint that ends an attempt to connect is attached before the programs that begin
-/// one, so that none is left waiting for an end that nobody saw.
+/// Every program of the object. What ends something is attached before what begins it, so that nothing is left waiting for an
+/// end that nobody saw: the tracepoint that ends an attempt to connect, the program that is shown what is closed.
 pub(super) const PROGRAMS: &[Program] = &[
     Program {
         essential: true,
@@ -65,6 +65,11 @@ pub(super) const PROGRAMS: &[Program] = &[
     address(HookId::Connect4, "connect4", "cgroup/connect4"),
     address(HookId::Connect6, "connect6", "cgroup/connect6"),
     socket(HookId::SockCreate, "sock_create", "cgroup/sock_create"),
+    socket(HookId::SockRelease, "sock_release", "cgroup/sock_release"),
+    socket(HookId::PostBind4, "post_bind4", "cgroup/post_bind4"),
+    socket(HookId::PostBind6, "post_bind6", "cgroup/post_bind6"),
+    address(HookId::Bind4, "bind4", "cgroup/bind4"),
+    address(HookId::Bind6, "bind6", "cgroup/bind6"),
 ];
 
 const fn tracepoint(id: HookId, program: &'static str, name: &'static str) -> Program {

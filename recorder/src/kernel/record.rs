@@ -247,7 +247,7 @@ pub(super) fn listen(key: &[u8], value: &[u8]) -> (ListenKey, ListenValue) {
         opened: value.u32(),
         closed: value.u32(),
         backlog: value.u32(),
-        pad: value.u32(),
+        hook: value.u32(),
     };
     (key, value)
 }
@@ -350,8 +350,8 @@ mod tests {
         let (key, value) = listen(&pattern, &pattern);
         assert_eq!(key.local_ip.bytes(), at(core::mem::offset_of!(ListenKey, local_ip)));
         assert_eq!(
-            value.backlog,
-            u32::from_ne_bytes(at(core::mem::offset_of!(ListenValue, backlog)))
+            value.hook,
+            u32::from_ne_bytes(at(core::mem::offset_of!(ListenValue, hook)))
         );
         let (key, value) = socket(&pattern, &pattern);
         assert_eq!(

@@ -151,7 +151,6 @@ impl Collector {
             }
         }
         let mut stats = Vec::new();
-        let mut map_was_full = false;
         for now in counters {
             let before = self.before.get(&now.id).copied();
             // What is rescued at this moment may already be subtracted and not yet be added.
@@ -166,14 +165,13 @@ impl Collector {
                 &now.counters,
                 &before.map_or_else(Counters::default, |before| before.counters),
             );
-            map_was_full |= did.map_full > 0;
             stats.extend(stats_rows(now.id, &did, interval));
             let missed = now
                 .recursion_misses
                 .saturating_sub(before.map_or(0, |before| before.recursion_misses));
             stats.extend(stats_row(hook(now.id), Counter::RecursionMissed, missed, interval));
         }
-        self.listeners.drained(&listens, map_was_full);
+        self.listeners.drained(&listens);
         let mut counted: BTreeMap<HookId, u64> = BTreeMap::new();
         for (key, value) in &flows {
             if let Some(hook) = HookId::from_id(key.hook) {
@@ -184,7 +182,7 @@ impl Collector {
             .into_iter()
             .map(|(id, count)| (hook(id), Counter::Counted, count));
         let sockets = self.sockets.drained(&sockets);
-        let lost = std::mem::take(&mut self.edges_lost) + self.sockets.take_lost();
+        let lost = std::mem::take(&mut self.edges_lost) + self.sockets.take_lost() + self.listeners.take_lost();
         let own = [
             (
                 Hook::Writer,

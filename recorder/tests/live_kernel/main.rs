@@ -8,6 +8,8 @@
 #[cfg(target_os = "linux")]
 mod balancer;
 #[cfg(target_os = "linux")]
+mod case_bind;
+#[cfg(target_os = "linux")]
 mod case_connect;
 #[cfg(target_os = "linux")]
 mod case_count;
@@ -25,6 +27,8 @@ mod case_udp;
 mod case_wake;
 #[cfg(target_os = "linux")]
 mod cgroup;
+#[cfg(target_os = "linux")]
+mod job_bind;
 #[cfg(target_os = "linux")]
 mod job_connect;
 #[cfg(target_os = "linux")]
@@ -75,6 +79,7 @@ const CASES: &[&[Case]] = &[
     case_socket::CASES,
     case_wake::CASES,
     case_kernel::CASES,
+    case_bind::CASES,
 ];
 
 #[cfg(target_os = "linux")]

@@ -10,7 +10,7 @@ use flowtape_recorder::kernel::record::{CgroupPath, Record};
 use flowtape_recorder_ebpf::abi::attempt::Attempt;
 use flowtape_recorder_ebpf::abi::event::Event;
 use flowtape_recorder_ebpf::abi::flow::{FlowKey, FlowValue, Overflow};
-use flowtape_recorder_ebpf::abi::id::{Direction, HookId, Outcome as FlowOutcome, RecordKind};
+use flowtape_recorder_ebpf::abi::id::{Direction, HookId, Outcome as FlowOutcome, Protocol, RecordKind};
 use flowtape_recorder_ebpf::abi::listen::{ListenKey, ListenValue};
 
 use crate::{Outcome, cgroup, preflight};
@@ -237,7 +237,7 @@ impl Recording {
             .drained
             .listens
             .iter()
-            .filter(|_| id == HookId::InetSockSetState)
+            .filter(|(key, _)| id == HookId::InetSockSetState && key.protocol != Protocol::Udp.id())
             .map(|(_, value)| u64::from(value.opened) + u64::from(value.closed))
             .sum();
         if flows + listens + counters.map_full != handled {

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::{Outcome, cgroup, job_connect, job_socket, job_udp, socket};
+use crate::{Outcome, cgroup, job_bind, job_connect, job_socket, job_udp, socket};
 
 pub(crate) const V4: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 pub(crate) const V6: IpAddr = IpAddr::V6(Ipv6Addr::LOCALHOST);
@@ -49,6 +49,12 @@ pub(crate) fn run(job: &[&str]) -> Outcome {
         ("udp-silent", []) => job_udp::silent(),
         ("udp-refused", []) => job_udp::refused(),
         ("udp-answers", []) => job_udp::answers(),
+        ("bind", []) => job_bind::ports(),
+        ("bind-twice", []) => job_bind::second_thoughts(),
+        ("bind-unasked", []) => job_bind::unasked(),
+        ("bind-ends", []) => job_bind::ends(),
+        ("bind-many", [count]) => job_bind::many(count.parse()?),
+        ("bind-at-once", [count]) => job_bind::at_once(count.parse()?),
         ("sockets", []) => job_socket::kinds(),
         ("socket-raw", [protocols]) => job_socket::raw(protocols.parse()?),
         ("socket-storm", [threads, each]) => job_socket::storm(threads.parse()?, each.parse()?),

@@ -9,7 +9,7 @@ use flowtape_schemas::node::{
 
 use crate::recording::Recording;
 use crate::tape::Tape;
-use crate::worker::{CONTAINER, POD, Worker};
+use crate::worker::{CONTAINER, POD, UDP_PORT, Worker};
 use crate::{Case, Outcome};
 
 pub(crate) const CASES: &[Case] = &[
@@ -76,6 +76,9 @@ fn window() -> Outcome {
 fn sockets(tape: &Tape, worker: &Worker) -> Outcome {
     let mut rows: Vec<SocketRow> = tape.rows()?;
     rows.retain(|row| (row.cgroup_id, row.netns) == (Some(worker.cgroup_id), Some(worker.netns)));
+    let of_udp = |row: &&SocketRow| row.socket_type == SocketType::Dgram;
+    assert_eq!(rows.iter().filter(of_udp).map(|row| row.count).sum::<u64>(), 3);
+    rows.retain(|row| !of_udp(&row));
     for (family, count) in [(SocketFamily::Inet, CONNECTIONS), (SocketFamily::Inet6, 2)] {
         let rows: Vec<&SocketRow> = rows.iter().filter(|row| row.family == family).collect();
         assert_eq!(rows.iter().map(|row| row.count).sum::<u64>(), count, "{family}");
@@ -122,13 +125,21 @@ fn surroundings(tape: &Tape, worker: &Worker) -> Outcome {
     assert_eq!((namespace.pod_uid.as_deref(), namespace.is_host), (Some(POD), false));
     assert_eq!(namespaces.iter().filter(|row| row.is_host).count(), 1);
 
-    let listens: Vec<ListenRow> = tape.rows()?;
-    let listen = listens
+    let mut listens: Vec<ListenRow> = tape.rows()?;
+    listens.retain(|row| (row.cgroup_id, row.netns) == (Some(worker.cgroup_id), Some(worker.netns)));
+    listens.sort_unstable_by_key(|row| row.port);
+    let seen: Vec<_> = listens
         .iter()
-        .find(|row| row.cgroup_id == Some(worker.cgroup_id))
-        .ok_or("no row of the listener")?;
-    assert_eq!((listen.port, listen.local_ip, listen.protocol), (worker.port, None, 6));
-    assert!(listen.valid_from.is_some() && listen.valid_to.is_none());
+        .map(|row| (row.port, row.protocol, row.hook, row.valid_to.is_some()))
+        .collect();
+    let expected = [
+        (worker.port, 6, Hook::SetState, false),
+        (UDP_PORT, 17, Hook::PostBind4, false),
+        (UDP_PORT + 1, 17, Hook::PostBind6, true),
+    ];
+    assert_eq!(seen, expected);
+    assert!(listens.iter().all(|row| row.valid_from.is_some()));
+    assert_eq!((listens[0].local_ip, listens[1].backlog), (None, None));
 
     let clock: Vec<ClockRow> = tape.rows()?;
     assert_eq!(clock.len(), 2, "at the start and at the end");
@@ -158,7 +169,7 @@ fn signal() -> Outcome {
         let listens: Vec<ListenRow> = tape.rows()?;
         let listen = listens
             .iter()
-            .find(|row| row.cgroup_id == Some(id))
+            .find(|row| row.cgroup_id == Some(id) && row.protocol == 6)
             .ok_or("no row of the listener")?;
         assert!(listen.valid_from < listen.valid_to, "{listen:?}");
     }

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -14,6 +14,9 @@ use crate::Outcome;
 pub(crate) const POD: &str = "5f1d4c1a-0d3b-4c39-9a7e-3d1f6a2b7c88";
 /// Id of the worker's container.
 pub(crate) const CONTAINER: &str = "9b2c1f0e4d7a6b5c8e9f00112233445566778899aabbccddeeff001122334455";
+
+/// A port of UDP that every worker holds; the next one it gives up again.
+pub(crate) const UDP_PORT: u16 = 30_000;
 
 /// A worker that has done its work and waits to be let go.
 pub(crate) struct Worker {
@@ -115,6 +118,9 @@ pub(crate) fn run(job: &[&str]) -> Outcome {
     }
     let listeners = listeners(ports.parse()?)?;
     let connections: u64 = connections.parse()?;
+    let _until_the_end = UdpSocket::bind((Ipv4Addr::LOCALHOST, UDP_PORT))?;
+    drop(UdpSocket::bind((Ipv6Addr::LOCALHOST, UDP_PORT + 1))?);
+    drop(UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?);
     for listener in &listeners {
         let to = SocketAddr::from((address, listener.local_addr()?.port()));
         for _ in 0..connections {

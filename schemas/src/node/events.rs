@@ -11,11 +11,11 @@ words! {
     pub enum EventKind {
         /// `socket()`: it was created.
         Socket = "socket",
-        /// `bind()`: it got a local address.
+        /// `bind()`: it got a local address and port, chosen by the program or by the kernel. TCP and UDP.
         Bind = "bind",
         /// `listen()`: it began to accept connections.
         Listen = "listen",
-        /// It stopped listening.
+        /// It stopped listening, or was closed: a UDP socket with a port that its program chose.
         Unlisten = "unlisten",
         /// `connect()` succeeded: the client side is established.
         Connect = "connect",

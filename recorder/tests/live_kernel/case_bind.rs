@@ -1,0 +1,216 @@
+//! Sockets that are bound: TCP and UDP, each told, and for UDP a port that the program chose makes a listener.
+
+use std::net::Ipv4Addr;
+use std::net::Ipv6Addr;
+
+use flowtape_recorder::clock::Offset;
+use flowtape_recorder::kernel::config::KernelConfig;
+use flowtape_recorder::listen::Listeners;
+use flowtape_recorder_ebpf::abi::address::Address;
+use flowtape_recorder_ebpf::abi::event::{Event, FLAG_TASK, FLAG_UNCOUNTED, FLAG_V4_MAPPED};
+use flowtape_recorder_ebpf::abi::id::{HookId, Protocol, RecordKind};
+use flowtape_recorder_ebpf::abi::listen::{ListenKey, ListenValue};
+use flowtape_schemas::node::ClockRow;
+use flowtape_schemas::time::Time;
+
+use crate::cgroup::Group;
+use crate::stage::{Facts, Recording, config};
+use crate::{Case, Outcome};
+
+pub(crate) const CASES: &[Case] = &[
+    ("bound_ports_are_told_and_chosen_ones_of_udp_listen", ports),
+    ("bound_at_the_second_try", second_thoughts),
+    ("bound_by_the_kernel_is_no_listener", unasked),
+    ("bound_and_given_up", ends),
+    ("bound_beyond_the_map_of_listeners_is_told_by_events", small_map),
+    ("bound_beyond_the_map_of_sockets_is_counted_as_lost", crowded),
+];
+
+const LOOPBACK4: Address = Address::from_v4(Ipv4Addr::LOCALHOST.octets());
+const LOOPBACK6: Address = Address::from_bytes(Ipv6Addr::LOCALHOST.octets());
+const ANY4: Address = Address::from_v4(Ipv4Addr::UNSPECIFIED.octets());
+
+/// Address, port, sockets that began and ceased.
+type Listener = (Address, u16, u32, u32);
+
+fn record(config: &KernelConfig, job: &[&str]) -> Outcome<(Recording, Facts, Group)> {
+    let group = Group::new()?;
+    let (recording, facts) = Recording::of(config, group.path(), job)?;
+    check_books(&recording)?;
+    Ok((recording, facts, group))
+}
+
+/// Events of a worker, known by its control group: the number of a namespace is given away again when it ends.
+fn told<'a>(recording: &'a Recording, group: &Group, kind: RecordKind) -> Vec<&'a Event> {
+    let of_worker = |event: &&Event| (event.kind, event.cgroup_id) == (kind.id(), group.id);
+    recording.events.iter().filter(of_worker).collect()
+}
+
+/// What the map says of a worker's listeners over UDP.
+fn counted<'a>(recording: &'a Recording, group: &Group) -> Vec<&'a (ListenKey, ListenValue)> {
+    let udp = Protocol::Udp.id();
+    let of_worker = |(key, _): &&(ListenKey, ListenValue)| (key.cgroup_id, key.protocol) == (group.id, udp);
+    recording.drained.listens.iter().filter(of_worker).collect()
+}
+
+/// The same by port.
+fn listeners(recording: &Recording, group: &Group) -> Vec<Listener> {
+    let mut listeners: Vec<Listener> = counted(recording, group)
+        .iter()
+        .map(|(key, value)| (key.local_ip, key.port, value.opened, value.closed))
+        .collect();
+    listeners.sort_unstable_by_key(|listener| listener.1);
+    listeners
+}
+
+/// Checks what must hold whatever else the machine did meanwhile.
+fn check_books(recording: &Recording) -> Outcome {
+    for id in [HookId::PostBind4, HookId::PostBind6, HookId::SockRelease] {
+        let counters = recording.hook(id)?.counters;
+        let events = recording.events.iter().filter(|event| event.hook == id.id()).count();
+        let offered = counters.samples + counters.ring_full;
+        if u64::try_from(events)? != counters.samples || counters.invocations != counters.filtered + offered {
+            return Err(format!("{id:?}: {events} events: {counters:?}").into());
+        }
+    }
+    for id in [HookId::Bind4, HookId::Bind6] {
+        let counters = recording.hook(id)?.counters;
+        assert_eq!(
+            counters.invocations, counters.filtered,
+            "{id:?} tells nothing by itself"
+        );
+    }
+    Ok(())
+}
+
+fn ports() -> Outcome {
+    let (recording, facts, group) = record(&config(), &["bind"])?;
+    let asked = [
+        (LOOPBACK4, HookId::PostBind4, 0),
+        (LOOPBACK6, HookId::PostBind6, 0),
+        (ANY4, HookId::PostBind4, 0),
+        (LOOPBACK4, HookId::PostBind6, FLAG_V4_MAPPED),
+        (Address::UNSPECIFIED, HookId::PostBind6, 0),
+    ];
+    let pid: u32 = facts.number("pid")?;
+    for (protocol, first) in [(Protocol::Tcp, 6_000_u16), (Protocol::Udp, 17_000)] {
+        let events: Vec<&Event> = told(&recording, &group, RecordKind::Bind)
+            .into_iter()
+            .filter(|event| event.protocol == protocol.id())
+            .collect();
+        let mut expected = Vec::new();
+        for (number, (address, hook, flags)) in (0_u16..).zip(asked) {
+            expected.push((Some(first + number), address, hook.id(), flags | FLAG_TASK));
+            // The kernel chose another one for the same address, except for the last.
+            if number < 4 {
+                expected.push((None, address, hook.id(), flags | FLAG_TASK));
+            }
+        }
+        let chosen = |port: u16| (first..first + 5).contains(&port).then_some(port);
+        let seen: Vec<_> = events
+            .iter()
+            .map(|event| (chosen(event.local_port), event.local_ip, event.hook, event.flags))
+            .collect();
+        assert_eq!(seen, expected, "{protocol:?}");
+        for event in events {
+            assert_eq!(
+                (event.pid, event.task_cgroup_id, event.netns),
+                (pid, group.id, facts.netns()?)
+            );
+            assert!(event.cookie > 0 && event.local_port > 0 && event.remote_port == 0);
+        }
+    }
+    let expected: Vec<Listener> = (17_000..)
+        .zip(asked)
+        .map(|(port, (address, ..))| (address, port, 1, 1))
+        .collect();
+    assert_eq!(listeners(&recording, &group), expected);
+    for (key, value) in counted(&recording, &group) {
+        assert_eq!(key.netns, facts.netns()?);
+        assert!(
+            [HookId::PostBind4, HookId::PostBind6]
+                .map(|hook| u32::from(hook.id()))
+                .contains(&value.hook)
+        );
+        assert!(value.backlog == 0 && value.first_ns < value.last_ns, "{value:?}");
+    }
+    let ended = told(&recording, &group, RecordKind::Unlisten);
+    let ports: Vec<u16> = ended.iter().map(|event| event.local_port).collect();
+    assert_eq!(ports, (17_000..17_005).collect::<Vec<u16>>());
+    assert!(ended.iter().all(|event| event.hook == HookId::SockRelease.id()));
+    Ok(())
+}
+
+/// What was asked for in vain says nothing about the socket.
+fn second_thoughts() -> Outcome {
+    let (recording, _, group) = record(&config(), &["bind-twice"])?;
+    let expected = [(LOOPBACK4, 17_100, 1, 1), (LOOPBACK4, 17_101, 1, 1)];
+    assert_eq!(listeners(&recording, &group), expected);
+    assert_eq!(told(&recording, &group, RecordKind::Bind).len(), 3);
+    Ok(())
+}
+
+fn unasked() -> Outcome {
+    let (recording, _, group) = record(&config(), &["bind-unasked"])?;
+    assert_eq!(listeners(&recording, &group), [(LOOPBACK4, 17_200, 1, 1)]);
+    assert_eq!(told(&recording, &group, RecordKind::Bind).len(), 1);
+    Ok(())
+}
+
+/// A listener ends as what it began, whatever its socket became.
+fn ends() -> Outcome {
+    let (recording, _, group) = record(&config(), &["bind-ends"])?;
+    let expected = [
+        (LOOPBACK4, 17_300, 1, 1),
+        (ANY4, 17_301, 1, 1),
+        (Address::UNSPECIFIED, 17_302, 2, 2),
+    ];
+    assert_eq!(listeners(&recording, &group), expected);
+    Ok(())
+}
+
+/// Every listener is known from its beginning to its end, also those for which the map had no room.
+fn small_map() -> Outcome {
+    const PORTS: usize = 200;
+    let config = KernelConfig {
+        listen_entries: 16,
+        ..config()
+    };
+    let (recording, _, group) = record(&config, &["bind-many", &PORTS.to_string()])?;
+    let uncounted = recording
+        .events
+        .iter()
+        .filter(|event| event.flags & FLAG_UNCOUNTED != 0);
+    assert!(uncounted.count() >= 2 * (PORTS - 16));
+    let mut listeners = Listeners::new(Offset::of(&ClockRow {
+        boot_nanos: 0,
+        wall_time: Time(0),
+    }));
+    recording.events.iter().for_each(|event| listeners.note(event));
+    listeners.drained(&recording.drained.listens);
+    let mut ended = listeners.take_ended();
+    ended.retain(|row| row.cgroup_id == Some(group.id));
+    assert_eq!(ended.len(), PORTS);
+    assert!(
+        ended
+            .iter()
+            .all(|row| row.valid_from < row.valid_to && row.valid_from.is_some())
+    );
+    Ok(())
+}
+
+/// More sockets at once than there is room for: those that are not known as listeners are counted.
+fn crowded() -> Outcome {
+    const PORTS: u64 = 100;
+    let config = KernelConfig {
+        bound_entries: 16,
+        ..config()
+    };
+    let (recording, _, group) = record(&config, &["bind-at-once", &PORTS.to_string()])?;
+    let opened: u32 = counted(&recording, &group).iter().map(|(_, value)| value.opened).sum();
+    let lost = recording.hook(HookId::Bind4)?.counters.edge_lost;
+    // Others on this machine may take some of the room, and lose some as well.
+    assert!(opened <= 16 && u64::from(opened) + lost >= PORTS, "{opened} and {lost}");
+    assert_eq!(told(&recording, &group, RecordKind::Bind).len(), 100);
+    Ok(())
+}
