@@ -6,6 +6,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use crate::Outcome;
@@ -41,7 +42,10 @@ impl Worker {
     }
 
     fn start(ports: u16, connections: u64, address: &str) -> Outcome<Self> {
-        let group = mount()?.join(format!("flowtape-record-{}", std::process::id()));
+        // Several may be at work at once, and each is known by its group.
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let group = mount()?.join(format!("flowtape-record-{}-{number}", std::process::id()));
         let container = group.join(format!("kubepods/burstable/pod{POD}/{CONTAINER}"));
         fs::create_dir_all(&container).map_err(|error| format!("cannot make `{}`: {error}", container.display()))?;
         let mut child = Command::new(std::env::current_exe()?)
