@@ -30,17 +30,29 @@ traffic
   ops/agent/2 -> service shop/api:80 x2
   node n3 -> shop/old:8081";
 
-fn tape(text: &str) -> Tape {
+/// A tape and the directory that its samples are in.
+struct Recorded {
+    tape: Tape,
+    _directory: tempfile::TempDir,
+}
+
+fn record(text: &str) -> Recorded {
     let directory = tempfile::tempdir().unwrap();
     let files = flowtape_scenario::tape::compile(&Scenario::parse(text).unwrap()).unwrap();
     flowtape_scenario::tape::write(directory.path(), &files).unwrap();
-    tape::open(&[directory.path().to_owned()], &mut Findings::default()).unwrap()
+    let tape = tape::open(&[directory.path().to_owned()], &mut Findings::default()).unwrap();
+    Recorded {
+        tape,
+        _directory: directory,
+    }
+}
+
+fn cluster(tape: &Tape) -> Cluster {
+    Cluster::new(&tape.cluster, &mut Findings::default())
 }
 
 fn edges(tape: &Tape) -> Vec<Edge> {
-    let mut findings = Findings::default();
-    let cluster = Cluster::new(&tape.cluster, &mut findings);
-    flow::edges(tape, &cluster, &mut findings).edges
+    flow::edges(tape, &cluster(tape), &mut Findings::default()).edges
 }
 
 /// What of an edge does not depend on who else was recorded. Which process of a node it was, only the node's recorder
@@ -114,11 +126,12 @@ fn scenarios() -> Vec<(String, String)> {
 #[test]
 fn a_client_keeps_its_servers_when_their_nodes_were_not_recorded() {
     for (name, text) in scenarios() {
-        let whole = tape(&text);
-        let all = edges(&whole);
-        for node in names(&whole) {
-            let kept = facts(&edges(&without(&whole, &node)));
-            let recorded = |edge: &&Edge| edge.evidence.pairs.iter().any(|pair| !is_of(&whole, &pair.0, &node));
+        let recorded = record(&text);
+        let whole = &recorded.tape;
+        let all = edges(whole);
+        for node in names(whole) {
+            let kept = facts(&edges(&without(whole, &node)));
+            let recorded = |edge: &&Edge| edge.evidence.pairs.iter().any(|pair| !is_of(whole, &pair.0, &node));
             let established = all.iter().filter(|edge| edge.key.outcome == Outcome::Established);
             for fact in facts(established.filter(recorded)) {
                 let (from, _, protocol, port, outcome) = fact.clone();
@@ -131,12 +144,52 @@ fn a_client_keeps_its_servers_when_their_nodes_were_not_recorded() {
 }
 
 #[test]
+fn without_samples_an_edge_stays_or_becomes_ambiguous() {
+    for (name, text) in scenarios() {
+        let recorded = record(&text);
+        let whole = &recorded.tape;
+        for node in names(whole) {
+            let some = without(whole, &node);
+            let of_counts = edges(&some);
+            let divided = tape::divide(&some, &flow::unclear(&some, &cluster(&some))).unwrap();
+            let of_samples = edges(&divided);
+            let (counts, samples) = (facts(&of_counts), facts(&of_samples));
+            for fact in &samples {
+                let (_, to, protocol, port, outcome) = fact.clone();
+                let ambiguous = |(_, server, p, n, o): &Fact| {
+                    (*p, *n, *o) == (protocol, port, outcome) && (*server == to || server == "one of several")
+                };
+                assert!(
+                    counts.contains(fact) || counts.iter().any(ambiguous),
+                    "{name}: {fact:?}"
+                );
+            }
+            for fact in counts
+                .iter()
+                .filter(|fact| fact.0 != "one of several" && fact.1 != "one of several")
+            {
+                assert!(samples.contains(fact), "{name}: samples take {fact:?} away");
+            }
+            let sum = |tape: &Tape| -> u64 {
+                tape.nodes
+                    .iter()
+                    .flat_map(|node| &node.flows)
+                    .map(|row| row.count)
+                    .sum()
+            };
+            assert_eq!(sum(&divided), sum(&some), "{name}");
+        }
+    }
+}
+
+#[test]
 fn recording_one_more_node_takes_no_edge_away_that_was_seen() {
     for (name, text) in scenarios() {
-        let whole = tape(&text);
-        let all = facts(&edges(&whole));
-        for node in names(&whole) {
-            let some = edges(&without(&whole, &node));
+        let recorded = record(&text);
+        let whole = &recorded.tape;
+        let all = facts(&edges(whole));
+        for node in names(whole) {
+            let some = edges(&without(whole, &node));
             for fact in facts(some.iter().filter(|edge| !edge.evidence.assumed)) {
                 assert!(all.contains(&fact), "{name}: with {node} there is no longer {fact:?}");
             }

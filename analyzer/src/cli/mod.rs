@@ -4,6 +4,7 @@
 
 pub mod args;
 mod directory;
+mod edges;
 pub mod exit;
 mod failure;
 mod output;

@@ -17,9 +17,11 @@ pub mod socket;
 
 use crate::findings::{Code, Findings};
 use crate::identity::cluster::Cluster;
-use crate::tape::Tape;
+use crate::identity::resolve::{Party, Resolver};
+use crate::identity::{Identity, Reason};
+use crate::tape::{Tape, Unclear};
 use collect::Collector;
-use edge::{Edge, Transport};
+use edge::{Edge, Peer, Transport};
 use flowtape_schemas::node::{Direction, Outcome};
 use socket::UnseenSockets;
 
@@ -32,6 +34,24 @@ pub struct Flows {
     pub ignored: Ignored,
     /// Sockets whose traffic is in no edge, by owner and kind.
     pub unseen: Vec<UnseenSockets>,
+}
+
+impl Flows {
+    /// Whether a side of some edge may be either of two.
+    #[must_use]
+    pub fn are_unclear(&self) -> bool {
+        let is_unclear = |peer: &Peer| {
+            matches!(
+                peer.identity,
+                Identity::Unknown {
+                    reason: Reason::Ambiguous,
+                    ..
+                }
+            )
+        };
+        let mut keys = self.edges.iter().map(|edge| &edge.key);
+        keys.any(|key| is_unclear(&key.from) || is_unclear(&key.to))
+    }
 }
 
 /// Operations that no policy governs, counted and left out.
@@ -47,7 +67,7 @@ pub struct Ignored {
 
 /// Derives the edges of a tape.
 pub fn edges(tape: &Tape, cluster: &Cluster, findings: &mut Findings) -> Flows {
-    let resolver = crate::identity::resolve::Resolver::new(tape, cluster);
+    let resolver = Resolver::new(tape, cluster);
     let sightings = sighting::sightings(tape, &resolver, cluster);
     let mut collector = Collector::default();
     join::join(&sightings, &resolver, cluster, &mut collector, findings);
@@ -58,6 +78,23 @@ pub fn edges(tape: &Tape, cluster: &Cluster, findings: &mut Findings) -> Flows {
     let edges = role::with_published(role::with_dns(edges), cluster);
     report(&edges, ignored, findings);
     Flows { edges, ignored, unseen }
+}
+
+/// The rows of a tape of which one side may be either of two, because they cover the time in which an address passed from
+/// one to the other.
+#[must_use]
+pub fn unclear(tape: &Tape, cluster: &Cluster) -> Unclear {
+    let resolver = Resolver::new(tape, cluster);
+    let is_unclear = |party: &Party<'_>| matches!(party, Party::Unknown(_, Reason::Ambiguous));
+    let mut unclear = Unclear::new();
+    for (number, node) in tape.nodes.iter().enumerate() {
+        for (position, row) in node.flows.iter().enumerate() {
+            if is_unclear(&resolver.local(&node.name, row)) || is_unclear(&resolver.remote(row)) {
+                unclear.insert((number, position));
+            }
+        }
+    }
+    unclear
 }
 
 /// Rows that can be no edge, because the recorder folded their port away or could not tell the direction: counted by node,

@@ -192,6 +192,7 @@ fn node(node: &NodeTape) -> Node {
         netns,
         stats,
         events,
+        samples: _,
         clock,
     } = node;
     let mut kernels: Vec<String> = recordings.iter().map(|recording| recording.kernel.clone()).collect();

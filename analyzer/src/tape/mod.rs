@@ -6,9 +6,11 @@
 //! - `directory` lists what lies in a directory, `place` says which path is which table's;
 //! - `recording` decides, from the manifest or without one, which files are read;
 //! - `read` decodes them in parallel within the bounds of `limit`;
-//! - `unite` brings the rows of all recordings together, `health` judges the whole.
+//! - `unite` brings the rows of all recordings together, `health` judges the whole;
+//! - `divide` reads single operations where counts leave more than one answer.
 
 mod directory;
+mod divide;
 mod error;
 mod health;
 mod limit;
@@ -25,6 +27,7 @@ use flowtape_schemas::manifest::{NodeRecording, Window};
 use flowtape_schemas::metadata::ClusterRows;
 use flowtape_schemas::node::{CgroupRow, ClockRow, FlowRow, ListenRow, NetnsRow, SocketRow, StatsRow};
 
+pub use self::divide::{SampleFile, Unclear, divide};
 pub use self::error::{Damage, TapeError};
 pub use self::threads::with_threads;
 use crate::findings::Findings;
@@ -67,6 +70,8 @@ pub struct NodeTape {
     pub stats: Vec<StatsRow>,
     /// Rows of table `events`, which is read only where `flows` leaves more than one answer.
     pub events: u64,
+    /// The files it stands in.
+    pub samples: Vec<SampleFile>,
     /// Samples of the clocks, which no time depends on: those of each recording, which the node may have been restarted
     /// between.
     pub clock: BTreeMap<usize, Vec<ClockRow>>,

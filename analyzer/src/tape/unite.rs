@@ -9,7 +9,7 @@ use rayon::slice::ParallelSliceMut as _;
 use super::place::TablePlace;
 use super::read::{Content, Rows};
 use super::recording::Recording;
-use super::{NodeTape, Tape};
+use super::{NodeTape, SampleFile, Tape};
 
 /// Stands for the id of a recording that has no manifest, and so no id.
 const UNNAMED: &str = "unnamed";
@@ -23,7 +23,7 @@ pub(super) fn tape(recordings: &[Recording], contents: Vec<Vec<Content>>) -> Tap
         add_manifest(&mut tape, &mut nodes, recording);
         let mut here: BTreeMap<(TablePlace, String), u64> = BTreeMap::new();
         for (file, content) in recording.files.iter().zip(contents) {
-            let key = (file.place.clone(), content.sha256);
+            let key = (file.place.clone(), content.sha256.clone());
             let times_here = here.entry(key.clone()).or_default();
             *times_here += 1;
             // Two files of one recording may well be equal; one that an earlier recording has is the same file.
@@ -31,6 +31,13 @@ pub(super) fn tape(recordings: &[Recording], contents: Vec<Vec<Content>>) -> Tap
             if *times_here > *times {
                 *times = *times_here;
                 let node = file.place.node.as_deref();
+                if let (Rows::Events(_), Some(node)) = (&content.rows, node) {
+                    nodes.entry(node.to_owned()).or_default().samples.push(SampleFile {
+                        root: recording.root.clone(),
+                        path: file.path.clone(),
+                        sha256: content.sha256,
+                    });
+                }
                 add_rows(&mut tape.cluster, &mut nodes, node, index, content.rows);
             }
         }

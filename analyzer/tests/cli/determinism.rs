@@ -25,6 +25,8 @@ cluster
   deployment shop/web replicas 3 on n1,n2 labels app=web ports http:8080
   deployment shop/db replicas 2 on n1,n2 labels app=db ports sql:5432
   daemonset ops/agent labels app=agent
+  pod shop/was on n3 labels app=was ports 7000 address 10.244.3.50 from 0s to 5s
+  pod shop/is on n3 labels app=is ports 7000 address 10.244.3.50 from 7s
   service shop/db 10.96.0.20,fd00:10:96::14 selects app=db ports sql:5432
   service shop/web 10.96.0.30 selects app=web ports http:80:30080->http
   external 203.0.113.7
@@ -37,6 +39,8 @@ traffic
   shop/web -> external 203.0.113.7:443 x4 timeout at 5s..6s
   external 203.0.113.7 -> node n1:30080 x7 at 3s..33s
   address 10.244.9.9 -> shop/db:5432 x2 at 4s
+  shop/web -> pod shop/was:7000 x3 at 2s..4s
+  shop/web -> pod shop/is:7000 x3 at 8s..9s
   lost n2 inet_sock_set_state ring-full 9
 ";
 
@@ -213,7 +217,9 @@ proptest! {
         let scratch = scratch(&tape, &respread(&tape, &mut Numbers(seed)));
         let opened = |name: &str| {
             let mut findings = Findings::default();
-            let tape = flowtape::tape::open(&[scratch.path(name)], &mut findings).unwrap();
+            let mut tape = flowtape::tape::open(&[scratch.path(name)], &mut findings).unwrap();
+            // Where samples lie is what was changed.
+            tape.nodes.iter_mut().for_each(|node| node.samples.clear());
             format!("{tape:?} {findings:?}")
         };
         prop_assert_eq!(opened("tape"), opened("other"));

@@ -1,6 +1,9 @@
 //! `flowtape flows`: what the filters leave, and its rows for spreadsheets.
 
-use crate::support::{Scratch, committed};
+use flowtape_schemas::node::EventRow;
+use flowtape_schemas::parquet::encode_file;
+
+use crate::support::{Scratch, committed, replace, rows, scenario_files};
 
 /// The servers and ports of the edges that are left, in order.
 fn servers(scratch: &Scratch, filters: &str) -> Vec<String> {
@@ -75,4 +78,67 @@ fn rows_have_a_head_and_findings_stay_beside_them() {
          2026-01-01T00:00:02.000000000Z,2026-01-01T00:00:12.000000000Z,server,false,false\n"
     );
     assert!(shown.stderr.starts_with("info[FT1009]"), "{}", shown.stderr);
+}
+
+/// An address that passes from one pod to another within one interval, seen by the client only.
+const REUSE: &str = "window 30s
+cluster
+  node n1 172.31.0.11 pods 10.244.1.0/24
+  node n2 172.31.0.12 pods 10.244.2.0/24 unrecorded
+  deployment shop/client on n1 labels app=client
+  pod shop/old on n2 labels app=old ports 8080 address 10.244.2.50 from 0s to 5s
+  pod shop/new on n2 labels app=new ports 8080 address 10.244.2.50 from 7s
+traffic
+  shop/client -> pod shop/old:8080/TCP x2 at 2s..4s
+  shop/client -> pod shop/new:8080/TCP x3 at 8s..9s
+";
+const EVENTS: &str = "node=n1/events-000001.parquet";
+
+/// Name or address of each server, and how often it was reached.
+fn reached(scratch: &Scratch) -> Vec<(String, String)> {
+    let shown = scratch.run("flows tape --format csv");
+    assert_eq!(shown.code, 0, "{}", shown.stderr);
+    let cells = |line: &str| -> Vec<String> { line.split(',').map(str::to_owned).collect() };
+    let lines = shown.stdout.lines().skip(1).map(cells);
+    lines.map(|cells| (cells[9].clone(), cells[16].clone())).collect()
+}
+
+#[test]
+fn what_has_no_sample_stays_a_count_and_nothing_is_lost() {
+    let told = |rows: &[(&str, &str)]| -> Vec<(String, String)> {
+        rows.iter()
+            .map(|(name, count)| ((*name).to_owned(), (*count).to_owned()))
+            .collect()
+    };
+    let files = scenario_files(REUSE);
+    let events: Vec<EventRow> = rows(&files[EVENTS]);
+    assert_eq!(events.len(), 5);
+    for (samples, left) in [
+        (&events[..], told(&[("new", "3"), ("old", "2")])),
+        (&events[..1], told(&[("old", "1"), ("10.244.2.50", "4")])),
+        (&events[..0], told(&[("10.244.2.50", "5")])),
+    ] {
+        let mut files = files.clone();
+        let content = encode_file(samples).unwrap();
+        replace(&mut files, EVENTS, samples.len() as u64, content);
+        let scratch = Scratch::new();
+        scratch.files("tape", &files);
+        assert_eq!(reached(&scratch), left, "{} samples", samples.len());
+    }
+}
+
+#[test]
+fn damaged_samples_are_told_where_they_are_needed() {
+    let mut files = scenario_files(REUSE);
+    let rows = rows::<EventRow>(&files[EVENTS]).len() as u64;
+    let mut content = files[EVENTS].clone();
+    for byte in &mut content[4..200] {
+        *byte = 0x5a;
+    }
+    replace(&mut files, EVENTS, rows, content);
+    let scratch = Scratch::new();
+    scratch.files("tape", &files);
+    let shown = scratch.run("flows tape");
+    assert_eq!((shown.code, shown.stdout.as_str()), (2, ""), "{}", shown.stderr);
+    assert!(shown.stderr.contains(EVENTS), "{}", shown.stderr);
 }

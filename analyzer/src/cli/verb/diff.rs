@@ -1,6 +1,7 @@
 //! `flowtape diff`: what changed between two recordings, or between a recording and policies.
 
 use crate::cli::args::{DiffArgs, FailOn, Global};
+use crate::cli::edges::edges;
 use crate::cli::exit::ExitStatus;
 use crate::cli::failure::Failure;
 use crate::cli::output;
@@ -11,7 +12,7 @@ use crate::diff::change::{Class, Diff, Side};
 use crate::diff::{Recording, recordings, with_policies};
 use crate::escape::escaped;
 use crate::findings::{Code, Findings};
-use crate::flow::{self, Flows};
+use crate::flow::Flows;
 use crate::identity::cluster::Cluster;
 use crate::json;
 use crate::json::Input;
@@ -82,7 +83,7 @@ impl Opened {
         let mut findings = Findings::default();
         let tape = tape::open(paths, &mut findings)?;
         let cluster = Cluster::new(&tape.cluster, &mut findings);
-        let flows = flow::edges(&tape, &cluster, &mut findings);
+        let flows = edges(&tape, &cluster, &mut findings)?;
         Ok(Self {
             tape,
             cluster,

@@ -1,11 +1,11 @@
 //! `flowtape flows`: who talked to whom, and what supports it.
 
 use crate::cli::args::{FlowsArgs, Format, Global};
+use crate::cli::edges::edges;
 use crate::cli::exit::ExitStatus;
 use crate::cli::failure::Failure;
 use crate::cli::report::Report;
 use crate::findings::Findings;
-use crate::flow;
 use crate::flow::edge::Edge;
 use crate::flow::filter::Filter;
 use crate::identity::cluster::Cluster;
@@ -19,7 +19,7 @@ pub(in crate::cli) fn run(args: &FlowsArgs, global: &Global) -> Result<ExitStatu
     let mut findings = Findings::default();
     let tape = tape::open(&args.input.tapes, &mut findings)?;
     let cluster = Cluster::new(&tape.cluster, &mut findings);
-    let found = flow::edges(&tape, &cluster, &mut findings);
+    let found = edges(&tape, &cluster, &mut findings)?;
     let edges: Vec<&Edge> = found.edges.iter().filter(|edge| filter.admits(edge)).collect();
     let body = Flows {
         edges: edges.iter().map(|edge| (*edge).into()).collect(),

@@ -6,11 +6,12 @@ use flowtape_schemas::manifest::NodeRecording;
 
 use crate::cli::args::{self, GenerateArgs, Global};
 use crate::cli::directory::{self, OutputFile};
+use crate::cli::edges::edges;
 use crate::cli::exit::ExitStatus;
 use crate::cli::failure::Failure;
 use crate::cli::report::Report;
 use crate::findings::{Code, Findings};
-use crate::flow::{self, Flows};
+use crate::flow::Flows;
 use crate::identity::cluster::Cluster;
 use crate::json::generate::{Addition, Generate};
 use crate::parse::kubernetes::parse;
@@ -30,7 +31,7 @@ pub(in crate::cli) fn run(args: &GenerateArgs, global: &Global) -> Result<ExitSt
         directory::check(output, args.force)?;
     }
     let cluster = Cluster::new(&tape.cluster, &mut findings);
-    let flows = flow::edges(&tape, &cluster, &mut findings);
+    let flows = edges(&tape, &cluster, &mut findings)?;
     let generated = synthesize(&flows.edges, &cluster, &settings(args, &tape), &mut findings)
         .map_err(|error| Failure::of("cannot make a policy set of this recording", &error))?;
     let proved = prove(&flows, &cluster, &generated, &mut findings);
