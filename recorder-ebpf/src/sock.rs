@@ -2,6 +2,7 @@
 
 use aya_ebpf::helpers::bpf_probe_read_kernel;
 use flowtape_recorder_ebpf::abi::address::Address;
+use flowtape_recorder_ebpf::abi::open::PORT_LOCK;
 
 use crate::global::{LAYOUT, offset};
 
@@ -75,11 +76,34 @@ pub(crate) fn state(sk: *const Sock) -> u8 {
     unsafe { field(sk.cast(), offset(&LAYOUT.state)) }
 }
 
+/// `skc_family`.
+#[inline(always)]
+pub(crate) fn family(sk: *const Sock) -> u16 {
+    // SAFETY: as above.
+    unsafe { field(sk.cast(), offset(&LAYOUT.family)) }
+}
+
+/// `sk_type`.
+#[inline(always)]
+pub(crate) fn socket_type(sk: *const Sock) -> u16 {
+    // SAFETY: as above.
+    unsafe { field(sk.cast(), offset(&LAYOUT.socket_type)) }
+}
+
 /// True for a socket of `AF_INET6`, whatever it talks.
 #[inline(always)]
 pub(crate) fn is_v6(sk: *const Sock) -> bool {
-    // SAFETY: as above.
-    unsafe { field::<u16>(sk.cast(), offset(&LAYOUT.family)) == AF_INET6 }
+    family(sk) == AF_INET6
+}
+
+/// What a file's socket stands for; null while it is made or closed.
+///
+/// # Safety
+/// `socket` is a typed pointer to a `struct socket`.
+#[inline(always)]
+pub(crate) unsafe fn of_socket(socket: *const u8) -> *const Sock {
+    // SAFETY: the caller vouches for the pointer, the offset is that of the running kernel.
+    unsafe { field(socket, offset(&LAYOUT.socket_sk)) }
 }
 
 /// True for a TCP socket that MPTCP opened: it has a protocol on top from the beginning (`mptcp_subflow_create_socket`,
@@ -105,6 +129,16 @@ pub(crate) fn is_held(sk: *const Sock) -> bool {
 pub(crate) unsafe fn task_stack(task: *const u8) -> u64 {
     // SAFETY: the caller vouches for the pointer, the offset is that of the running kernel.
     unsafe { field(task, offset(&LAYOUT.task_stack)) }
+}
+
+/// The process of a task, as the initial pid namespace numbers it.
+///
+/// # Safety
+/// `task` is a typed pointer to a `struct task_struct`.
+#[inline(always)]
+pub(crate) unsafe fn task_process(task: *const u8) -> u32 {
+    // SAFETY: the caller vouches for the pointer, the offset is that of the running kernel.
+    unsafe { field(task, offset(&LAYOUT.task_process)) }
 }
 
 /// The control group the socket was made in, and its network namespace.
@@ -259,11 +293,17 @@ pub(crate) fn local_of(sk: u64) -> (Address, u16) {
     }
 }
 
-/// True for a socket that was bound to a port on purpose: `SOCK_BINDPORT_LOCK` in `sk_userlocks` (`include/net/sock.h`).
+/// `sk_userlocks`, which is four bits wide (`include/net/sock.h`): what the owner of a socket chose itself.
 #[inline(always)]
-pub(crate) fn port_is_locked(sk: u64) -> bool {
-    const BINDPORT_LOCK: u16 = 8;
+pub(crate) fn user_locks(sk: u64) -> u8 {
+    const WIDTH: u16 = 0xf;
     // SAFETY: any address will do.
     let locks: u16 = unsafe { probe(sk, offset(&LAYOUT.user_locks)) };
-    (locks >> (offset(&LAYOUT.user_locks_shift) & 7)) & BINDPORT_LOCK != 0
+    (locks >> (offset(&LAYOUT.user_locks_shift) & 7) & WIDTH) as u8
+}
+
+/// True for a socket that was bound to a port on purpose.
+#[inline(always)]
+pub(crate) fn port_is_locked(sk: u64) -> bool {
+    user_locks(sk) & PORT_LOCK != 0
 }

@@ -1,11 +1,11 @@
 //! The task a program runs in, where that is the one that asked.
 
 use aya_ebpf::helpers::generated::bpf_get_current_comm;
-use aya_ebpf::helpers::{bpf_get_current_cgroup_id, bpf_get_current_pid_tgid};
+use aya_ebpf::helpers::{bpf_get_current_cgroup_id, bpf_get_current_pid_tgid, bpf_probe_read_kernel};
 use flowtape_recorder_ebpf::abi::attempt::Attempt;
 use flowtape_recorder_ebpf::abi::event::{COMM_LEN, Comm, Event, FLAG_TASK};
 
-use crate::global::want_task;
+use crate::global::{LAYOUT, offset, want_task};
 
 /// Puts the current task into an event, if it is wanted.
 #[inline(always)]
@@ -31,6 +31,16 @@ pub(crate) fn put_attempt(attempt: &mut Attempt) {
     attempt.task_cgroup_id = unsafe { bpf_get_current_cgroup_id() };
     attempt.pid = (bpf_get_current_pid_tgid() >> 32) as u32;
     attempt.comm = current_comm();
+}
+
+/// The name of any task.
+///
+/// # Safety
+/// `task` is a typed pointer to a `struct task_struct`.
+#[inline(always)]
+pub(crate) unsafe fn name_of(task: *const u8) -> Comm {
+    // SAFETY: the caller vouches for the pointer, the offset is that of the running kernel, and the helper checks the address.
+    unsafe { bpf_probe_read_kernel(task.add(offset(&LAYOUT.task_name)).cast()).unwrap_or(Comm::NONE) }
 }
 
 /// Its name; none if the kernel has none.

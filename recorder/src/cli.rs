@@ -13,7 +13,7 @@ use crate::exit::Exit;
 use crate::metadata::{self, SnapshotSource};
 use crate::readiness;
 pub use agent::{AgentArgs, DirectoryArgs, StopArgs};
-pub use value::{Events, ValueError, parse_bytes, parse_duration, parse_tape_size};
+pub use value::{Events, ValueError, parse_bytes, parse_duration, parse_duration_or_zero, parse_tape_size};
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -122,6 +122,10 @@ pub struct RecordArgs {
     /// Time after which files are finished and others begun: what a crash can cost at most
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = parse_duration)]
     pub rotation: Duration,
+    /// Time between two looks at the sockets that are open, which show connections older than the window; one is taken at the
+    /// start and one at the end, and with 0 no other
+    #[arg(long, value_name = "TIME", default_value = "5m", value_parser = parse_duration_or_zero)]
+    pub snapshot_interval: Duration,
     /// Which single events to keep: `all`, or `first:K` of each edge and interval. Counts are complete either way
     #[arg(long, value_name = "all|first:K", default_value = "all")]
     pub events: Events,

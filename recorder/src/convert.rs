@@ -7,7 +7,7 @@ use std::cmp::Ordering;
 
 use flowtape_recorder_ebpf::abi;
 use flowtape_recorder_ebpf::abi::counters::Counters;
-use flowtape_recorder_ebpf::abi::event::{Event, FLAG_TASK};
+use flowtape_recorder_ebpf::abi::event::{Event, FLAG_BY_BINDING, FLAG_TASK};
 use flowtape_recorder_ebpf::abi::flow::{FOLDED_NOT, FlowKey, FlowValue};
 use flowtape_recorder_ebpf::abi::id::{HookId, Protocol, RecordKind};
 use flowtape_recorder_ebpf::abi::socket::{SocketKey, SocketValue};
@@ -43,7 +43,7 @@ pub struct Interval {
 pub fn event_row(event: &Event, offset: Offset) -> Result<EventRow, UnknownNumber> {
     let kind = event_kind(event.kind)?;
     let direction = direction(event.direction)?;
-    let has_peer = RecordKind::from_id(event.kind).is_some_and(RecordKind::has_peer);
+    let has_peer = RecordKind::from_id(event.kind).is_some_and(RecordKind::has_peer) && direction != Direction::None;
     let has_task = event.flags & FLAG_TASK != 0;
     let remote_ip = address(event.remote_ip).filter(|_| has_peer);
     Ok(EventRow {
@@ -51,9 +51,13 @@ pub fn event_row(event: &Event, offset: Offset) -> Result<EventRow, UnknownNumbe
         kind,
         direction,
         direction_source: match direction {
+            Direction::None | Direction::Unknown => DirectionSource::None,
+            Direction::In | Direction::Out if kind == EventKind::Snapshot && event.flags & FLAG_BY_BINDING != 0 => {
+                DirectionSource::BindFlag
+            }
+            Direction::In | Direction::Out if kind == EventKind::Snapshot => DirectionSource::Backlog,
             Direction::In | Direction::Out if event.protocol == Protocol::Udp.id() => DirectionSource::FirstPacket,
             Direction::In | Direction::Out => DirectionSource::State,
-            Direction::None | Direction::Unknown => DirectionSource::None,
         },
         protocol: event.protocol,
         family: (event.family != 0).then(|| family(event.family)),
@@ -304,6 +308,7 @@ fn event_kind(number: u16) -> Result<EventKind, UnknownNumber> {
         Some(RecordKind::Accept) => Ok(EventKind::Accept),
         Some(RecordKind::UdpOut) => Ok(EventKind::UdpOut),
         Some(RecordKind::UdpIn) => Ok(EventKind::UdpIn),
+        Some(RecordKind::Snapshot) => Ok(EventKind::Snapshot),
         Some(RecordKind::Overflow | RecordKind::CgroupMade | RecordKind::CgroupRemoved) | None => {
             Err(unknown("event kind", number))
         }

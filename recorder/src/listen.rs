@@ -66,6 +66,7 @@ impl Listeners {
                 RecordKind::Socket
                 | RecordKind::UdpOut
                 | RecordKind::UdpIn
+                | RecordKind::Snapshot
                 | RecordKind::ConnectOk
                 | RecordKind::ConnectFail
                 | RecordKind::Accept

@@ -7,6 +7,7 @@
 mod collect;
 mod node;
 mod node_tape;
+mod open;
 mod pace;
 mod pressure;
 mod queue;
@@ -14,24 +15,24 @@ mod redact;
 mod report;
 mod room;
 mod samples;
+mod settings;
 mod surroundings;
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use flowtape_recorder_ebpf::abi::control::{SAMPLE_ALL, SampleLimits};
+use flowtape_recorder_ebpf::abi::control::SampleLimits;
 use flowtape_recorder_ebpf::abi::event::Event;
-use flowtape_schemas::manifest::{HookReport, Manifest, NodeRecording, Origin, REDACT, Stop, Window};
+use flowtape_schemas::manifest::{HookReport, Manifest, NodeRecording, Origin, Stop, Window};
 use flowtape_schemas::time::Time;
 
-use crate::cli::{Events, RecordArgs};
+use crate::cli::RecordArgs;
 use crate::clock::{self, BootNanos, Offset};
 use crate::exit::Exit;
 use crate::kernel::Kernel;
-use crate::kernel::config::{DATAGRAM_SAMPLES, KernelConfig};
+use crate::kernel::open::{Look, OpenSockets};
 use crate::output;
 use crate::privilege;
 use crate::readiness;
@@ -39,11 +40,13 @@ use crate::shutdown::{self, Deadline, Reason};
 use crate::tape::{Target, node_directory, tape_id, tool, write_manifest};
 use collect::Collector;
 use node_tape::{NodeTape, Written};
+use open::Looked;
 use pace::Pace;
 use pressure::{Full, Sampling, Signs};
 use queue::Queue;
 use redact::Redaction;
 use room::Keep;
+use settings::{kernel_config, sample_limits, settings};
 use surroundings::Surroundings;
 
 /// Pause after records were read. Long enough that reading costs little, short enough that 8 MiB do not fill.
@@ -103,30 +106,6 @@ pub fn run(arguments: &RecordArgs) -> anyhow::Result<Exit> {
     Ok(if gated { Exit::Found } else { Exit::Done })
 }
 
-fn kernel_config(arguments: &RecordArgs) -> KernelConfig {
-    KernelConfig {
-        ring_bytes: arguments.ring_bytes,
-        flow_entries: arguments.flow_entries.get(),
-        quota: arguments.quota.get(),
-        passive_only: arguments.passive_only,
-        limits: sample_limits(arguments.events),
-        ..KernelConfig::default()
-    }
-}
-
-fn sample_limits(events: Events) -> SampleLimits {
-    match events {
-        Events::All => SampleLimits {
-            connections: SAMPLE_ALL,
-            datagrams: DATAGRAM_SAMPLES,
-        },
-        Events::First(count) => SampleLimits {
-            connections: count.get(),
-            datagrams: count.get(),
-        },
-    }
-}
-
 /// Has the allocator give memory back. Finding the kernel's offsets takes some 20 MB for a moment; buffers of samples come and
 /// go, from one thread to the other. By itself glibc keeps what was free once, and keeps ever larger pieces.
 #[cfg(target_env = "gnu")]
@@ -145,32 +124,6 @@ fn give_back_memory() {
 #[cfg(not(target_env = "gnu"))]
 fn give_back_memory() {}
 
-/// What was asked for, as the manifest keeps it.
-fn settings(arguments: &RecordArgs) -> BTreeMap<String, String> {
-    let duration = arguments
-        .duration
-        .map_or_else(|| "unlimited".to_owned(), |duration| format!("{duration:?}"));
-    [
-        ("duration", duration),
-        ("interval", format!("{:?}", arguments.interval)),
-        ("rotation", format!("{:?}", arguments.rotation)),
-        ("events", arguments.events.to_string()),
-        ("ring_bytes", arguments.ring_bytes.to_string()),
-        ("flow_entries", arguments.flow_entries.to_string()),
-        (REDACT, arguments.redact.to_string()),
-        ("quota", arguments.quota.to_string()),
-        (
-            "max_size",
-            arguments
-                .max_size
-                .map_or_else(|| "unlimited".to_owned(), |size| size.to_string()),
-        ),
-        ("passive_only", arguments.passive_only.to_string()),
-    ]
-    .map(|(name, value)| (name.to_owned(), value))
-    .into()
-}
-
 /// A window that is being recorded.
 struct Session {
     kernel: Kernel,
@@ -178,6 +131,8 @@ struct Session {
     started: Time,
     interval: Duration,
     rotation: Duration,
+    /// Time between two looks at the sockets that are open; zero for none but the first and the last.
+    snapshots: Duration,
     collector: Collector,
     surroundings: Surroundings,
     queue: Queue,
@@ -216,7 +171,8 @@ impl Session {
             started,
             interval: arguments.interval,
             rotation: arguments.rotation,
-            collector: Collector::new(offset, started, redaction),
+            snapshots: arguments.snapshot_interval,
+            collector: Collector::new(offset, started, arguments.quota.get().into(), redaction),
             surroundings: Surroundings::new(),
             queue: Queue::start(node_tape)?,
             ring_bytes: arguments.ring_bytes,
@@ -231,6 +187,12 @@ impl Session {
             );
         }
         session.look_around()?;
+        let first = Looked {
+            at_ns: session.kernel.attached_ns(),
+            sockets: session.kernel.take_open(),
+            samples: session.limits.connections,
+        };
+        session.collector.looked(first, &mut session.surroundings);
         Ok(session)
     }
 
@@ -238,6 +200,11 @@ impl Session {
     fn record(&mut self, deadline: Deadline) -> anyhow::Result<Reason> {
         let (mut drain, mut rotation) = (Pace::new(self.interval), Pace::new(self.rotation));
         let (mut look, mut most) = (Pace::new(LOOK), 0);
+        let mut snapshot = Pace::new(
+            Some(self.snapshots)
+                .filter(|every| !every.is_zero())
+                .unwrap_or(Duration::MAX),
+        );
         loop {
             let taken = self.poll()?;
             most = most.max(taken);
@@ -253,6 +220,9 @@ impl Session {
             // While the writer is behind, the kernel goes on counting and the interval becomes longer.
             if self.queue.has_room() {
                 if drain.is_due() {
+                    if snapshot.is_due() {
+                        self.look_at_sockets()?;
+                    }
                     self.drain()?;
                     self.look_around()?;
                 }
@@ -316,6 +286,8 @@ impl Session {
     }
 
     fn take_the_rest(&mut self) -> anyhow::Result<Time> {
+        // While openings are still counted: what was opened later is not of this window.
+        self.look_at_sockets()?;
         let end = self.offset.time(BootNanos(self.kernel.stop()?));
         while self.poll()? > 0 {}
         self.look_around()?;
@@ -372,6 +344,25 @@ impl Session {
         self.collector.dropped(dropped);
         let counted = self.collector.end_interval(at, drained, &counters);
         self.queue.counted(counted);
+        Ok(())
+    }
+
+    /// Looks at the sockets that processes hold, reading events meanwhile; what that says is known after the next drain.
+    fn look_at_sockets(&mut self) -> anyhow::Result<()> {
+        let at_ns = clock::now()?.0;
+        let Some(mut reader) = self.kernel.look_at_sockets()? else {
+            return Ok(());
+        };
+        let mut sockets = OpenSockets::default();
+        while reader.read(Look::After, &mut sockets)? {
+            self.poll()?;
+        }
+        let looked = Looked {
+            at_ns,
+            sockets,
+            samples: self.limits.connections,
+        };
+        self.collector.looked(looked, &mut self.surroundings);
         Ok(())
     }
 

@@ -7,10 +7,13 @@ pub const COMM_LEN: usize = 16;
 
 /// The socket is `AF_INET6` and talks IPv4 (or listens on a v4-mapped address).
 pub const FLAG_V4_MAPPED: u8 = 1;
-/// `pid`, `task_cgroup_id` and `comm` are those of the task that asked for the operation.
+/// `pid`, `task_cgroup_id` and `comm` are those of the task that asked for the operation; of a socket that was found, `pid` and
+/// `comm` are those of a task that holds it.
 pub const FLAG_TASK: u8 = 1 << 1;
 /// The map had no room for this occurrence: it is counted nowhere else, and the recorder does.
 pub const FLAG_UNCOUNTED: u8 = 1 << 2;
+/// Which side it is, is known by what is bound to its port; for a socket that was found.
+pub const FLAG_BY_BINDING: u8 = 1 << 3;
 
 /// Name of a task, padded with zeros. Two words and not sixteen bytes, for the same reason as an
 /// [`Address`].
@@ -51,7 +54,7 @@ pub struct Event {
     pub outcome: u8,
     /// `4` or `6`: the packets, so an IPv6 socket that talks to a v4-mapped address is `4`.
     pub ip_version: u8,
-    /// Union of [`FLAG_V4_MAPPED`], [`FLAG_TASK`] and [`FLAG_UNCOUNTED`].
+    /// Union of [`FLAG_V4_MAPPED`], [`FLAG_TASK`], [`FLAG_UNCOUNTED`] and [`FLAG_BY_BINDING`].
     pub flags: u8,
     /// Time, nanoseconds of `CLOCK_BOOTTIME`.
     pub ts_ns: u64,
@@ -81,9 +84,9 @@ pub struct Event {
     pub remote_port: u16,
     /// Port the program asked for, host byte order; `0` if it is the same or not known.
     pub asked_port: u16,
-    /// Address family of the socket (`AF_*`), for `Socket`; `0` otherwise.
+    /// Address family of the socket (`AF_*`), for `Socket` and `Snapshot`; `0` otherwise.
     pub family: u8,
-    /// Type of the socket (`SOCK_*`), for `Socket`; `0` otherwise.
+    /// Type of the socket (`SOCK_*`), for `Socket` and `Snapshot`; `0` otherwise.
     pub socket_type: u8,
     /// Name of the task; none without [`FLAG_TASK`].
     pub comm: Comm,

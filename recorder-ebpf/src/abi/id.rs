@@ -57,6 +57,8 @@ ids! {
         UdpOut = 400,
         /// A datagram was received. [`Event`](crate::abi::event::Event).
         UdpIn = 410,
+        /// A socket was found open. [`Event`](crate::abi::event::Event); made by the recorder, never sent.
+        Snapshot = 500,
         /// The flow map had no room: this occurrence is counted nowhere else. [`Overflow`](crate::abi::flow::Overflow).
         Overflow = 900,
         /// A version 2 control group was made. [`CgroupChange`](crate::abi::cgroup::CgroupChange).
@@ -79,16 +81,17 @@ impl RecordKind {
             | Self::ConnectFail
             | Self::Accept
             | Self::UdpOut
-            | Self::UdpIn => true,
+            | Self::UdpIn
+            | Self::Snapshot => true,
             Self::Overflow | Self::CgroupMade | Self::CgroupRemoved => false,
         }
     }
 
-    /// True for an event that has another side: a connection or a datagram.
+    /// True for an event that has another side: a connection or a datagram. A socket that was found may have one.
     #[must_use]
     pub const fn has_peer(self) -> bool {
         match self {
-            Self::ConnectOk | Self::ConnectFail | Self::Accept | Self::UdpOut | Self::UdpIn => true,
+            Self::ConnectOk | Self::ConnectFail | Self::Accept | Self::UdpOut | Self::UdpIn | Self::Snapshot => true,
             Self::Socket
             | Self::Bind
             | Self::Listen

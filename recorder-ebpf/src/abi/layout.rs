@@ -77,6 +77,14 @@ layout! {
     source_port,
     /// `struct task_struct`: lowest address of its stack, `stack`, pointer.
     task_stack,
+    /// `struct task_struct`: its process in the initial pid namespace, `tgid`, int.
+    task_process,
+    /// `struct task_struct`: its name, `comm`, 16 bytes.
+    task_name,
+    /// `struct sock`: type, `sk_type`, u16.
+    socket_type,
+    /// `struct socket`: the half of its protocol, `sk`, pointer to `struct sock`.
+    socket_sk,
 }
 
 const _: () = assert!(size_of::<Layout>() == LAYOUT_LEN * 4);
@@ -89,11 +97,11 @@ mod tests {
     fn words_are_in_field_order() {
         let layout = Layout {
             family: 7,
-            task_stack: 9,
+            socket_sk: 9,
             ..Layout::default()
         };
         let words = layout.to_words();
         assert_eq!((words[0], words[LAYOUT_LEN - 1]), (7, 9));
-        assert_eq!(core::mem::offset_of!(Layout, task_stack), (LAYOUT_LEN - 1) * 4);
+        assert_eq!(core::mem::offset_of!(Layout, socket_sk), (LAYOUT_LEN - 1) * 4);
     }
 }

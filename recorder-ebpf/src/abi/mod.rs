@@ -10,6 +10,7 @@ pub mod flow;
 pub mod id;
 pub mod layout;
 pub mod listen;
+pub mod open;
 pub mod quota;
 pub mod socket;
 

@@ -24,3 +24,4 @@ mod sendmsg6;
 mod sock_create;
 mod sock_release;
 mod sock_send_length;
+mod task_file;

@@ -69,6 +69,14 @@ pub fn parse_duration(text: &str) -> Result<Duration, ValueError> {
     Duration::try_from(signed).ok().ok_or_else(no_duration)
 }
 
+/// A duration, or `0` for none.
+pub fn parse_duration_or_zero(text: &str) -> Result<Duration, ValueError> {
+    match text {
+        "0" => Ok(Duration::ZERO),
+        other => parse_duration(other),
+    }
+}
+
 /// The size of a ring buffer: a power of two, of at least the page of most kernels.
 pub fn parse_bytes(text: &str) -> Result<u32, ValueError> {
     let bytes = size(text)?;
@@ -102,7 +110,7 @@ fn size(text: &str) -> Result<u64, ValueError> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Events, ValueError, parse_bytes, parse_duration, parse_tape_size};
+    use super::{Events, ValueError, parse_bytes, parse_duration, parse_duration_or_zero, parse_tape_size};
     use std::time::Duration;
 
     #[test]
@@ -124,6 +132,9 @@ mod tests {
                 "{text}"
             );
         }
+        assert_eq!(parse_duration_or_zero("0"), Ok(Duration::ZERO));
+        assert_eq!(parse_duration_or_zero("5m"), Ok(Duration::from_mins(5)));
+        assert!(parse_duration_or_zero("-5s").is_err() && parse_duration_or_zero("").is_err());
     }
 
     #[test]

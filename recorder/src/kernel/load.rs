@@ -13,7 +13,9 @@ use flowtape_recorder_ebpf::abi::layout::Layout;
 use super::btf::Btf;
 use super::config::{GROUP_RING_BYTES, Hook, HookState, KernelConfig};
 use super::error::KernelError;
+use super::iterator::{self, Iterator};
 use super::offsets::{has_tracepoint, layout};
+use super::open::{Look, OpenSockets};
 use super::program::{Attached, Kind, Places, attach_all};
 use crate::cgroup::walk::hierarchy;
 
@@ -46,6 +48,8 @@ pub(super) struct Loaded {
     pub(super) control: Array<MapData, u64>,
     pub(super) counters: PerCpuArray<MapData, [u64; COUNTERS_LEN]>,
     pub(super) hooks: Vec<Hook>,
+    /// What looks at the sockets that are open; `None` where that is not possible.
+    pub(super) iterator: Option<Iterator>,
     /// What holds each program in place.
     links: Vec<Attached>,
 }
@@ -119,13 +123,14 @@ pub(super) fn load(config: &KernelConfig) -> Result<Loaded, KernelError> {
         control,
         counters,
         hooks: Vec::new(),
+        iterator: None,
         links: Vec::new(),
     })
 }
 
 impl Loaded {
-    /// Attaches every program; fails only if an essential one cannot be.
-    pub(super) fn attach(&mut self, config: &KernelConfig) -> Result<(), KernelError> {
+    /// Attaches every program; fails only if an essential one cannot be. Gives the sockets that were open before.
+    pub(super) fn attach(&mut self, config: &KernelConfig) -> Result<OpenSockets, KernelError> {
         let btf = aya::Btf::parse_file(&config.types, Endianness::default())
             .map_err(|source| load_error("kernel type information is not readable", source))?;
         let places = Places {
@@ -133,8 +138,15 @@ impl Loaded {
             root: &cgroup_root(config.passive_only),
             only: config.only,
         };
+        let mut open = OpenSockets::default();
+        let (hook, iterator) = iterator::attach(&mut self.ebpf, &btf, config.only)?;
+        if let Some(iterator) = &iterator {
+            iterator.look(Look::Before, &mut open)?;
+        }
         (self.hooks, self.links) = attach_all(&mut self.ebpf, &places)?;
-        Ok(())
+        self.hooks.push(hook);
+        self.iterator = iterator;
+        Ok(open)
     }
 
     /// Detaches the programs of one kind; they stay loaded, with their maps and numbers.

@@ -7,8 +7,11 @@ pub mod btf;
 pub mod config;
 pub mod error;
 pub mod offsets;
+pub mod open;
 pub mod record;
 
+#[cfg(target_os = "linux")]
+mod iterator;
 #[cfg(target_os = "linux")]
 mod load;
 #[cfg(target_os = "linux")]
@@ -17,6 +20,8 @@ mod program;
 mod running;
 #[cfg(target_os = "linux")]
 mod sys;
+#[cfg(target_os = "linux")]
+pub use iterator::Reader;
 #[cfg(target_os = "linux")]
 pub use running::{Kernel, boot_now_ns};
 

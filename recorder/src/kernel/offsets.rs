@@ -7,8 +7,8 @@ use super::btf::{Btf, BtfError};
 /// Looks up every field in the kernel's type information.
 ///
 /// Names and widths are those of v5.15 to v6.18: `sk_cgrp_data.cgroup` is a pointer since v5.15 (commit "bpf, cgroups: Fix
-/// cgroup v2 fallback on v1/v2 mixed mode"), `sk_protocol` is 16 bits wide since v5.6 and `kernfs_node.id` is a plain
-/// integer since v5.5.
+/// cgroup v2 fallback on v1/v2 mixed mode"), `sk_protocol` and `sk_type` are 16 bits wide since v5.6 and `kernfs_node.id` is
+/// a plain integer since v5.5.
 pub fn layout(btf: &Btf<'_>) -> Result<Layout, BtfError> {
     let sock = |path, width| btf.offset_of("sock", path, width);
     let remote_v4 = sock("__sk_common.skc_daddr", 4)?;
@@ -44,6 +44,10 @@ pub fn layout(btf: &Btf<'_>) -> Result<Layout, BtfError> {
         upper: btf.offset_of("inet_connection_sock", "icsk_ulp_ops", 8)?,
         source_port: btf.offset_of("inet_sock", "inet_sport", 2)?,
         task_stack: btf.offset_of("task_struct", "stack", 8)?,
+        task_process: btf.offset_of("task_struct", "tgid", 4)?,
+        task_name: btf.bits_of("task_struct", "comm")? / 8,
+        socket_type: sock("sk_type", 2)?,
+        socket_sk: btf.offset_of("socket", "sk", 8)?,
     })
 }
 

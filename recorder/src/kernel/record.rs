@@ -55,32 +55,32 @@ pub enum RecordError {
 }
 
 /// Takes fixed-size pieces off the front of a record whose length was checked.
-struct Fields<'a>(&'a [u8]);
+pub(super) struct Fields<'a>(pub(super) &'a [u8]);
 
 impl Fields<'_> {
-    fn take<const N: usize>(&mut self) -> [u8; N] {
+    pub(super) fn take<const N: usize>(&mut self) -> [u8; N] {
         let (head, rest) = self.0.split_first_chunk::<N>().unwrap_or((&[0; N], &[]));
         self.0 = rest;
         *head
     }
 
-    fn u8(&mut self) -> u8 {
+    pub(super) fn u8(&mut self) -> u8 {
         u8::from_ne_bytes(self.take())
     }
 
-    fn u16(&mut self) -> u16 {
+    pub(super) fn u16(&mut self) -> u16 {
         u16::from_ne_bytes(self.take())
     }
 
-    fn u32(&mut self) -> u32 {
+    pub(super) fn u32(&mut self) -> u32 {
         u32::from_ne_bytes(self.take())
     }
 
-    fn u64(&mut self) -> u64 {
+    pub(super) fn u64(&mut self) -> u64 {
         u64::from_ne_bytes(self.take())
     }
 
-    fn address(&mut self) -> Address {
+    pub(super) fn address(&mut self) -> Address {
         Address::from_bytes(self.take())
     }
 }
@@ -105,7 +105,8 @@ impl Record {
             Some(change @ (RecordKind::CgroupMade | RecordKind::CgroupRemoved)) => {
                 Ok(Self::Cgroup(cgroup(change, &mut fields::<CgroupChange>(bytes)?)))
             }
-            None => Err(RecordError::Kind { kind }),
+            // What is found is not sent.
+            Some(RecordKind::Snapshot) | None => Err(RecordError::Kind { kind }),
         }
     }
 }

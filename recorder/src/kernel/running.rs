@@ -16,7 +16,9 @@ use flowtape_recorder_ebpf::abi::socket::{SocketKey, SocketValue};
 
 use super::config::{ATTEMPT_PATIENCE, Drained, Hook, HookCounters, HookState, KernelConfig, ProgramStats};
 use super::error::KernelError;
+use super::iterator::Reader;
 use super::load::{self, Loaded};
+use super::open::{Look, OpenSockets};
 use super::program::{Kind, PROGRAMS};
 use super::record::{self, Record};
 use super::sys::{self, Grace};
@@ -34,6 +36,8 @@ pub struct Kernel {
     second_half: bool,
     limits: SampleLimits,
     attached_ns: u64,
+    /// Sockets that were open when the window began.
+    open: OpenSockets,
     /// How often programs had been skipped when the window began, and when it ended.
     skipped: (Skipped, Option<Skipped>),
     is_stopped: bool,
@@ -55,14 +59,18 @@ impl Kernel {
             second_half: false,
             limits: config.limits,
             attached_ns: 0,
+            open: OpenSockets::default(),
             skipped: (Skipped::new(), None),
             is_stopped: false,
             sent_before: BTreeMap::new(),
         };
         kernel.write_control()?;
-        kernel.loaded.attach(config)?;
+        kernel.open = kernel.loaded.attach(config)?;
         kernel.skipped.0 = kernel.skipped_now()?;
         kernel.attached_ns = boot_now_ns();
+        if let Some(iterator) = &kernel.loaded.iterator {
+            iterator.look(Look::After, &mut kernel.open)?;
+        }
         for hook in [HookId::Connect4, HookId::Connect6] {
             let counters = kernel.counters_at(u32::from(hook.id()))?;
             kernel.sent_before.insert(hook, counters.unkept_sent);
@@ -80,6 +88,22 @@ impl Kernel {
     #[must_use]
     pub fn hooks(&self) -> &[Hook] {
         &self.loaded.hooks
+    }
+
+    /// Takes the sockets that were open when the window began; there are none a second time.
+    pub fn take_open(&mut self) -> OpenSockets {
+        std::mem::take(&mut self.open)
+    }
+
+    /// Begins a look at all sockets that are open; `None` where the hook is not available. Every connection that the look
+    /// finds and that was established in the window is in a drain that begins after it: a socket is seen to be established
+    /// only after the program was run for it (`inet_sk_state_store`, `net/ipv4/af_inet.c`, v6.12).
+    pub fn look_at_sockets(&self) -> Result<Option<Reader>, KernelError> {
+        self.loaded
+            .iterator
+            .as_ref()
+            .map(super::iterator::Iterator::begin)
+            .transpose()
     }
 
     /// Hands over the records that wait in the ring buffers, without waiting for more. Gives their number.

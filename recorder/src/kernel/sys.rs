@@ -1,5 +1,5 @@
-//! Three calls of bpf(2) that the loader library does not offer: reading and emptying a map in bulk, waiting until no program
-//! runs that saw an older state, and reading how often the kernel skipped a program.
+//! Calls of bpf(2) that the loader library does not offer: reading and emptying a map in bulk, waiting until no program runs
+//! that saw an older state, reading how often the kernel skipped a program, and going through an iterator again and again.
 
 use std::io;
 use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
@@ -13,8 +13,11 @@ const BPF_OBJ_GET_INFO_BY_FD: libc::c_long = 15;
 const BPF_MAP_LOOKUP_AND_DELETE_ELEM: libc::c_long = 21;
 const BPF_MAP_LOOKUP_BATCH: libc::c_long = 24;
 const BPF_MAP_LOOKUP_AND_DELETE_BATCH: libc::c_long = 25;
+const BPF_LINK_CREATE: libc::c_long = 28;
+const BPF_ITER_CREATE: libc::c_long = 33;
 const BPF_MAP_TYPE_ARRAY: u32 = 2;
 const BPF_MAP_TYPE_ARRAY_OF_MAPS: u32 = 12;
+const BPF_TRACE_ITER: u32 = 28;
 
 /// Entries asked for at once. Must hold the longest chain of one bucket, which is a handful.
 const BATCH: u32 = 4096;
@@ -218,9 +221,56 @@ fn create(map_type: u32, inner_map_fd: u32) -> io::Result<OwnedFd> {
         map_flags: 0,
         inner_map_fd,
     };
-    let fd = bpf(BPF_MAP_CREATE, &mut create)?;
+    made(BPF_MAP_CREATE, &mut create)
+}
+
+/// A call that makes a descriptor.
+fn made<T>(command: libc::c_long, attributes: &mut T) -> io::Result<OwnedFd> {
+    let fd = bpf(command, attributes)?;
     // SAFETY: the kernel just gave us this descriptor, and nobody else has it.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// The part of `union bpf_attr` that `BPF_LINK_CREATE` reads for an iterator without parameters.
+#[repr(C)]
+struct LinkCreate {
+    program: u32,
+    target: u32,
+    attach_type: u32,
+    flags: u32,
+    parameters: u64,
+    parameters_length: u32,
+    pad: u32,
+}
+
+/// Links the program of an iterator; the link is what [`begin_iteration`] needs, as often as wanted.
+pub(super) fn link_iterator(program: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+    let mut create = LinkCreate {
+        program: descriptor(program),
+        target: 0,
+        attach_type: BPF_TRACE_ITER,
+        flags: 0,
+        parameters: 0,
+        parameters_length: 0,
+        pad: 0,
+    };
+    made(BPF_LINK_CREATE, &mut create)
+}
+
+/// The part of `union bpf_attr` that `BPF_ITER_CREATE` reads.
+#[repr(C)]
+struct IterationCreate {
+    link: u32,
+    flags: u32,
+}
+
+/// Begins to go through an iterator: what the program writes is read from the descriptor.
+pub(super) fn begin_iteration(link: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+    let mut create = IterationCreate {
+        link: descriptor(link),
+        flags: 0,
+    };
+    made(BPF_ITER_CREATE, &mut create)
 }
 
 /// The part of `union bpf_attr` that `BPF_OBJ_GET_INFO_BY_FD` reads.

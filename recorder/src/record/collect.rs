@@ -8,9 +8,10 @@ use flowtape_recorder_ebpf::abi::event::{Event, FLAG_TASK};
 use flowtape_recorder_ebpf::abi::flow::{FlowKey, FlowValue, Overflow};
 use flowtape_recorder_ebpf::abi::id::{HookId, Outcome};
 use flowtape_recorder_ebpf::abi::socket::SocketValue;
-use flowtape_schemas::node::{Counter, Hook, StatsRow};
+use flowtape_schemas::node::{Counter, Hook, Loss, StatsRow};
 use flowtape_schemas::time::Time;
 
+use super::open::{KnownEdges, Looked, OpenFlow};
 use super::redact::Redaction;
 use super::surroundings::Surroundings;
 use crate::clock::{BootNanos, Offset};
@@ -32,6 +33,10 @@ pub(super) struct Counted {
     pub(super) interval: Interval,
     pub(super) flows: Vec<(FlowKey, FlowValue)>,
     pub(super) sockets: Vec<(Kind, SocketValue)>,
+    /// Edges that nothing else tells of.
+    pub(super) open: Vec<OpenFlow>,
+    /// Some of the sockets behind them.
+    pub(super) found: Vec<Event>,
     pub(super) stats: Vec<StatsRow>,
 }
 
@@ -43,6 +48,9 @@ pub(super) struct Collector {
     interval_start: Time,
     overflow: BTreeMap<FlowKey, FlowValue>,
     attempts: Vec<(FlowKey, FlowValue)>,
+    /// Sockets that were found and are not judged yet.
+    looks: Vec<Looked>,
+    known: KnownEdges,
     before: BTreeMap<HookId, HookCounters>,
     /// Events the recorder itself dropped in this interval.
     events_dropped: u64,
@@ -58,7 +66,7 @@ pub(super) struct Collector {
 
 impl Collector {
     /// Nothing is known at the beginning of the window.
-    pub(super) fn new(offset: Offset, start: Time, redaction: Option<Redaction>) -> Self {
+    pub(super) fn new(offset: Offset, start: Time, quota: u64, redaction: Option<Redaction>) -> Self {
         Self {
             listeners: Listeners::new(offset),
             sockets: Sockets::default(),
@@ -66,6 +74,8 @@ impl Collector {
             interval_start: start,
             overflow: BTreeMap::new(),
             attempts: Vec::new(),
+            looks: Vec::new(),
+            known: KnownEdges::new(quota),
             before: BTreeMap::new(),
             events_dropped: 0,
             dropped_lately: 0,
@@ -142,6 +152,7 @@ impl Collector {
         } = drained;
         flows.append(&mut self.attempts);
         flows.extend(std::mem::take(&mut self.overflow));
+        self.known.counted(&flows);
         if let Some(redaction) = &self.redaction {
             for (key, _) in &mut flows {
                 redaction.flow(key);
@@ -150,6 +161,40 @@ impl Collector {
                 redaction.listen(key);
             }
         }
+        let mut stats = self.grown(counters, interval);
+        self.listeners.drained(&listens);
+        let sockets = self.sockets.drained(&sockets);
+        let lost = std::mem::take(&mut self.edges_lost) + self.sockets.take_lost() + self.listeners.take_lost();
+        let own = [
+            (
+                Hook::Writer,
+                Counter::WriterDropped,
+                std::mem::take(&mut self.events_dropped),
+            ),
+            (Hook::Writer, Counter::EdgesLost, lost),
+            (Hook::CgroupMkdir, Counter::Unnamed, std::mem::take(&mut self.unnamed)),
+        ];
+        stats.extend(
+            counted_by(&flows)
+                .chain(own)
+                .filter_map(|(hook, counter, value)| stats_row(hook, counter, value, interval)),
+        );
+        if stats.iter().any(|row| row.counter.loss() == Loss::Edges) {
+            self.known.missed();
+        }
+        let (open, found) = self.judge_looks(interval, &mut stats);
+        Counted {
+            interval,
+            flows,
+            sockets,
+            open,
+            found,
+            stats,
+        }
+    }
+
+    /// How far the counters of the hooks have grown since the last interval.
+    fn grown(&mut self, counters: &[HookCounters], interval: Interval) -> Vec<StatsRow> {
         let mut stats = Vec::new();
         for now in counters {
             let before = self.before.get(&now.id).copied();
@@ -171,38 +216,7 @@ impl Collector {
                 .saturating_sub(before.map_or(0, |before| before.recursion_misses));
             stats.extend(stats_row(hook(now.id), Counter::RecursionMissed, missed, interval));
         }
-        self.listeners.drained(&listens);
-        let mut counted: BTreeMap<HookId, u64> = BTreeMap::new();
-        for (key, value) in &flows {
-            if let Some(hook) = HookId::from_id(key.hook) {
-                *counted.entry(hook).or_default() += value.count;
-            }
-        }
-        let counted = counted
-            .into_iter()
-            .map(|(id, count)| (hook(id), Counter::Counted, count));
-        let sockets = self.sockets.drained(&sockets);
-        let lost = std::mem::take(&mut self.edges_lost) + self.sockets.take_lost() + self.listeners.take_lost();
-        let own = [
-            (
-                Hook::Writer,
-                Counter::WriterDropped,
-                std::mem::take(&mut self.events_dropped),
-            ),
-            (Hook::Writer, Counter::EdgesLost, lost),
-            (Hook::CgroupMkdir, Counter::Unnamed, std::mem::take(&mut self.unnamed)),
-        ];
-        stats.extend(
-            counted
-                .chain(own)
-                .filter_map(|(hook, counter, value)| stats_row(hook, counter, value, interval)),
-        );
-        Counted {
-            interval,
-            flows,
-            sockets,
-            stats,
-        }
+        stats
     }
 
     /// Takes attempts to connect that nothing more will be heard of: those for which no packet left had no way to go, and how
@@ -227,6 +241,44 @@ impl Collector {
             }
             self.chunk.push(event);
         }
+    }
+
+    /// Takes sockets that were found open, which are judged when the next interval ends.
+    pub(super) fn looked(&mut self, looked: Looked, surroundings: &mut Surroundings) {
+        for found in looked.sockets.iter() {
+            surroundings.namespaces.ask(found.socket.netns, found.socket.pid);
+        }
+        self.looks.push(looked);
+    }
+
+    /// What the looks say beyond what was counted.
+    fn judge_looks(&mut self, interval: Interval, stats: &mut Vec<StatsRow>) -> (Vec<OpenFlow>, Vec<Event>) {
+        let (mut open, mut found) = (Vec::new(), Vec::new());
+        for looked in std::mem::take(&mut self.looks) {
+            let judged = self.known.judge(&looked);
+            let counts = [
+                (Counter::Samples, judged.events.len() as u64),
+                (Counter::Folded, judged.folded),
+                (Counter::EdgesLost, looked.sockets.left_out()),
+            ];
+            for mut event in judged.events {
+                if let Some(redaction) = &self.redaction {
+                    redaction.event(&mut event);
+                }
+                found.push(event);
+            }
+            for mut flow in judged.flows {
+                if let Some(redaction) = &self.redaction {
+                    redaction.flow(&mut flow.key);
+                }
+                open.push(flow);
+            }
+            let rows = counts
+                .into_iter()
+                .filter_map(|(counter, value)| stats_row(Hook::TaskFile, counter, value, interval));
+            stats.extend(rows);
+        }
+        (open, found)
     }
 
     fn add_overflow(&mut self, overflow: &Overflow) {
@@ -255,6 +307,19 @@ impl Collector {
     }
 }
 
+/// What each hook counted.
+fn counted_by(flows: &[(FlowKey, FlowValue)]) -> impl Iterator<Item = (Hook, Counter, u64)> {
+    let mut counted: BTreeMap<HookId, u64> = BTreeMap::new();
+    for (key, value) in flows {
+        if let Some(hook) = HookId::from_id(key.hook) {
+            *counted.entry(hook).or_default() += value.count;
+        }
+    }
+    counted
+        .into_iter()
+        .map(|(id, count)| (hook(id), Counter::Counted, count))
+}
+
 #[cfg(test)]
 mod tests {
     use super::Collector;
@@ -278,7 +343,7 @@ mod tests {
     }
 
     fn collector() -> Collector {
-        Collector::new(offset(), Time(100), None)
+        Collector::new(offset(), Time(100), 4_096, None)
     }
 
     fn overflow(port: u16, ts_ns: u64, sampled: u8) -> Record {

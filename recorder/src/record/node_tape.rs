@@ -11,6 +11,7 @@ use flowtape_schemas::node::{
 use flowtape_schemas::time::Time;
 
 use super::collect::Counted;
+use super::open::OpenFlow;
 use super::queue::Intervals;
 use super::room::{Keep, Usage};
 use super::samples::Samples;
@@ -160,9 +161,12 @@ impl NodeTape {
             interval,
             mut flows,
             sockets,
+            mut open,
+            found,
             mut stats,
         } = counted;
         self.interval = interval;
+        self.events(found)?;
         flows.sort_unstable_by_key(|(key, value)| (*key, value.first_ns));
         for part in flows.chunks(BATCH) {
             let row = |(key, value): &(FlowKey, FlowValue)| flow_row(key, value, interval, self.offset);
@@ -173,6 +177,17 @@ impl NodeTape {
         for part in sockets.chunks(BATCH) {
             let row = |((by, key), value): &_| socket_row(*by, key, value, interval, self.offset);
             self.sockets.write(&part.iter().map(row).collect::<Vec<_>>())?;
+        }
+        open.sort_unstable_by_key(|flow| (flow.key, flow.predates, flow.value.first_ns));
+        for part in open.chunks(BATCH) {
+            let row = |flow: &OpenFlow| {
+                Ok(FlowRow {
+                    predates_window: flow.predates,
+                    ..flow_row(&flow.key, &flow.value, interval, self.offset)?
+                })
+            };
+            let rows = part.iter().map(row).collect::<Result<Vec<_>, UnknownNumber>>()?;
+            self.flows.write(&rows)?;
         }
         stats.extend(self.dropped());
         self.add_stats(&stats)?;

@@ -27,7 +27,7 @@ pub(super) struct Intervals {
 /// What the writer is told.
 enum Work {
     Events(Vec<Event>),
-    Counted(Counted),
+    Counted(Box<Counted>),
     Rotate(Box<Intervals>, ClockRow),
 }
 
@@ -69,7 +69,7 @@ impl Queue {
 
     /// Hands over counts, now or when there is room.
     pub(super) fn counted(&mut self, counted: Counted) {
-        self.waiting.push_back(Work::Counted(counted));
+        self.waiting.push_back(Work::Counted(Box::new(counted)));
         self.has_room();
     }
 
@@ -123,7 +123,7 @@ fn write(mut tape: NodeTape, from_reader: &Receiver<Work>, kept: &Kept) -> Resul
     for work in from_reader {
         match work {
             Work::Events(events) => tape.events(events)?,
-            Work::Counted(counted) => tape.counted(counted)?,
+            Work::Counted(counted) => tape.counted(*counted)?,
             Work::Rotate(intervals, clock) => tape.rotate(*intervals, clock)?,
         }
         kept.set(tape.keep());

@@ -8,6 +8,8 @@
 mod disk;
 mod fault;
 mod group;
+mod holder;
+mod open;
 mod privilege;
 mod recording;
 mod tape;
@@ -26,26 +28,28 @@ type Outcome<T = ()> = Result<T, Box<dyn std::error::Error>>;
 /// A name and what it checks.
 type Case = (&'static str, fn() -> Outcome);
 
+const ALL: &[&[Case]] = &[
+    window::CASES,
+    open::CASES,
+    fault::CASES,
+    group::CASES,
+    disk::CASES,
+    privilege::CASES,
+    trace::CASES,
+];
+
 fn main() -> Outcome<ExitCode> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     if let ["--worker", job @ ..] = words.as_slice() {
         return worker::run(job).map(|()| ExitCode::SUCCESS);
     }
+    if words == ["--holder"] {
+        return holder::run().map(|()| ExitCode::SUCCESS);
+    }
     let wanted: Vec<&str> = words.into_iter().filter(|word| !word.starts_with('-')).collect();
     let is_wanted = |(name, _): &&Case| wanted.is_empty() || wanted.iter().any(|part| name.contains(part));
-    let cases: Vec<&Case> = [
-        window::CASES,
-        fault::CASES,
-        group::CASES,
-        disk::CASES,
-        privilege::CASES,
-        trace::CASES,
-    ]
-    .into_iter()
-    .flatten()
-    .filter(is_wanted)
-    .collect();
+    let cases: Vec<&Case> = ALL.iter().copied().flatten().filter(is_wanted).collect();
     let mut out = std::io::stdout();
     if let Some(reason) = missing() {
         writeln!(out, "WARNING: no live test was run: {reason}")?;

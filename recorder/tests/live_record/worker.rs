@@ -180,7 +180,7 @@ fn linger_not(socket: &TcpStream) -> std::io::Result<()> {
 }
 
 /// Enters a network namespace of its own, with its loopback up; gives its inode number.
-fn fresh_namespace() -> Outcome<u32> {
+pub(crate) fn fresh_namespace() -> Outcome<u32> {
     // SAFETY: no pointers are involved.
     if unsafe { libc::unshare(libc::CLONE_NEWNET) } != 0 {
         return Err(std::io::Error::last_os_error().into());

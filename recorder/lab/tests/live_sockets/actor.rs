@@ -8,7 +8,8 @@
 //! | --- | --- |
 //! | `socket NAME FAMILY TYPE` | `socket()`; families `v4 v6`, types `stream mptcp dgram` |
 //! | `option NAME OPTION` | `reuseport nonblock blocking v6only reset fastopen` |
-//! | `bind NAME ADDRESS`, `listen NAME`, `connect NAME ADDRESS` | the call of that name |
+//! | `bind NAME ADDRESS`, `listen NAME [QUEUE]`, `connect NAME ADDRESS` | the call of that name |
+//! | `shut NAME` | `shutdown()` of its sending half |
 //! | `accept NAME AS` | `accept()` into a new name; answers with the peer's address |
 //! | `drain NAME` | accepts and closes whatever waits; answers with the number |
 //! | `send NAME`, `sendto NAME ADDRESS`, `fast NAME ADDRESS` | one byte; `fast` connects with it (`MSG_FASTOPEN`) |
@@ -132,6 +133,8 @@ impl Sockets {
             ["bind", name, address] => done(net::bind(self.get(name)?, &parse(address)?)),
             ["bind32", name, address] => Ok(ok(entry::bind32(self.get(name)?, parse(address)?)?)),
             ["listen", name] => done(net::listen(self.get(name)?, 64)),
+            ["listen", name, queue] => done(net::listen(self.get(name)?, number_of(queue)?)),
+            ["shut", name] => done(net::shutdown(self.get(name)?, net::Shutdown::Write)),
             ["listen32", name] => Ok(ok(entry::listen32(self.get(name)?, 64)?)),
             ["connect", name, address] => done(net::connect(self.get(name)?, &parse(address)?)),
             ["connect32", name, address] => Ok(ok(entry::connect32(self.get(name)?, parse(address)?)?)),
@@ -266,6 +269,11 @@ fn wait(socket: BorrowedFd<'_>, what: PollFlags) -> Result<(), Trouble> {
 
 fn unknown(name: &str) -> Trouble {
     Trouble::Other(format!("no socket `{name}`").into())
+}
+
+fn number_of(word: &str) -> Result<i32, Trouble> {
+    word.parse()
+        .map_err(|error| Trouble::Other(format!("`{word}`: {error}").into()))
 }
 
 fn parse(address: &str) -> Result<SocketAddr, Trouble> {

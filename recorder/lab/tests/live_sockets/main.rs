@@ -21,6 +21,8 @@ mod case_failed;
 #[cfg(target_os = "linux")]
 mod case_handed;
 #[cfg(target_os = "linux")]
+mod case_old;
+#[cfg(target_os = "linux")]
 mod case_pods;
 #[cfg(target_os = "linux")]
 mod case_tcp;
@@ -131,7 +133,7 @@ mod cases {
     use crate::seen::Seen;
     use crate::stage::Stage;
     use crate::{
-        Case, Outcome, Ran, case_balanced, case_failed, case_handed, case_pods, case_tcp, case_udp, preflight,
+        Case, Outcome, Ran, case_balanced, case_failed, case_handed, case_old, case_pods, case_tcp, case_udp, preflight,
     };
 
     const CASES: &[&[Case]] = &[
@@ -141,6 +143,7 @@ mod cases {
         case_handed::CASES,
         case_pods::CASES,
         case_failed::CASES,
+        case_old::CASES,
     ];
 
     /// Ports of the first case; each has as many from there on as it needs, up to [`PORTS`].

@@ -75,6 +75,12 @@ impl Row {
         self
     }
 
+    /// The same of what was open before the recording.
+    pub(crate) fn older(mut self) -> Self {
+        self.key.predates = true;
+        self
+    }
+
     /// The same where the program asked for something else.
     pub(crate) fn asked(mut self, address: SocketAddr) -> Self {
         self.key.asked = Some((Address::from(address.ip()), address.port()));

@@ -84,8 +84,9 @@ impl Seen {
         })
     }
 
+    /// A namespace that a case made within the recording has nothing older; what is was of another of that number.
     fn is_own(&self, row: &FlowRow) -> bool {
         row.cgroup_id.is_some_and(|id| self.cgroups.contains(&id))
-            || row.netns.is_some_and(|netns| self.own.contains(&netns))
+            || row.netns.is_some_and(|netns| self.own.contains(&netns)) && !row.predates_window
     }
 }

@@ -1,0 +1,132 @@
+//! Sockets that are older than the recording: what is looked at, when, and with which privileges.
+
+use flowtape_schemas::manifest::HookState;
+use flowtape_schemas::node::{ClockRow, Direction, EventKind, EventRow, FlowRow, Hook};
+
+use crate::holder::Holder;
+use crate::recording::{Recording, until};
+use crate::tape::Tape;
+use crate::{Case, Outcome};
+
+pub(crate) const CASES: &[Case] = &[
+    ("what_is_older_is_found_at_the_start", at_the_start),
+    ("later_looks_need_only_the_capabilities_that_are_kept", later),
+    ("without_looks_in_between_the_last_one_finds_it", first_and_last),
+    ("with_tracepoints_only_what_is_older_is_found", passive),
+    ("in_a_container_it_says_that_it_cannot_look", in_a_container),
+];
+
+/// Rows of a holder at one of its ports, each of which must be of a look and older than the window.
+fn older(tape: &Tape, holder: &Holder, direction: Direction, port: u16) -> Outcome<Vec<FlowRow>> {
+    let mut rows = tape.rows::<FlowRow>()?;
+    rows.retain(|row| (row.netns, row.direction, row.service_port) == (Some(holder.netns), direction, Some(port)));
+    let is_older = |row: &FlowRow| row.hook == Hook::TaskFile && row.count == 0 && row.predates_window;
+    match rows.iter().find(|row| !is_older(row)) {
+        Some(row) => Err(format!("not of a look, or not older: {row:?}").into()),
+        None => Ok(rows),
+    }
+}
+
+/// The ends of the holder's connections that some process has, as rows.
+fn must_have(tape: &Tape, holder: &Holder, accepted: bool) -> Outcome {
+    for (direction, port, wanted) in [
+        (Direction::Out, holder.port, 1),
+        (Direction::In, holder.port, 1),
+        (Direction::Out, holder.waiting, 1),
+        (Direction::In, holder.waiting, usize::from(accepted)),
+    ] {
+        let rows = older(tape, holder, direction, port)?;
+        if rows.len() != wanted {
+            return Err(format!("{direction} at port {port}: {rows:?}").into());
+        }
+    }
+    Ok(())
+}
+
+fn at_the_start() -> Outcome {
+    let holder = Holder::start()?;
+    let recording = Recording::start(&["--redact"])?;
+    let ended = recording.stop(libc::SIGTERM)?;
+    ended.must_be_done()?;
+    let tape = Tape::at(ended.tape());
+    must_have(&tape, &holder, false)?;
+    let start = tape.manifest()?.nodes[0].window.start;
+    let rows = older(&tape, &holder, Direction::Out, holder.port)?;
+    assert_eq!((rows[0].samples, rows[0].first_seen), (2, start), "{rows:?}");
+    let mut events = tape.rows::<EventRow>()?;
+    events.retain(|event| event.netns == Some(holder.netns));
+    assert_eq!(events.len(), 4, "{events:?}");
+    for event in &events {
+        assert_eq!((event.kind, event.hook), (EventKind::Snapshot, Hook::TaskFile));
+        assert_eq!(event.pid, Some(holder.process()));
+        assert_eq!(event.process, None, "no names with `--redact`");
+    }
+    tape.must_be_whole()
+}
+
+fn later() -> Outcome {
+    let mut holder = Holder::start()?;
+    let set = "-all,+bpf,+perfmon,+net_admin";
+    let few = ["setpriv", "--bounding-set", set, "--inh-caps", set];
+    let often = [
+        "--interval",
+        "100ms",
+        "--rotation",
+        "100ms",
+        "--snapshot-interval",
+        "100ms",
+    ];
+    let recording = Recording::start_as(&few, tempfile::tempdir()?, &often)?;
+    let tape = Tape::at(recording.tape());
+    until("the first look is in the tape", || {
+        Ok(must_have(&tape, &holder, false).is_ok())
+    })?;
+    holder.accept()?;
+    until("a later look is in the tape", || {
+        Ok(must_have(&tape, &holder, true).is_ok())
+    })?;
+    let ended = recording.stop(libc::SIGTERM)?;
+    ended.must_be_done()?;
+    must_have(&Tape::at(ended.tape()), &holder, true)
+}
+
+fn first_and_last() -> Outcome {
+    let mut holder = Holder::start()?;
+    let options = ["--interval", "100ms", "--rotation", "100ms", "--snapshot-interval", "0"];
+    let recording = Recording::start(&options)?;
+    holder.accept()?;
+    let tape = Tape::at(recording.tape());
+    until("there were many rotations", || Ok(tape.rows::<ClockRow>()?.len() > 5))?;
+    must_have(&tape, &holder, false)?;
+    let ended = recording.stop(libc::SIGTERM)?;
+    ended.must_be_done()?;
+    must_have(&Tape::at(ended.tape()), &holder, true)
+}
+
+fn passive() -> Outcome {
+    let holder = Holder::start()?;
+    let ended = Recording::start(&["--passive-only"])?.stop(libc::SIGTERM)?;
+    ended.must_be_done()?;
+    must_have(&Tape::at(ended.tape()), &holder, false)
+}
+
+fn in_a_container() -> Outcome {
+    let holder = Holder::start()?;
+    let alone = ["unshare", "--pid", "--fork", "--kill-child=SIGTERM"];
+    let recording = Recording::start_as(&alone, tempfile::tempdir()?, &["--duration", "500ms"])?;
+    let ended = recording.wait()?;
+    ended.must_be_done()?;
+    let tape = Tape::at(ended.tape());
+    let manifest = tape.manifest()?;
+    let mut hooks = manifest.nodes[0].hooks.iter();
+    let hook = hooks.find(|hook| hook.hook == "iter/task_file").ok_or("no such hook")?;
+    let reason = hook.reason.as_deref().unwrap_or_default();
+    assert_eq!(hook.state, HookState::Unavailable);
+    assert!(
+        reason.contains("hostPID") && ended.said.contains(reason),
+        "{}",
+        ended.said
+    );
+    assert_eq!(older(&tape, &holder, Direction::Out, holder.port)?, []);
+    Ok(())
+}
