@@ -202,7 +202,7 @@ pub struct WatchArgs {
     /// How long to watch, such as 30s, 10m or 1h30m; without it until Ctrl-C or SIGTERM
     #[arg(long, value_name = "TIME", value_parser = parse_duration, requires = "watch")]
     pub duration: Option<Duration>,
-    /// Only objects of these namespaces, and nodes; peers elsewhere then have no identity
+    /// Only objects of these namespaces, and nodes; peers elsewhere are unknown then, and no rule can be made for them
     #[arg(long, value_name = "NAME", value_delimiter = ',', requires = "watch")]
     pub namespaces: Vec<String>,
     /// Time after which files are finished and others begun: what a crash can cost at most

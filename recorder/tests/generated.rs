@@ -87,7 +87,7 @@ fn the_watcher_has_no_privileges_and_may_only_read() {
         .unwrap_or_default();
     assert!(!rules.is_empty());
     for rule in rules {
-        assert_eq!(rule["verbs"], serde_json::json!(["get", "list", "watch"]));
+        assert_eq!(rule["verbs"], serde_json::json!(["list", "watch"]));
         let text = rule["resources"].to_string();
         assert!(
             !text.contains("secrets") && !text.contains("configmaps") && !text.contains('*'),

@@ -104,8 +104,9 @@ pub struct RecordArgs {
     /// How large the tape of one node may grow. Near that samples stop, then its window ends
     #[arg(long, value_name = "N", default_value = "1024MiB", value_parser = parse_tape_size)]
     pub max_size: u64,
-    /// Follow the objects of these namespaces only, and nodes; sockets are recorded on whole nodes, and peers elsewhere
-    /// have no identity
+    /// Limit the metadata, and nothing else: follow the objects of these namespaces only, and nodes. The sockets of every pod
+    /// are recorded all the same, and peers in other namespaces are unknown, so that no rule can be made for them. To get the
+    /// policies of one namespace, record without this and give the analyzer `-n`
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     pub namespaces: Vec<String>,
     /// Print what would be created as YAML, and do nothing

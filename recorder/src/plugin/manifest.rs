@@ -16,6 +16,8 @@ use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, PolicyRule, Ro
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
 use serde_json::Value;
 
+use crate::watch::{VERBS, WATCHED};
+
 /// Label of everything that belongs to one run; its value is the run's id.
 pub const RUN_LABEL: &str = "flowtape.run";
 
@@ -187,24 +189,24 @@ fn service_account(run: &Run, role: &str) -> ServiceAccount {
     }
 }
 
-/// What the watcher follows, and nothing else: reading only, and never Secrets or ConfigMaps.
+/// What the watcher follows and how, and nothing else: never Secrets or ConfigMaps.
 fn cluster_role(run: &Run) -> ClusterRole {
-    let rule = |group: &str, resources: &[&str]| PolicyRule {
-        api_groups: Some(vec![group.to_owned()]),
-        resources: Some(texts(resources)),
-        verbs: texts(&["get", "list", "watch"]),
-        ..PolicyRule::default()
-    };
-    let rules = vec![
-        rule("", &["namespaces", "nodes", "pods", "services"]),
-        rule("apps", &["daemonsets", "deployments", "replicasets", "statefulsets"]),
-        rule("batch", &["cronjobs", "jobs"]),
-        rule("discovery.k8s.io", &["endpointslices"]),
-        rule("networking.k8s.io", &["networkpolicies"]),
-    ];
+    let mut groups: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for resource in &WATCHED {
+        groups.entry(resource.group).or_default().push(resource.plural);
+    }
+    let rules = groups.into_iter().map(|(group, mut resources)| {
+        resources.sort_unstable();
+        PolicyRule {
+            api_groups: Some(vec![group.to_owned()]),
+            resources: Some(texts(&resources)),
+            verbs: texts(&VERBS),
+            ..PolicyRule::default()
+        }
+    });
     ClusterRole {
         metadata: run.cluster_metadata(WATCHER_ROLE),
-        rules: Some(rules),
+        rules: Some(rules.collect()),
         ..ClusterRole::default()
     }
 }

@@ -49,6 +49,13 @@ pub(super) fn record(arguments: &RecordArgs) -> anyhow::Result<Exit> {
         let run = arguments.run(new_id());
         let mut interrupts = Interrupts::listen().context("cannot listen for signals")?;
         output::say(format_args!("run {} in namespace {}", run.id, run.namespace));
+        if !run.namespaces.is_empty() {
+            output::warn(format_args!(
+                "--namespaces limits the metadata only: sockets of every pod are recorded, and peers outside of {} are unknown, \
+                 so that no rule can be made for them",
+                run.namespaces.join(", ")
+            ));
+        }
 
         let mut second = interrupts.clone();
         let work = async {

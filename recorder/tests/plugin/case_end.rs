@@ -32,6 +32,34 @@ pub(crate) fn ctrl_c_ends_the_window_and_collects() {
     stage.assert_nothing_is_left();
 }
 
+/// Whole nodes are recorded, and it says so.
+pub(crate) fn namespaces_limit_the_metadata_and_nothing_else() {
+    let stage = Stage::new();
+    let mut plugin = stage.record(&["--duration", "1h", "--namespaces", "shop,web"]);
+    plugin.wait_for("--namespaces limits the metadata only");
+    plugin.wait_for("recording on 2 nodes");
+    let objects = stage.server.tell("objects").unwrap();
+    let limited = |kind: &str| {
+        let mut of_kind = objects
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter(|object| object["kind"] == kind);
+        let spec = &of_kind.next().unwrap()["spec"]["template"]["spec"];
+        spec["containers"][0]["args"]
+            .to_string()
+            .contains(r#""--namespaces","shop,web""#)
+    };
+    assert!(limited("Deployment") && !limited("DaemonSet"), "{objects}");
+    plugin.interrupt();
+    let (code, said) = plugin.end();
+    assert_eq!(code, Some(0), "{said}");
+    let files = stage.valid_tape().files;
+    let flows = files.iter().filter(|file| file.table == "flows" && file.rows > 0);
+    assert_eq!(flows.count(), 2);
+    stage.assert_nothing_is_left();
+}
+
 pub(crate) fn a_stream_that_breaks_twice_goes_on() {
     let stage = Stage::new();
     // The first `exec` of each pod is `stop`, which says less than that.

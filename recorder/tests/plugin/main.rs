@@ -36,6 +36,10 @@ fn main() {
             case_end::a_stream_that_breaks_twice_goes_on,
         ),
         case(
+            "namespaces_limit_the_metadata_and_nothing_else",
+            case_end::namespaces_limit_the_metadata_and_nothing_else,
+        ),
+        case(
             "printed_manifests_are_collected_and_left",
             case_end::printed_manifests_are_collected_and_left,
         ),
