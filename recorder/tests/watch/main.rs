@@ -5,11 +5,13 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod cluster;
+mod proxy;
 mod tape;
 mod test_access;
 mod test_fault;
 mod test_gap;
 mod test_life;
+mod test_pod;
 mod test_real;
 mod watcher;
 
@@ -34,6 +36,7 @@ fn main() -> ExitCode {
         test_gap::tests(),
         test_fault::tests(),
         test_access::tests(),
+        test_pod::tests(),
         test_real::tests(),
     ];
     libtest_mimic::run(&Arguments::from_args(), tests.into_iter().flatten().collect()).exit_code()

@@ -45,12 +45,18 @@ impl Watcher {
 
     /// The same with another kubeconfig.
     pub(crate) fn with(kubeconfig: &Path, options: &[&str]) -> Self {
+        let kubeconfig = kubeconfig.to_str().unwrap();
+        let by = Command::new("env");
+        Self::by(by, &[&["--kubeconfig", kubeconfig], options].concat())
+    }
+
+    /// The same without a kubeconfig, run by another command.
+    pub(crate) fn by(mut command: Command, options: &[&str]) -> Self {
         let home = tempfile::tempdir().unwrap();
-        let mut child = Command::new(env!("CARGO_BIN_EXE_flowtape-recorder"))
+        let mut child = command
+            .arg(env!("CARGO_BIN_EXE_flowtape-recorder"))
             .args(["metadata", "--watch", "--rotation", "1s", "-o"])
             .arg(home.path().join("tape"))
-            .arg("--kubeconfig")
-            .arg(kubeconfig)
             .args(options)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
