@@ -1,11 +1,9 @@
 //! Entries of attempts to connect.
 
+use aya_ebpf::bindings::BPF_NOEXIST;
 use flowtape_recorder_ebpf::abi::attempt::Attempt;
 
 use crate::map::CONNECTS;
-
-/// What an entry holds until it is filled in place: the stack has no room for a whole one beside an edge.
-static EMPTY: Attempt = Attempt::NONE;
 
 /// The entry of a socket. Only programs for this one socket change it, and they wait for each other.
 #[inline(always)]
@@ -15,11 +13,16 @@ pub(crate) fn find(socket: u64) -> Option<&'static mut Attempt> {
     Some(unsafe { &mut *attempt })
 }
 
-/// An empty entry for a socket, in place of the one it had; `None` if there is no room.
+/// Notes an attempt of a socket that has none; says whether it did. There may be one, or no room.
 #[inline(always)]
-pub(crate) fn begin(socket: u64) -> Option<&'static mut Attempt> {
-    CONNECTS.insert(socket, &EMPTY, 0).ok()?;
-    find(socket)
+pub(crate) fn begin(socket: u64, attempt: &Attempt) -> bool {
+    CONNECTS.insert(socket, attempt, u64::from(BPF_NOEXIST)).is_ok()
+}
+
+/// Notes an attempt in place of the one the socket has; says whether there was room.
+#[inline(always)]
+pub(crate) fn replace(socket: u64, attempt: &Attempt) -> bool {
+    CONNECTS.insert(socket, attempt, 0).is_ok()
 }
 
 /// Forgets the entry of a socket.

@@ -52,18 +52,31 @@ pub(crate) fn note(sk: *const Sock, old: i32, new: i32) {
 #[inline(always)]
 pub(crate) fn was_shown(context: &BtfTracePointContext, sk: *const Sock, old: i32, new: i32) -> bool {
     let Some(shown) = SHOWN.get_ptr_mut(0) else { return true };
-    // SAFETY: a live map value of this processor, and a helper without arguments that gives a typed pointer.
+    // SAFETY: a live map value of this processor.
     unsafe {
-        core::ptr::write_volatile(&raw mut (*shown).context, context.as_ptr() as u64);
-        let context = core::ptr::read_volatile(&raw const (*shown).context);
-        let stack = sock::task_stack(bpf_get_current_task_btf() as *const u8);
-        let was_shown = context.wrapping_sub(stack) < STACK_LEN
-            || core::ptr::read_volatile(&raw const (*shown).socket) == sk as u64
-                && core::ptr::read_volatile(&raw const (*shown).states) == states(old, new);
+        let is_last = core::ptr::read_volatile(&raw const (*shown).socket) == sk as u64
+            && core::ptr::read_volatile(&raw const (*shown).states) == states(old, new);
+        // The last one first: it nearly always is, and costs less to find out.
+        let was_shown = is_last || is_on_task_stack(shown, context);
         if was_shown {
             core::ptr::write_volatile(&raw mut (*shown).socket, 0);
         }
         was_shown
+    }
+}
+
+/// Says whether the tracepoint was called on the stack of the current task.
+///
+/// # Safety
+/// `shown` is a live map value of this processor.
+#[inline(always)]
+unsafe fn is_on_task_stack(shown: *mut Shown, context: &BtfTracePointContext) -> bool {
+    // SAFETY: the caller vouches for the map value; the helper has no arguments and gives a typed pointer.
+    unsafe {
+        core::ptr::write_volatile(&raw mut (*shown).context, context.as_ptr() as u64);
+        let context = core::ptr::read_volatile(&raw const (*shown).context);
+        let stack = sock::task_stack(bpf_get_current_task_btf() as *const u8);
+        context.wrapping_sub(stack) < STACK_LEN
     }
 }
 

@@ -8,7 +8,7 @@
 
 use aya_ebpf::helpers::bpf_ktime_get_boot_ns;
 use aya_ebpf::helpers::generated::bpf_skc_to_tcp_sock;
-use flowtape_recorder_ebpf::abi::attempt::ATTEMPT_ASKED;
+use flowtape_recorder_ebpf::abi::attempt::{ATTEMPT_ASKED, Attempt};
 use flowtape_recorder_ebpf::abi::counters::Counters;
 use flowtape_recorder_ebpf::abi::event::{Event, FLAG_V4_MAPPED};
 use flowtape_recorder_ebpf::abi::flow::FlowKey;
@@ -46,17 +46,20 @@ fn tcp(counters: &mut Counters, peer: &Peer) -> bool {
     if sk.is_null() {
         return false;
     }
-    let counted = failed_before(counters, sk as u64);
-    keep(counters, peer, sk);
+    let asked = asked(peer, sk);
+    if attempt::begin(sk as u64, &asked) {
+        return false;
+    }
+    let counted = attempt::find(sk as u64).is_some_and(|earlier| failed_before(counters, earlier));
+    if !attempt::replace(sk as u64, &asked) {
+        bump(&mut counters.unkept);
+    }
     counted
 }
 
 /// Counts what was asked for at this address before, if no packet ever left for it.
 #[inline(always)]
-fn failed_before(counters: &mut Counters, socket: u64) -> bool {
-    let Some(earlier) = attempt::find(socket) else {
-        return false;
-    };
+fn failed_before(counters: &mut Counters, earlier: &Attempt) -> bool {
     if earlier.state != ATTEMPT_ASKED {
         return false;
     }
@@ -75,27 +78,26 @@ fn failed_before(counters: &mut Counters, socket: u64) -> bool {
     true
 }
 
-/// Keeps the attempt until it ends.
+/// What is asked for now.
 #[inline(always)]
-fn keep(counters: &mut Counters, peer: &Peer, sk: *const Sock) {
-    let Some(attempt) = attempt::begin(sk as u64) else {
-        bump(&mut counters.unkept);
-        return;
-    };
+fn asked(peer: &Peer, sk: *const Sock) -> Attempt {
     let owner = sock::owner(sk);
-    // SAFETY: a helper without arguments.
-    attempt.ts_ns = unsafe { bpf_ktime_get_boot_ns() };
-    attempt.cookie = peer.cookie();
-    attempt.cgroup_id = owner.cgroup_id;
-    attempt.netns = owner.netns;
-    attempt.asked_ip = peer.ip;
-    attempt.asked_port = peer.port;
-    attempt.hook = peer.hook.id();
-    if matches!(peer.hook, HookId::Connect6) && peer.ip.is_v4() {
-        attempt.flags = FLAG_V4_MAPPED;
-    }
-    task::put_attempt(attempt);
-    attempt.state = ATTEMPT_ASKED;
+    let is_mapped = matches!(peer.hook, HookId::Connect6) && peer.ip.is_v4();
+    let mut attempt = Attempt {
+        // SAFETY: a helper without arguments.
+        ts_ns: unsafe { bpf_ktime_get_boot_ns() },
+        cookie: peer.cookie(),
+        cgroup_id: owner.cgroup_id,
+        netns: owner.netns,
+        asked_ip: peer.ip,
+        asked_port: peer.port,
+        state: ATTEMPT_ASKED,
+        hook: peer.hook.id(),
+        flags: if is_mapped { FLAG_V4_MAPPED } else { 0 },
+        ..Attempt::NONE
+    };
+    task::put_attempt(&mut attempt);
+    attempt
 }
 
 /// Notes a talk over UDP; says whether it was counted.

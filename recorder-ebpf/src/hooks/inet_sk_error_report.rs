@@ -11,7 +11,7 @@ use flowtape_recorder_ebpf::abi::event::Event;
 use flowtape_recorder_ebpf::abi::id::{HookId, Outcome, RecordKind};
 
 use super::sock_send_length::{edge, fill};
-use crate::count::{self, Moment, bump};
+use crate::count::{self, Moment, bump_alone};
 use crate::sock::{self, Sock};
 use crate::talk::{self, BEGAN, SERVES, Talk, TalkKey};
 
@@ -20,14 +20,17 @@ const UDP: u16 = 17;
 /// `ECONNREFUSED`.
 const REFUSED: u32 = 111;
 
-/// The program.
+/// The program. What is no UDP is not counted as a run: nearly every error is a reset of TCP.
 #[btf_tracepoint(function = "inet_sk_error_report")]
 fn inet_sk_error_report(context: BtfTracePointContext) -> i32 {
     let sk: *const Sock = context.arg(0);
+    if sock::protocol(sk) != UDP {
+        return 0;
+    }
     if let Some(counters) = count::counters(HookId::SkErrorReport) {
-        bump(&mut counters.invocations);
+        bump_alone(&mut counters.invocations);
         if !refused(counters, sk) {
-            bump(&mut counters.filtered);
+            bump_alone(&mut counters.filtered);
         }
     }
     0
@@ -36,7 +39,7 @@ fn inet_sk_error_report(context: BtfTracePointContext) -> i32 {
 /// Counts a refusal; says whether it is one.
 #[inline(always)]
 fn refused(counters: &mut Counters, sk: *const Sock) -> bool {
-    if sock::protocol(sk) != UDP || sock::error(sk) != REFUSED {
+    if sock::error(sk) != REFUSED {
         return false;
     }
     // SAFETY: the argument of the tracepoint.

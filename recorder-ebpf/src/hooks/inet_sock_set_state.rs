@@ -16,7 +16,7 @@ use flowtape_recorder_ebpf::abi::flow::{FOLDED_NOT, FlowKey};
 use flowtape_recorder_ebpf::abi::id::{Direction, HookId, Outcome, Protocol, RecordKind};
 use flowtape_recorder_ebpf::abi::listen::{ListenKey, ListenValue};
 
-use crate::count::{self, Moment, bump};
+use crate::count::{self, Moment, bump, bump_alone};
 use crate::sock::{self, Owner, Sock, Tuple};
 use crate::{attempt, rescue, task};
 
@@ -54,9 +54,9 @@ fn inet_sock_set_state_rescue(context: BtfTracePointContext) -> i32 {
 #[inline(always)]
 fn run(slot: u32, sk: *const Sock, old: i32, new: i32) -> i32 {
     if let Some(counters) = count::counters_at(slot) {
-        bump(&mut counters.invocations);
+        bump_alone(&mut counters.invocations);
         if !handle(counters, sk, old, new) {
-            bump(&mut counters.filtered);
+            bump_alone(&mut counters.filtered);
         }
     }
     0
@@ -125,23 +125,25 @@ fn sent(counters: &mut Counters, sk: *const Sock) {
             bump(&mut counters.unkept_sent);
         }
     }
-    let Some(attempt) = attempt::begin(sk as u64) else {
-        bump(&mut counters.unheld);
-        return;
-    };
     let owner = sock::owner(sk);
-    // SAFETY: a helper without arguments.
-    attempt.ts_ns = unsafe { bpf_ktime_get_boot_ns() };
-    attempt.cookie = cookie;
-    attempt.cgroup_id = owner.cgroup_id;
-    attempt.netns = owner.netns;
-    attempt.local_ip = tuple.local_ip;
-    attempt.remote_ip = tuple.remote_ip;
-    attempt.remote_port = tuple.remote_port;
-    attempt.hook = HookId::InetSockSetState.id();
-    attempt.flags = if tuple.v4_mapped { FLAG_V4_MAPPED } else { 0 };
-    task::put_attempt(attempt);
-    attempt.state = ATTEMPT_SENT;
+    let mut sent = Attempt {
+        // SAFETY: a helper without arguments.
+        ts_ns: unsafe { bpf_ktime_get_boot_ns() },
+        cookie,
+        cgroup_id: owner.cgroup_id,
+        netns: owner.netns,
+        local_ip: tuple.local_ip,
+        remote_ip: tuple.remote_ip,
+        remote_port: tuple.remote_port,
+        state: ATTEMPT_SENT,
+        hook: HookId::InetSockSetState.id(),
+        flags: if tuple.v4_mapped { FLAG_V4_MAPPED } else { 0 },
+        ..Attempt::NONE
+    };
+    task::put_attempt(&mut sent);
+    if !attempt::replace(sk as u64, &sent) {
+        bump(&mut counters.unheld);
+    }
 }
 
 /// Counts an attempt that is overwritten before anybody could tell of it.

@@ -13,7 +13,7 @@ use flowtape_recorder_ebpf::abi::event::{Event, FLAG_V4_MAPPED};
 use flowtape_recorder_ebpf::abi::flow::{FOLDED_NOT, FlowKey};
 use flowtape_recorder_ebpf::abi::id::{Direction, HookId, Outcome, Protocol, RecordKind};
 
-use crate::count::{self, Moment, bump};
+use crate::count::{self, Moment, bump, bump_alone};
 use crate::sock::{self, Sock, Tuple};
 use crate::talk::{self, BEGAN, SERVES, Talk, TalkKey};
 use crate::{task, word};
@@ -31,9 +31,9 @@ fn sock_send_length(context: BtfTracePointContext) -> i32 {
         return 0;
     }
     if let Some(counters) = count::counters(HookId::SockSendLength) {
-        bump(&mut counters.invocations);
+        bump_alone(&mut counters.invocations);
         if sock::state(sk) != CONNECTED || !sent(counters, sk, context.arg(1)) {
-            bump(&mut counters.filtered);
+            bump_alone(&mut counters.filtered);
         }
     }
     0
