@@ -26,6 +26,10 @@ static WANT_TASK: u32 = 0;
 #[unsafe(no_mangle)]
 static SEND_LENGTH: u32 = 0;
 
+/// `1` if programs show what is asked of `connect()`.
+#[unsafe(no_mangle)]
+static CONNECT: u32 = 0;
+
 /// One offset of [`LAYOUT`].
 ///
 /// Volatile, because the compiler would otherwise use the zeros of the object.
@@ -64,4 +68,11 @@ pub(crate) fn want_task() -> bool {
 pub(crate) fn sends_are_shown() -> bool {
     // SAFETY: a reference to a live static of the same type.
     unsafe { core::ptr::read_volatile(&raw const SEND_LENGTH) != 0 }
+}
+
+/// See [`CONNECT`].
+#[inline(always)]
+pub(crate) fn asking_is_shown() -> bool {
+    // SAFETY: a reference to a live static of the same type.
+    unsafe { core::ptr::read_volatile(&raw const CONNECT) != 0 }
 }

@@ -17,6 +17,7 @@ use flowtape_recorder_ebpf::abi::id::{Direction, HookId, Outcome, Protocol, Reco
 use flowtape_recorder_ebpf::abi::listen::{ListenKey, ListenValue};
 
 use crate::count::{self, Moment, bump, bump_alone};
+use crate::global::asking_is_shown;
 use crate::sock::{self, Owner, Sock, Tuple};
 use crate::{attempt, rescue, task};
 
@@ -101,29 +102,13 @@ fn handle(counters: &mut Counters, sk: *const Sock, old: i32, new: i32) -> bool 
 /// The first packet of a handshake leaves: its addresses are known from here on.
 #[inline(always)]
 fn sent(counters: &mut Counters, sk: *const Sock) {
-    let Some(tuple) = sock::tuple(sk) else { return };
+    // What it is bound to is decided in a moment.
+    let Some(tuple) = sock::tuple_without_port(sk) else {
+        return;
+    };
     let cookie = cookie(sk);
-    if let Some(attempt) = attempt::find(sk as u64) {
-        if attempt.cookie == cookie {
-            attempt.local_ip = tuple.local_ip;
-            attempt.remote_ip = tuple.remote_ip;
-            attempt.remote_port = tuple.remote_port;
-            attempt.state = ATTEMPT_SENT;
-            return;
-        }
-        // Of a socket that was at this address before. Whatever opened this one asked no program.
-        if attempt.state == ATTEMPT_ASKED {
-            lost(attempt.hook);
-        }
-    } else if !sock::is_subflow(sk) {
-        let hook = if sock::is_v6(sk) {
-            HookId::Connect6
-        } else {
-            HookId::Connect4
-        };
-        if let Some(counters) = count::counters(hook) {
-            bump(&mut counters.unkept_sent);
-        }
+    if asking_is_shown() && was_asked(sk, &tuple, cookie) {
+        return;
     }
     let owner = sock::owner(sk);
     let mut sent = Attempt {
@@ -144,6 +129,34 @@ fn sent(counters: &mut Counters, sk: *const Sock) {
     if !attempt::replace(sk as u64, &sent) {
         bump(&mut counters.unheld);
     }
+}
+
+/// Goes on with what was asked for; says whether anything was.
+#[inline(always)]
+fn was_asked(sk: *const Sock, tuple: &Tuple, cookie: u64) -> bool {
+    if let Some(attempt) = attempt::find(sk as u64) {
+        if attempt.cookie == cookie {
+            attempt.local_ip = tuple.local_ip;
+            attempt.remote_ip = tuple.remote_ip;
+            attempt.remote_port = tuple.remote_port;
+            attempt.state = ATTEMPT_SENT;
+            return true;
+        }
+        // Of a socket that was at this address before. Whatever opened this one asked no program.
+        if attempt.state == ATTEMPT_ASKED {
+            lost(attempt.hook);
+        }
+    } else if !sock::is_subflow(sk) {
+        let hook = if sock::is_v6(sk) {
+            HookId::Connect6
+        } else {
+            HookId::Connect4
+        };
+        if let Some(counters) = count::counters(hook) {
+            bump(&mut counters.unkept_sent);
+        }
+    }
+    false
 }
 
 /// Counts an attempt that is overwritten before anybody could tell of it.

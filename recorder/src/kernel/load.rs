@@ -74,6 +74,7 @@ pub(super) fn load(config: &KernelConfig) -> Result<Loaded, KernelError> {
     let wake_above = u64::from(config.ring_bytes / 2);
     let tasks = u32::from(config.tasks);
     let quota = u64::from(config.quota);
+    let connects = u32::from(!config.passive_only);
     let object = object(config.object.as_deref())?;
     let mut loader = EbpfLoader::new();
     loader
@@ -83,6 +84,7 @@ pub(super) fn load(config: &KernelConfig) -> Result<Loaded, KernelError> {
         .override_global("WANT_TASK", &tasks, true)
         .override_global("QUOTA", &quota, true)
         .override_global("SEND_LENGTH", &sends, true)
+        .override_global("CONNECT", &connects, true)
         .map_max_entries("RECORDS", config.ring_bytes)
         .map_max_entries("GROUPS", config.ring_bytes.min(GROUP_RING_BYTES))
         .map_max_entries("FLOWS_0", config.flow_entries)
