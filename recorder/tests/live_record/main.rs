@@ -5,6 +5,7 @@
 //! run. Arguments that are no option pick cases by a part of their name.
 #![cfg(target_os = "linux")]
 
+mod agent;
 mod disk;
 mod fault;
 mod group;
@@ -36,6 +37,7 @@ const ALL: &[&[Case]] = &[
     disk::CASES,
     privilege::CASES,
     trace::CASES,
+    agent::CASES,
 ];
 
 fn main() -> Outcome<ExitCode> {
