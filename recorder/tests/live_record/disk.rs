@@ -3,11 +3,13 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use flowtape_schemas::node::{Counter, Direction, EventRow, FlowRow};
+use tempfile::TempDir;
 
 use crate::recording::{Recording, files, until};
 use crate::tape::Tape;
@@ -27,28 +29,37 @@ pub(crate) const CASES: &[Case] = &[
 /// Files are finished often, so that a disk is asked often.
 const OFTEN: [&str; 4] = ["--rotation", "200ms", "--interval", "100ms"];
 
-/// A file system of its own under the tape, gone when dropped.
-struct Disk(PathBuf);
+/// A file system of its own under the tape, gone when dropped. Until then it keeps the directory that it is in, which cannot be
+/// removed from around it.
+struct Disk {
+    at: PathBuf,
+    _home: Rc<TempDir>,
+}
 
 impl Disk {
     /// In memory.
-    fn small(at: &Path) -> Outcome<Self> {
-        Self::mount(at, &["-t", "tmpfs", "-o", "size=16m", "none"])
+    fn small(home: &Rc<TempDir>) -> Outcome<Self> {
+        Self::mount(home, &["-t", "tmpfs", "-o", "size=16m", "none"])
     }
 
     /// In a file, as only a block device can be frozen.
-    fn block(at: &Path, image: &Path) -> Outcome<Self> {
-        fs::File::create(image)?.set_len(64 << 20)?;
-        run(Command::new("mkfs.ext4").args(["-q", "-F"]).arg(image))?;
-        let disk = Self::mount(at, &["-o", "loop", &image.to_string_lossy()])?;
-        fs::remove_dir(at.join("lost+found"))?;
+    fn block(home: &Rc<TempDir>) -> Outcome<Self> {
+        let image = home.path().join("image");
+        fs::File::create(&image)?.set_len(64 << 20)?;
+        run(Command::new("mkfs.ext4").args(["-q", "-F"]).arg(&image))?;
+        let disk = Self::mount(home, &["-o", "loop", &image.to_string_lossy()])?;
+        fs::remove_dir(disk.at.join("lost+found"))?;
         Ok(disk)
     }
 
-    fn mount(at: &Path, what: &[&str]) -> Outcome<Self> {
-        fs::create_dir(at)?;
-        run(Command::new("mount").args(what).arg(at))?;
-        Ok(Self(at.to_owned()))
+    fn mount(home: &Rc<TempDir>, what: &[&str]) -> Outcome<Self> {
+        let at = home.path().join("tape");
+        fs::create_dir(&at)?;
+        run(Command::new("mount").args(what).arg(&at))?;
+        Ok(Self {
+            at,
+            _home: Rc::clone(home),
+        })
     }
 
     /// Fills what is left.
@@ -61,18 +72,18 @@ impl Disk {
     }
 
     fn ballast(&self) -> PathBuf {
-        self.0.join("ballast")
+        self.at.join("ballast")
     }
 
     fn freeze(&self, option: &str) -> Outcome {
-        run(Command::new("fsfreeze").arg(option).arg(&self.0))
+        run(Command::new("fsfreeze").arg(option).arg(&self.at))
     }
 }
 
 impl Drop for Disk {
     fn drop(&mut self) {
-        let _ = Command::new("fsfreeze").arg("--unfreeze").arg(&self.0).output();
-        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
+        let _ = Command::new("fsfreeze").arg("--unfreeze").arg(&self.at).output();
+        let _ = Command::new("umount").arg("-l").arg(&self.at).status();
     }
 }
 
@@ -89,8 +100,8 @@ fn sends(worker: &Worker, tape: &Tape) -> Outcome<u64> {
 }
 
 fn full_for_a_while() -> Outcome {
-    let home = tempfile::tempdir()?;
-    let disk = Disk::small(&home.path().join("tape"))?;
+    let home = Rc::new(tempfile::tempdir()?);
+    let disk = Disk::small(&home)?;
     let recording = Recording::start_in(home, &OFTEN)?;
     let reserve = recording.tape().join("node=n1/reserve.tmp");
     assert!(reserve.exists(), "room is set aside");
@@ -105,7 +116,7 @@ fn full_for_a_while() -> Outcome {
     disk.fill()?;
 
     fs::remove_file(disk.ballast())?;
-    run(Command::new("mount").args(["-o", "remount,size=256m"]).arg(&disk.0))?;
+    run(Command::new("mount").args(["-o", "remount,size=256m"]).arg(&disk.at))?;
     until("there is room again", || Ok(reserve.exists()))?;
     let after = Worker::connects(1, 100)?;
     let ended = recording.stop(libc::SIGTERM)?;
@@ -136,8 +147,8 @@ fn full_for_a_while() -> Outcome {
 }
 
 fn full_to_the_end() -> Outcome {
-    let home = tempfile::tempdir()?;
-    let disk = Disk::small(&home.path().join("tape"))?;
+    let home = Rc::new(tempfile::tempdir()?);
+    let disk = Disk::small(&home)?;
     let recording = Recording::start_in(home, &OFTEN)?;
     let reserve = recording.tape().join("node=n1/reserve.tmp");
     let _before = Worker::connects(1, 100)?;
@@ -167,8 +178,8 @@ fn full_to_the_end() -> Outcome {
 }
 
 fn max_size() -> Outcome {
-    let home = tempfile::tempdir()?;
-    let _disk = Disk::small(&home.path().join("tape"))?;
+    let home = Rc::new(tempfile::tempdir()?);
+    let _disk = Disk::small(&home)?;
     // Every rotation writes seven files of a few KiB, so the limit is reached without much traffic.
     let options = ["--max-size", "1MiB", "--rotation", "20ms", "--interval", "10ms"];
     let recording = Recording::start_in(home, &options)?;
@@ -195,8 +206,8 @@ fn max_size() -> Outcome {
 }
 
 fn stalled() -> Outcome {
-    let home = tempfile::tempdir()?;
-    let disk = Disk::block(&home.path().join("tape"), &home.path().join("image"))?;
+    let home = Rc::new(tempfile::tempdir()?);
+    let disk = Disk::block(&home)?;
     let recording = Recording::start_in(home, &["--rotation", "100ms", "--interval", "50ms"])?;
     disk.freeze("--freeze")?;
     // The traffic goes on, and so does the recorder: a SIGTERM is not what it waits for. It lasts for many times what may

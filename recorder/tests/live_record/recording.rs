@@ -3,7 +3,10 @@
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, Stdio};
+use std::rc::Rc;
 use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
 
 use crate::Outcome;
 
@@ -13,7 +16,7 @@ pub(crate) struct Recording {
     stderr: BufReader<ChildStderr>,
     /// What it said before it was ready.
     began_with: String,
-    home: tempfile::TempDir,
+    home: Rc<TempDir>,
 }
 
 /// A recording that ended.
@@ -21,7 +24,7 @@ pub(crate) struct Ended {
     pub(crate) code: Option<i32>,
     /// What it said after it was ready.
     pub(crate) said: String,
-    home: tempfile::TempDir,
+    home: Rc<TempDir>,
 }
 
 impl Recording {
@@ -31,12 +34,13 @@ impl Recording {
     }
 
     /// The same into a directory that may hold a tape.
-    pub(crate) fn start_in(home: tempfile::TempDir, options: &[&str]) -> Outcome<Self> {
+    pub(crate) fn start_in(home: impl Into<Rc<TempDir>>, options: &[&str]) -> Outcome<Self> {
         Self::start_as(&[], home, options)
     }
 
     /// The same by another program, which is told the command.
-    pub(crate) fn start_as(by: &[&str], home: tempfile::TempDir, options: &[&str]) -> Outcome<Self> {
+    pub(crate) fn start_as(by: &[&str], home: impl Into<Rc<TempDir>>, options: &[&str]) -> Outcome<Self> {
+        let home = home.into();
         let mut child = command(by, &home)
             .args(options)
             .stdin(Stdio::null())
@@ -111,7 +115,7 @@ impl Ended {
     }
 
     /// Takes what it wrote, to record over it.
-    pub(crate) fn into_home(self) -> tempfile::TempDir {
+    pub(crate) fn into_home(self) -> Rc<TempDir> {
         self.home
     }
 
@@ -147,7 +151,7 @@ pub(crate) fn refused(by: &[&str]) -> Outcome<(Option<i32>, String)> {
     Ok((ended.status.code(), String::from_utf8(ended.stderr)?))
 }
 
-fn command(by: &[&str], home: &tempfile::TempDir) -> Command {
+fn command(by: &[&str], home: &TempDir) -> Command {
     let words = [by, &[env!("CARGO_BIN_EXE_flowtape-recorder")]].concat();
     let mut command = Command::new(words[0]);
     command
