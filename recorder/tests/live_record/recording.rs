@@ -12,11 +12,22 @@ use crate::Outcome;
 
 /// A recording in progress. One that is dropped is killed.
 pub(crate) struct Recording {
-    child: Child,
+    process: Process,
     stderr: BufReader<ChildStderr>,
     /// What it said before it was ready.
     began_with: String,
     home: Rc<TempDir>,
+}
+
+/// The process, which ends with this value.
+struct Process(Child);
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // Nothing is sent to one that was waited for.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 /// A recording that ended.
@@ -46,7 +57,9 @@ impl Recording {
             .stdin(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()?;
-        let mut stderr = BufReader::new(child.stderr.take().ok_or("no stderr")?);
+        let stderr = child.stderr.take();
+        let process = Process(child);
+        let mut stderr = BufReader::new(stderr.ok_or("no stderr")?);
         let mut said = String::new();
         loop {
             let mut line = String::new();
@@ -55,7 +68,7 @@ impl Recording {
             }
             if line.starts_with("recording on n1 ") {
                 return Ok(Self {
-                    child,
+                    process,
                     stderr,
                     began_with: said,
                     home,
@@ -77,7 +90,7 @@ impl Recording {
 
     /// Number of the process.
     pub(crate) fn process(&self) -> u32 {
-        self.child.id()
+        self.process.0.id()
     }
 
     /// Sends a signal and waits for the end.
@@ -88,7 +101,7 @@ impl Recording {
 
     /// Sends a signal.
     pub(crate) fn signal(&self, signal: libc::c_int) -> Outcome {
-        let process = libc::pid_t::try_from(self.child.id())?;
+        let process = libc::pid_t::try_from(self.process.0.id())?;
         // SAFETY: no pointers are involved, and the child was not waited for, so the number is still its own.
         if unsafe { libc::kill(process, signal) } != 0 {
             return Err(std::io::Error::last_os_error().into());
@@ -101,7 +114,7 @@ impl Recording {
         let mut said = String::new();
         self.stderr.read_to_string(&mut said)?;
         Ok(Ended {
-            code: self.child.wait()?.code(),
+            code: self.process.0.wait()?.code(),
             said,
             home: self.home,
         })
