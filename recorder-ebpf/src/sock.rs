@@ -2,6 +2,7 @@
 
 use aya_ebpf::helpers::bpf_probe_read_kernel;
 use flowtape_recorder_ebpf::abi::address::Address;
+use flowtape_recorder_ebpf::abi::event::Comm;
 use flowtape_recorder_ebpf::abi::open::PORT_LOCK;
 
 use crate::global::{LAYOUT, offset};
@@ -132,6 +133,45 @@ pub(crate) unsafe fn task_stack(task: *const u8) -> u64 {
     unsafe { field(task, offset(&LAYOUT.task_stack)) }
 }
 
+/// The version 2 control group of a task; `0` if it could not be read.
+///
+/// # Safety
+/// `task` is a typed pointer to a `struct task_struct`.
+#[inline(always)]
+pub(crate) unsafe fn task_cgroup(task: *const u8) -> u64 {
+    // SAFETY: typed pointers all the way, each offset that of the running kernel.
+    unsafe {
+        let groups: *const u8 = field(task, offset(&LAYOUT.task_cgroups));
+        if groups.is_null() {
+            return 0;
+        }
+        let cgroup: *const u8 = field(groups, offset(&LAYOUT.set_cgroup));
+        if cgroup.is_null() { 0 } else { cgroup_id(cgroup) }
+    }
+}
+
+/// Whom a socket belongs to that a task makes: it is made in the control group and the network namespace of the task
+/// (`cgroup_sk_alloc`, `kernel/cgroup/cgroup.c`, and `sock_create`, `net/socket.c`, v6.12).
+///
+/// # Safety
+/// `task` is a typed pointer to a `struct task_struct`.
+#[inline(always)]
+pub(crate) unsafe fn task_owner(task: *const u8) -> Owner {
+    // SAFETY: typed pointers all the way, each offset that of the running kernel.
+    unsafe {
+        let namespaces: *const u8 = field(task, offset(&LAYOUT.task_namespaces));
+        let netns = if namespaces.is_null() {
+            0
+        } else {
+            net_inum(field(namespaces, offset(&LAYOUT.namespaces_net)))
+        };
+        Owner {
+            cgroup_id: task_cgroup(task),
+            netns,
+        }
+    }
+}
+
 /// The process of a task, as the initial pid namespace numbers it.
 ///
 /// # Safety
@@ -142,18 +182,37 @@ pub(crate) unsafe fn task_process(task: *const u8) -> u32 {
     unsafe { field(task, offset(&LAYOUT.task_process)) }
 }
 
+/// The name of a task.
+///
+/// # Safety
+/// `task` is a typed pointer to a `struct task_struct`.
+#[inline(always)]
+pub(crate) unsafe fn task_name(task: *const u8) -> Comm {
+    let name = offset(&LAYOUT.task_name);
+    // SAFETY: the caller vouches for the pointer, the offset is that of the running kernel, and a name is as long as two words.
+    unsafe { Comm([field(task, name), field(task, name + 8)]) }
+}
+
+/// The inode number of a network namespace; `0` for none.
+///
+/// # Safety
+/// `net` is null, or a typed pointer to a `struct net`.
+#[inline(always)]
+unsafe fn net_inum(net: *const u8) -> u32 {
+    if net.is_null() {
+        return 0;
+    }
+    // SAFETY: the offset is that of the running kernel.
+    unsafe { field(net, offset(&LAYOUT.net_inum)) }
+}
+
 /// The control group the socket was made in, and its network namespace.
 #[inline(always)]
 pub(crate) fn owner(sk: *const Sock) -> Owner {
     let sk = sk.cast::<u8>();
     // SAFETY: typed pointers all the way, each offset that of the running kernel.
     unsafe {
-        let net: *const u8 = field(sk, offset(&LAYOUT.net));
-        let netns = if net.is_null() {
-            0
-        } else {
-            field(net, offset(&LAYOUT.net_inum))
-        };
+        let netns = net_inum(field(sk, offset(&LAYOUT.net)));
         let cgroup: *const u8 = field(sk, offset(&LAYOUT.cgroup));
         let cgroup_id = if cgroup.is_null() { 0 } else { self::cgroup_id(cgroup) };
         Owner { cgroup_id, netns }

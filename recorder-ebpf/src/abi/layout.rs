@@ -75,6 +75,14 @@ layout! {
     upper,
     /// `struct inet_sock`: source port, `inet_sport`, u16 in network order; survives `CLOSE`.
     source_port,
+    /// `struct task_struct`: control groups, `cgroups`, pointer to `struct css_set`.
+    task_cgroups,
+    /// `struct css_set`: version 2 control group, `dfl_cgrp`, pointer to `struct cgroup`.
+    set_cgroup,
+    /// `struct task_struct`: namespaces, `nsproxy`, pointer to `struct nsproxy`.
+    task_namespaces,
+    /// `struct nsproxy`: network namespace, `net_ns`, pointer to `struct net`.
+    namespaces_net,
     /// `struct task_struct`: lowest address of its stack, `stack`, pointer.
     task_stack,
     /// `struct task_struct`: its process in the initial pid namespace, `tgid`, int.

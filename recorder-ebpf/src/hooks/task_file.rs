@@ -10,7 +10,7 @@ use aya_ebpf::helpers::generated::{bpf_get_socket_cookie, bpf_seq_write, bpf_soc
 use flowtape_recorder_ebpf::abi::address::Address;
 use flowtape_recorder_ebpf::abi::open::OpenSocket;
 
-use crate::{sock, task};
+use crate::sock;
 
 // `include/linux/socket.h`. Sockets of other families reach no network.
 const AF_INET: u16 = 2;
@@ -71,7 +71,7 @@ fn task_file(context: *const TaskFile) -> i32 {
             socket_type: sock::socket_type(sk),
             state: sock::state(sk),
             user_locks: sock::user_locks(sk as u64),
-            comm: task::name_of(task),
+            comm: sock::task_name(task),
         };
         if let Some(tuple) = sock::tuple(sk) {
             open.local_ip = tuple.local_ip;
