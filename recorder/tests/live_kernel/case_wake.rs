@@ -31,6 +31,9 @@ const FOR_EVER: Duration = Duration::from_mins(1);
 /// What whoever acts leaves the reader to fall asleep.
 const HEAD_START: Duration = Duration::from_millis(200);
 
+/// How often others on this machine may be first.
+const TRIES: u32 = 50;
+
 /// What a record takes beside itself (`BPF_RINGBUF_HDR_SZ`, v6.12).
 const HEADER: usize = 8;
 
@@ -44,7 +47,6 @@ struct Waited {
 /// Lets a reader wait while somebody acts, again and again until it is told to stop; gives what it found at the end. What others
 /// on this machine do between two calls ends a wait before it begins, so it is begun anew then.
 fn wait(kernel: &mut Kernel, length: Duration, act: fn() -> Outcome<Act>) -> Outcome<Waited> {
-    const TRIES: u32 = 50;
     for _ in 0..TRIES {
         let mut act = act()?;
         let is_over = Arc::new(AtomicBool::new(false));
@@ -107,21 +109,28 @@ fn half_of_groups() -> Outcome {
         ring_bytes: GROUP_RING,
         ..config()
     })?;
-    let waited = wait(&mut kernel, FOR_EVER, || {
-        let parent = Group::new()?;
-        Ok(Box::new(move || {
-            let child = parent.path().join("again");
-            std::fs::create_dir(&child)?;
-            std::fs::remove_dir(&child)?;
-            Ok(true)
-        }))
-    })?;
-    assert!(waited.length < FOR_EVER, "nobody was woken");
-    let Recording { events, cgroups, .. } = &waited.recording;
-    let filled = cgroups.len() * (size_of::<CgroupChange>() + HEADER);
     let half = usize::try_from(GROUP_RING / 2)?;
-    assert!(filled > half, "woken at {filled} bytes, and {} events", events.len());
-    Ok(())
+    for _ in 0..TRIES {
+        let waited = wait(&mut kernel, FOR_EVER, || {
+            let parent = Group::new()?;
+            Ok(Box::new(move || {
+                let child = parent.path().join("again");
+                std::fs::create_dir(&child)?;
+                std::fs::remove_dir(&child)?;
+                Ok(true)
+            }))
+        })?;
+        assert!(waited.length < FOR_EVER, "nobody was woken");
+        let Recording { events, cgroups, .. } = &waited.recording;
+        let events = events.len() * (size_of::<Event>() + HEADER);
+        let filled = cgroups.len() * (size_of::<CgroupChange>() + HEADER);
+        if filled > half {
+            return Ok(());
+        }
+        assert!(events > half, "woken at {filled} bytes, and {events} of events");
+        // Others on this machine were faster with the other buffer.
+    }
+    Err(format!("others were first in {TRIES} tries").into())
 }
 
 /// Large enough for the events of others not to fill half of it meanwhile.

@@ -6,6 +6,7 @@
 #![cfg(target_os = "linux")]
 
 mod agent;
+mod clock;
 mod disk;
 mod fault;
 mod group;
@@ -38,6 +39,7 @@ const ALL: &[&[Case]] = &[
     privilege::CASES,
     trace::CASES,
     agent::CASES,
+    clock::CASES,
 ];
 
 fn main() -> Outcome<ExitCode> {

@@ -23,6 +23,9 @@ use flowtape_apiserver::cli::{Cli, run};
 use flowtape_apiserver::process::ApiServer;
 use libtest_mimic::{Arguments, Trial};
 
+/// Tests at a time.
+const THREADS: usize = 6;
+
 /// The name under which this executable is the API server.
 const APISERVER: &str = "flowtape-apiserver";
 
@@ -32,14 +35,18 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let tests = [
-        test_life::tests(),
+        // The longest first.
+        test_pod::tests(),
         test_gap::tests(),
+        test_life::tests(),
         test_fault::tests(),
         test_access::tests(),
-        test_pod::tests(),
         test_real::tests(),
     ];
-    libtest_mimic::run(&Arguments::from_args(), tests.into_iter().flatten().collect()).exit_code()
+    let mut arguments = Arguments::from_args();
+    // They wait for other processes most of the time.
+    arguments.test_threads = arguments.test_threads.or(Some(THREADS));
+    libtest_mimic::run(&arguments, tests.into_iter().flatten().collect()).exit_code()
 }
 
 /// A test that fails by panicking.

@@ -1,7 +1,10 @@
 //! The watch is lost: what happened meanwhile is told afterwards or is marked as unknown, and nothing comes twice.
 
+use std::time::Duration;
+
 use flowtape_apiserver::fault::Effect;
 use flowtape_schemas::cluster::{Bound, PodRow, ServiceRow};
+use flowtape_schemas::manifest::ClusterGap;
 use libtest_mimic::Trial;
 
 use crate::cluster::{everything, pod, service};
@@ -20,6 +23,7 @@ const AWAY: Effect = Effect::Refuse {
 
 pub(crate) fn tests() -> Vec<Trial> {
     vec![
+        test("a_server_that_is_gone_for_a_minute_tells_afterwards", gone_for_a_minute),
         test("after_410_everything_is_listed_and_changes_are_assumed", forgotten),
         test("a_server_that_was_away_tells_afterwards", away),
         test("a_watch_goes_on_from_a_bookmark", bookmark),
@@ -132,6 +136,36 @@ fn away() {
     );
     let gaps = recording(ended.tape()).gaps;
     assert!(gaps.len() >= 12 && gaps.iter().all(|gap| gap.caught_up), "{gaps:?}");
+    let warnings = ended.said.iter().filter(|line| line.starts_with("warning: "));
+    assert_eq!(warnings.count(), 1, "one line for one trouble: {:?}", ended.said);
+}
+
+/// The same for as long as an API server takes to come back on another machine.
+fn gone_for_a_minute() {
+    const MINUTE: Duration = Duration::from_mins(1);
+    let mut server = server(&everything());
+    let watcher = Watcher::watching(&server, &["--strict"]);
+    server.kill().unwrap();
+    watcher.wait_until_said("no watch of");
+    std::thread::sleep(MINUTE);
+    server.restart().unwrap();
+    server.apply(&[service("web", 81)]).unwrap();
+    watcher.wait_until_said("all watches are there again after");
+    let tape = watcher.tape();
+    let is_there = || {
+        rows::<ServiceRow>(&tape)
+            .into_iter()
+            .find(|row| row.ports[0].port == 81)
+    };
+    wait_for("what happened afterwards", is_there);
+    let ended = watcher.stop();
+    assert_eq!(ended.code, Some(0), "{:?}", ended.said);
+    assert!(ended.verdict().starts_with("complete: "), "{:?}", ended.said);
+    let gaps = recording(ended.tape()).gaps;
+    // Each watch is lost at its own moment, all of them before the minute has begun or soon after.
+    let nearly = i64::try_from((MINUTE * 9 / 10).as_nanos()).unwrap();
+    let is_that = |gap: &ClusterGap| gap.caught_up && gap.end.0 - gap.start.0 >= nearly;
+    assert!(gaps.len() >= 12 && gaps.iter().all(is_that), "{gaps:?}");
     let warnings = ended.said.iter().filter(|line| line.starts_with("warning: "));
     assert_eq!(warnings.count(), 1, "one line for one trouble: {:?}", ended.said);
 }
