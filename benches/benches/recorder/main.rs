@@ -190,6 +190,8 @@ fn alone(kind: Kind) -> &'static [(&'static str, HookId)] {
         Kind::TcpPair => &[
             ("tp_btf/inet_sock_set_state", HookId::InetSockSetState),
             ("cgroup/connect4", HookId::Connect4),
+            ("cgroup/sock_create", HookId::SockCreate),
+            ("cgroup/sock_release", HookId::SockRelease),
         ],
         Kind::UdpDatagram => &[
             ("cgroup/sendmsg4", HookId::Sendmsg4),
@@ -197,6 +199,12 @@ fn alone(kind: Kind) -> &'static [(&'static str, HookId)] {
             ("tp_btf/sock_send_length", HookId::SockSendLength),
         ],
         Kind::UdpConnected => &[("tp_btf/sock_send_length", HookId::SockSendLength)],
+        Kind::UdpServer => &[
+            ("cgroup/sock_create", HookId::SockCreate),
+            ("cgroup/bind4", HookId::Bind4),
+            ("cgroup/post_bind4", HookId::PostBind4),
+            ("cgroup/sock_release", HookId::SockRelease),
+        ],
     }
 }
 

@@ -25,6 +25,7 @@ pub(crate) fn run(worker: &Worker, config: &KernelConfig) -> Outcome<Table> {
         ("TCP pair", Kind::TcpPair),
         ("UDP datagram", Kind::UdpDatagram),
         ("UDP datagram, connected", Kind::UdpConnected),
+        ("UDP server, opened and closed", Kind::UdpServer),
     ] {
         let reader = Reader::start(config)?;
         worker.run(kind, OPERATIONS)?;

@@ -19,6 +19,8 @@ pub(crate) enum Kind {
     UdpDatagram,
     /// send and recv between two sockets that are connected to each other.
     UdpConnected,
+    /// socket, bind to a port, close.
+    UdpServer,
 }
 
 /// The sockets that stay open.
@@ -62,6 +64,7 @@ impl Traffic {
             Kind::TcpPair => (0..count).try_for_each(|_| self.pair())?,
             Kind::UdpDatagram => (0..count).try_for_each(|_| self.datagram())?,
             Kind::UdpConnected => (0..count).try_for_each(|_| self.connected_datagram())?,
+            Kind::UdpServer => (0..count).try_for_each(|_| bind(&socket(libc::SOCK_DGRAM)?, 7_004).map(drop))?,
         }
         Ok(u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX))
     }

@@ -204,16 +204,25 @@ impl Sockets {
     }
 
     fn socket(&mut self, name: &str, family: &str, kind: &str) -> Answer {
-        let protocol = (kind == "mptcp").then_some(net::ipproto::MPTCP);
+        let icmp = if family == "v4" {
+            net::ipproto::ICMP
+        } else {
+            net::ipproto::ICMPV6
+        };
+        let protocol = match kind {
+            "mptcp" => Some(net::ipproto::MPTCP),
+            "raw" | "ping" => Some(icmp),
+            _ => None,
+        };
         let family = if family == "v4" {
             AddressFamily::INET
         } else {
             AddressFamily::INET6
         };
-        let kind = if kind == "dgram" {
-            SocketType::DGRAM
-        } else {
-            SocketType::STREAM
+        let kind = match kind {
+            "dgram" | "ping" => SocketType::DGRAM,
+            "raw" => SocketType::RAW,
+            _ => SocketType::STREAM,
         };
         let socket = net::socket_with(family, kind, SocketFlags::CLOEXEC, protocol)?;
         Ok(self.keep(name, socket))

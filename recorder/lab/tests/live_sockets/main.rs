@@ -25,6 +25,8 @@ mod case_old;
 #[cfg(target_os = "linux")]
 mod case_pods;
 #[cfg(target_os = "linux")]
+mod case_socket;
+#[cfg(target_os = "linux")]
 mod case_tcp;
 #[cfg(target_os = "linux")]
 mod case_udp;
@@ -133,7 +135,8 @@ mod cases {
     use crate::seen::Seen;
     use crate::stage::Stage;
     use crate::{
-        Case, Outcome, Ran, case_balanced, case_failed, case_handed, case_old, case_pods, case_tcp, case_udp, preflight,
+        Case, Outcome, Ran, case_balanced, case_failed, case_handed, case_old, case_pods, case_socket, case_tcp,
+        case_udp, preflight,
     };
 
     const CASES: &[&[Case]] = &[
@@ -143,6 +146,7 @@ mod cases {
         case_handed::CASES,
         case_pods::CASES,
         case_failed::CASES,
+        case_socket::CASES,
         case_old::CASES,
     ];
 

@@ -8,7 +8,7 @@ use flowtape::flow::{self, Flows};
 use flowtape::identity::cluster::Cluster;
 use flowtape::identity::resolve::{Party, Resolver};
 use flowtape::tape::{self, NodeTape, Tape};
-use flowtape_schemas::node::{Counter, FlowRow};
+use flowtape_schemas::node::{Counter, FlowRow, ListenRow};
 
 use crate::Outcome;
 use crate::matrix::{Counts, recorded};
@@ -82,6 +82,12 @@ impl Seen {
                 Party::External(_) | Party::Loopback | Party::Group | Party::Unknown(..) => "nobody".to_owned(),
             })
         })
+    }
+
+    /// Listeners of the lab.
+    pub(crate) fn listens(&self) -> impl Iterator<Item = &ListenRow> {
+        let rows = self.tape.nodes.iter().flat_map(|node| &node.listens);
+        rows.filter(|row| row.cgroup_id.is_some_and(|id| self.cgroups.contains(&id)))
     }
 
     /// A namespace that a case made within the recording has nothing older; what is was of another of that number.
