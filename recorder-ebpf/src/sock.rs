@@ -365,6 +365,16 @@ pub(crate) fn local_of(sk: u64) -> (Address, u16) {
     }
 }
 
+/// The `EtherType` of a packet socket by its address; `0`, which is none, where this kernel does not describe them.
+#[inline(always)]
+pub(crate) fn packet_protocol(sk: u64) -> u16 {
+    match offset(&LAYOUT.packet_protocol) {
+        0 => 0,
+        // SAFETY: any address will do.
+        at => u16::from_be(unsafe { probe(sk, at) }),
+    }
+}
+
 /// `sk_userlocks`, which is four bits wide (`include/net/sock.h`): what the owner of a socket chose itself.
 #[inline(always)]
 pub(crate) fn user_locks(sk: u64) -> u8 {

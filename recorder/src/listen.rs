@@ -6,6 +6,8 @@
 //! counts how many began and ceased and keeps the times of the first and the last change, so a listener that ceased and
 //! began again between two drains is one interval: a server was there.
 
+mod found;
+
 use std::collections::BTreeMap;
 
 use flowtape_recorder_ebpf::abi::event::{Event, FLAG_UNCOUNTED};
@@ -17,6 +19,7 @@ use flowtape_schemas::time::Time;
 
 use crate::clock::{BootNanos, Offset};
 use crate::convert::{address, hook, known, known32};
+pub use found::{Found, Waiting};
 
 /// How many listeners are kept that the kernel's map had no room for.
 const KEPT_FROM_EVENTS: usize = 65_536;
@@ -38,6 +41,7 @@ struct Live {
     backlog: Option<u32>,
     /// `None` if before the window.
     from: Option<Time>,
+    from_bound: Bound,
     hook: Hook,
 }
 
@@ -136,11 +140,11 @@ impl Listeners {
         let before = self.live.remove(&key);
         let known_sockets = before.as_ref().map_or(0, |live| live.sockets) + u64::from(value.opened);
         let closed = u64::from(value.closed);
-        let from = match &before {
-            Some(live) => live.from,
+        let (from, from_bound) = match &before {
+            Some(live) => (live.from, live.from_bound),
             // More ceased than began: one of them had begun before the window.
-            None if closed > known_sockets => None,
-            None => Some(self.time(value.first_ns)),
+            None if closed > known_sockets => (None, Bound::Assumed),
+            None => (Some(self.time(value.first_ns)), Bound::Observed),
         };
         let (backlog, hook) = match before {
             Some(live) if value.opened == 0 => (live.backlog, live.hook),
@@ -150,10 +154,12 @@ impl Listeners {
             sockets: known_sockets.saturating_sub(closed),
             backlog,
             from,
+            from_bound,
             hook,
         };
         if live.sockets == 0 {
-            self.ended.push(row(&key, &live, Some(self.time(value.last_ns))));
+            let to = (self.time(value.last_ns), Bound::Observed);
+            self.ended.push(row(&key, &live, Some(to)));
         } else {
             self.live.insert(key, live);
         }
@@ -164,8 +170,7 @@ impl Listeners {
     }
 }
 
-fn row(key: &ListenKey, live: &Live, to: Option<Time>) -> ListenRow {
-    let bound = |end: Option<Time>| if end.is_some() { Bound::Observed } else { Bound::Assumed };
+fn row(key: &ListenKey, live: &Live, to: Option<(Time, Bound)>) -> ListenRow {
     ListenRow {
         protocol: key.protocol,
         local_ip: address(key.local_ip),
@@ -174,9 +179,9 @@ fn row(key: &ListenKey, live: &Live, to: Option<Time>) -> ListenRow {
         cgroup_id: known(key.cgroup_id),
         netns: known32(key.netns),
         valid_from: live.from,
-        from_bound: bound(live.from),
-        valid_to: to,
-        to_bound: bound(to),
+        from_bound: live.from_bound,
+        valid_to: to.map(|(at, _)| at),
+        to_bound: to.map_or(Bound::Assumed, |(_, bound)| bound),
         hook: live.hook,
     }
 }

@@ -189,6 +189,7 @@ impl Session {
         session.look_around()?;
         let first = Looked {
             at_ns: session.kernel.attached_ns(),
+            is_first: true,
             sockets: session.kernel.take_open(),
             samples: session.limits.connections,
         };
@@ -359,6 +360,7 @@ impl Session {
         }
         let looked = Looked {
             at_ns,
+            is_first: false,
             sockets,
             samples: self.limits.connections,
         };

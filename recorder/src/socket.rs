@@ -41,7 +41,9 @@ impl Sockets {
 
     /// Notes that there is a socket of this kind, which was not seen being made: it counts for none.
     pub fn found(&mut self, by: HookId, key: SocketKey, ts_ns: u64) {
-        self.add(by, key, ts_ns, 0);
+        if !self.add(by, key, ts_ns, 0) {
+            self.lost += 1;
+        }
     }
 
     /// All that is known since the last call, with what the kernel counted.

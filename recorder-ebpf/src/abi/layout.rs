@@ -93,6 +93,8 @@ layout! {
     socket_type,
     /// `struct socket`: the half of its protocol, `sk`, pointer to `struct sock`.
     socket_sk,
+    /// `struct packet_sock`: `EtherType`, `num`, u16 in network order; `0` where this kernel does not describe it.
+    packet_protocol,
 }
 
 const _: () = assert!(size_of::<Layout>() == LAYOUT_LEN * 4);
@@ -105,11 +107,11 @@ mod tests {
     fn words_are_in_field_order() {
         let layout = Layout {
             family: 7,
-            socket_sk: 9,
+            packet_protocol: 9,
             ..Layout::default()
         };
         let words = layout.to_words();
         assert_eq!((words[0], words[LAYOUT_LEN - 1]), (7, 9));
-        assert_eq!(core::mem::offset_of!(Layout, socket_sk), (LAYOUT_LEN - 1) * 4);
+        assert_eq!(core::mem::offset_of!(Layout, packet_protocol), (LAYOUT_LEN - 1) * 4);
     }
 }

@@ -19,7 +19,7 @@ pub struct OpenSocket {
     pub backlog: u32,
     /// Address family, `AF_*` (`include/linux/socket.h`).
     pub family: u16,
-    /// Protocol; MPTCP (262) does not fit a byte.
+    /// Protocol; MPTCP (262) does not fit a byte. `EtherType` of a packet socket.
     pub protocol: u16,
     /// Address of this socket; unspecified for a family that is not IP.
     pub local_ip: Address,

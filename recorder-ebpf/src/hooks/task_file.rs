@@ -63,7 +63,11 @@ fn task_file(context: *const TaskFile) -> i32 {
             pid: sock::task_process(task),
             backlog: sock::backlog(sk),
             family,
-            protocol: sock::protocol(sk),
+            protocol: if family == AF_PACKET {
+                sock::packet_protocol(sk as u64)
+            } else {
+                sock::protocol(sk)
+            },
             local_ip: Address::UNSPECIFIED,
             remote_ip: Address::UNSPECIFIED,
             local_port: 0,

@@ -17,6 +17,11 @@ pub fn layout(btf: &Btf<'_>) -> Result<Layout, BtfError> {
         Err(BtfError::NoField { .. }) => Ok(remote_v4),
         other => other,
     };
+    // Packet sockets may be a module, which describes them elsewhere.
+    let packet_protocol = match btf.offset_of("packet_sock", "num", 2) {
+        Err(BtfError::NoStruct { .. }) => Ok(0),
+        other => other,
+    }?;
     let locks = btf.bits_of("sock", "sk_userlocks")?;
     Ok(Layout {
         family: sock("__sk_common.skc_family", 2)?,
@@ -52,6 +57,7 @@ pub fn layout(btf: &Btf<'_>) -> Result<Layout, BtfError> {
         task_name: btf.bits_of("task_struct", "comm")? / 8,
         socket_type: sock("sk_type", 2)?,
         socket_sk: btf.offset_of("socket", "sk", 8)?,
+        packet_protocol,
     })
 }
 

@@ -7,6 +7,7 @@ use flowtape_recorder_ebpf::abi::counters::Counters;
 use flowtape_recorder_ebpf::abi::event::{Event, FLAG_TASK};
 use flowtape_recorder_ebpf::abi::flow::{FlowKey, FlowValue, Overflow};
 use flowtape_recorder_ebpf::abi::id::{HookId, Outcome};
+use flowtape_recorder_ebpf::abi::listen::{ListenKey, ListenValue};
 use flowtape_recorder_ebpf::abi::socket::SocketValue;
 use flowtape_schemas::node::{Counter, Hook, Loss, StatsRow};
 use flowtape_schemas::time::Time;
@@ -18,7 +19,7 @@ use crate::clock::{BootNanos, Offset};
 use crate::convert::{Interval, growth, hook, stats_row, stats_rows};
 use crate::kernel::config::{Drained, HookCounters};
 use crate::kernel::record::Record;
-use crate::listen::Listeners;
+use crate::listen::{self, Listeners};
 use crate::socket::{Kind, Sockets};
 
 /// Events handed over at a time.
@@ -50,6 +51,8 @@ pub(super) struct Collector {
     attempts: Vec<(FlowKey, FlowValue)>,
     /// Sockets that were found and are not judged yet.
     looks: Vec<Looked>,
+    last_look: Option<Time>,
+    offset: Offset,
     known: KnownEdges,
     before: BTreeMap<HookId, HookCounters>,
     /// Events the recorder itself dropped in this interval.
@@ -75,6 +78,8 @@ impl Collector {
             overflow: BTreeMap::new(),
             attempts: Vec::new(),
             looks: Vec::new(),
+            last_look: None,
+            offset,
             known: KnownEdges::new(quota),
             before: BTreeMap::new(),
             events_dropped: 0,
@@ -162,7 +167,7 @@ impl Collector {
             }
         }
         let mut stats = self.grown(counters, interval);
-        self.listeners.drained(&listens);
+        self.follow_listeners(&listens);
         let sockets = self.sockets.drained(&sockets);
         let lost = std::mem::take(&mut self.edges_lost) + self.sockets.take_lost() + self.listeners.take_lost();
         let own = [
@@ -248,7 +253,34 @@ impl Collector {
         for found in looked.sockets.iter() {
             surroundings.namespaces.ask(found.socket.netns, found.socket.pid);
         }
+        for kind in looked.unfollowed() {
+            self.sockets.found(HookId::TaskFile, kind, looked.at_ns);
+        }
         self.looks.push(looked);
+    }
+
+    /// Takes what was counted of listeners, and what the looks found of them.
+    fn follow_listeners(&mut self, counted: &[(ListenKey, ListenValue)]) {
+        let redacted = |looked: &Looked| -> listen::Found {
+            let listeners = looked.listeners().into_iter();
+            let hidden = listeners.map(|(mut key, waiting)| {
+                if let Some(redaction) = &self.redaction {
+                    redaction.listen(&mut key);
+                }
+                (key, waiting)
+            });
+            hidden.collect()
+        };
+        let looks: Vec<_> = self.looks.iter().map(|looked| (looked, redacted(looked))).collect();
+        for (_, found) in looks.iter().filter(|(looked, _)| looked.is_first) {
+            self.listeners.begin(found);
+        }
+        self.listeners.drained(counted);
+        for (looked, found) in looks {
+            let at = self.offset.time(BootNanos(looked.at_ns));
+            self.listeners.look(&found, at, self.last_look);
+            self.last_look = Some(at);
+        }
     }
 
     /// What the looks say beyond what was counted.

@@ -10,10 +10,13 @@ use flowtape_recorder_ebpf::abi::address::Address;
 use flowtape_recorder_ebpf::abi::event::{Event, FLAG_BY_BINDING, FLAG_TASK, FLAG_V4_MAPPED};
 use flowtape_recorder_ebpf::abi::flow::{FOLDED_NOT, FlowKey, FlowValue};
 use flowtape_recorder_ebpf::abi::id::{Direction, HookId, Outcome, Protocol, RecordKind};
+use flowtape_recorder_ebpf::abi::listen::ListenKey;
 use flowtape_recorder_ebpf::abi::open::{OpenSocket, PORT_LOCK};
 use flowtape_recorder_ebpf::abi::quota::{FOLDED_EDGES, QuotaKey, QuotaValue};
+use flowtape_recorder_ebpf::abi::socket::SocketKey;
 
 use crate::kernel::open::{Found, OpenSockets};
+use crate::listen;
 
 /// Edges that are remembered. One that is not may be found open though it was counted: its row says nothing wrong, but not
 /// that it is older than the window either.
@@ -43,10 +46,66 @@ const CONNECTED: [u8; 6] = [ESTABLISHED, 4, 5, 8, 9, 11];
 pub(super) struct Looked {
     /// When, nanoseconds of `CLOCK_BOOTTIME`.
     pub(super) at_ns: u64,
+    /// Whether the window began with it.
+    pub(super) is_first: bool,
     /// Which.
     pub(super) sockets: OpenSockets,
     /// Events that an edge may send.
     pub(super) samples: u32,
+}
+
+impl Looked {
+    /// Who waits for others.
+    pub(super) fn listeners(&self) -> listen::Found {
+        let mut found = listen::Found::new();
+        for Found { socket, before, after } in self.sockets.iter() {
+            let Role::Server(protocol) = role(socket) else {
+                continue;
+            };
+            let waiting = found.entry(listen_key(socket, protocol)).or_default();
+            waiting.sockets += u64::from(*after);
+            waiting.older += u64::from(*before && *after);
+            let queue = (protocol != Protocol::Udp).then_some(socket.backlog);
+            waiting.backlog = waiting.backlog.max(queue);
+        }
+        found.retain(|_, waiting| waiting.sockets > 0);
+        found
+    }
+
+    /// The kinds of sockets whose traffic is in no edge.
+    pub(super) fn unfollowed(&self) -> BTreeSet<SocketKey> {
+        let unfollowed = self
+            .sockets
+            .iter()
+            .filter(|found| found.after && !is_followed(&found.socket));
+        unfollowed.map(|found| socket_key(&found.socket)).collect()
+    }
+}
+
+fn listen_key(socket: &OpenSocket, protocol: Protocol) -> ListenKey {
+    ListenKey {
+        cgroup_id: socket.cgroup_id,
+        netns: socket.netns,
+        port: socket.local_port,
+        protocol: protocol.id(),
+        ip_version: socket.local_ip.ip_version(),
+        local_ip: socket.local_ip,
+    }
+}
+
+fn socket_key(socket: &OpenSocket) -> SocketKey {
+    SocketKey {
+        cgroup_id: socket.cgroup_id,
+        netns: socket.netns,
+        protocol: socket.protocol,
+        family: u8::try_from(socket.family).unwrap_or_default(),
+        socket_type: u8::try_from(socket.socket_type).unwrap_or_default(),
+    }
+}
+
+/// Whether edges tell what a socket does.
+fn is_followed(socket: &OpenSocket) -> bool {
+    matches!(protocol(socket), Some(Protocol::Tcp | Protocol::Udp))
 }
 
 /// An edge that only open sockets tell of.
@@ -120,8 +179,13 @@ impl KnownEdges {
         let mut judged = Judged::default();
         let mut news = BTreeSet::new();
         for found in looked.sockets.iter() {
-            let Role::Connection(protocol) = role(&found.socket) else {
-                continue;
+            let protocol = match role(&found.socket) {
+                Role::Connection(protocol) => protocol,
+                Role::Server(protocol) if found.before => {
+                    judged.events.push(waiting(&found.socket, protocol, looked.at_ns));
+                    continue;
+                }
+                Role::Server(_) | Role::Other => continue,
             };
             let event = connection(&found.socket, protocol, &servers, looked.at_ns);
             let edge = FlowKey::of(&event);
@@ -202,12 +266,19 @@ fn fold(key: &mut FlowKey, share: &mut QuotaValue, quota: u64, is_there: impl Fn
     }
 }
 
+/// The protocol of a socket that edges are made of.
+fn protocol(socket: &OpenSocket) -> Option<Protocol> {
+    match (socket.family, socket.socket_type, socket.protocol) {
+        (AF_INET | AF_INET6, STREAM, 6 | MPTCP) => Some(Protocol::Tcp),
+        (AF_INET | AF_INET6, DGRAM, 17) => Some(Protocol::Udp),
+        (AF_INET | AF_INET6, STREAM | SEQPACKET, 132) => Some(Protocol::Sctp),
+        _ => None,
+    }
+}
+
 fn role(socket: &OpenSocket) -> Role {
-    let protocol = match (socket.family, socket.socket_type, socket.protocol) {
-        (AF_INET | AF_INET6, STREAM, 6 | MPTCP) => Protocol::Tcp,
-        (AF_INET | AF_INET6, DGRAM, 17) => Protocol::Udp,
-        (AF_INET | AF_INET6, STREAM | SEQPACKET, 132) => Protocol::Sctp,
-        _ => return Role::Other,
+    let Some(protocol) = protocol(socket) else {
+        return Role::Other;
     };
     let has_peer = socket.remote_port != 0 && !socket.remote_ip.is_unspecified();
     let is_bound = socket.user_locks & PORT_LOCK != 0 && socket.local_port != 0;
@@ -268,32 +339,46 @@ fn side(socket: &OpenSocket, protocol: Protocol, servers: &Servers) -> (Directio
 /// A connection that was found, as an event.
 fn connection(socket: &OpenSocket, protocol: Protocol, servers: &Servers, at_ns: u64) -> Event {
     let (direction, by_binding) = side(socket, protocol, servers);
+    let mut event = event_of(socket, protocol, at_ns);
+    event.direction = direction.id();
+    event.ip_version = socket.remote_ip.ip_version();
+    event.remote_ip = socket.remote_ip;
+    event.remote_port = socket.remote_port;
+    if by_binding {
+        event.flags |= FLAG_BY_BINDING;
+    }
+    event
+}
+
+/// A socket that waits for others and was found, as an event.
+fn waiting(socket: &OpenSocket, protocol: Protocol, at_ns: u64) -> Event {
+    let mut event = event_of(socket, protocol, at_ns);
+    event.direction = Direction::None.id();
+    event.ip_version = socket.local_ip.ip_version();
+    event.backlog = socket.backlog;
+    event
+}
+
+/// What is the same of all that is found.
+fn event_of(socket: &OpenSocket, protocol: Protocol, at_ns: u64) -> Event {
     let is_mapped = socket.family == AF_INET6 && (socket.local_ip.is_v4() || socket.remote_ip.is_v4());
-    let flags = [
-        (is_mapped, FLAG_V4_MAPPED),
-        (by_binding, FLAG_BY_BINDING),
-        (true, FLAG_TASK),
-    ];
     Event {
         kind: RecordKind::Snapshot.id(),
         hook: HookId::TaskFile.id(),
         protocol: protocol.id(),
-        direction: direction.id(),
         outcome: Outcome::Established.id(),
-        ip_version: socket.remote_ip.ip_version(),
-        flags: flags
-            .iter()
-            .filter(|(is_so, _)| *is_so)
-            .fold(0, |all, (_, flag)| all | flag),
+        flags: if is_mapped {
+            FLAG_V4_MAPPED | FLAG_TASK
+        } else {
+            FLAG_TASK
+        },
         ts_ns: at_ns,
         cgroup_id: socket.cgroup_id,
         cookie: socket.cookie,
         netns: socket.netns,
         pid: socket.pid,
         local_ip: socket.local_ip,
-        remote_ip: socket.remote_ip,
         local_port: socket.local_port,
-        remote_port: socket.remote_port,
         family: u8::try_from(socket.family).unwrap_or_default(),
         socket_type: u8::try_from(socket.socket_type).unwrap_or_default(),
         comm: socket.comm,

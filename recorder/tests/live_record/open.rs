@@ -1,9 +1,14 @@
 //! Sockets that are older than the recording: what is looked at, when, and with which privileges.
 
-use flowtape_schemas::manifest::HookState;
-use flowtape_schemas::node::{ClockRow, Direction, EventKind, EventRow, FlowRow, Hook};
+use std::collections::BTreeSet;
 
-use crate::holder::Holder;
+use flowtape_schemas::cluster::Bound;
+use flowtape_schemas::manifest::HookState;
+use flowtape_schemas::node::{
+    ClockRow, Direction, EventKind, EventRow, FlowRow, Hook, ListenRow, SocketFamily, SocketRow, SocketType,
+};
+
+use crate::holder::{Holder, SERVED};
 use crate::recording::{Recording, until};
 use crate::tape::Tape;
 use crate::{Case, Outcome};
@@ -12,9 +17,15 @@ pub(crate) const CASES: &[Case] = &[
     ("what_is_older_is_found_at_the_start", at_the_start),
     ("later_looks_need_only_the_capabilities_that_are_kept", later),
     ("without_looks_in_between_the_last_one_finds_it", first_and_last),
+    ("listeners_are_older_and_end_when_they_do", listeners),
+    ("sockets_without_edges_are_found", without_edges),
     ("with_tracepoints_only_what_is_older_is_found", passive),
     ("in_a_container_it_says_that_it_cannot_look", in_a_container),
 ];
+
+// IANA protocol numbers.
+const TCP: u8 = 6;
+const UDP: u8 = 17;
 
 /// Rows of a holder at one of its ports, each of which must be of a look and older than the window.
 fn older(tape: &Tape, holder: &Holder, direction: Direction, port: u16) -> Outcome<Vec<FlowRow>> {
@@ -55,7 +66,8 @@ fn at_the_start() -> Outcome {
     assert_eq!((rows[0].samples, rows[0].first_seen), (2, start), "{rows:?}");
     let mut events = tape.rows::<EventRow>()?;
     events.retain(|event| event.netns == Some(holder.netns));
-    assert_eq!(events.len(), 4, "{events:?}");
+    let connections = events.iter().filter(|event| event.direction != Direction::None).count();
+    assert_eq!((connections, events.len()), (4, 7), "three wait for others: {events:?}");
     for event in &events {
         assert_eq!((event.kind, event.hook), (EventKind::Snapshot, Hook::TaskFile));
         assert_eq!(event.pid, Some(holder.process()));
@@ -101,6 +113,69 @@ fn first_and_last() -> Outcome {
     let ended = recording.stop(libc::SIGTERM)?;
     ended.must_be_done()?;
     must_have(&Tape::at(ended.tape()), &holder, true)
+}
+
+/// What waits at a port of the holder: one row, with its protocol.
+fn listener(tape: &Tape, holder: &Holder, protocol: u8, port: u16) -> Outcome<ListenRow> {
+    let mut rows = tape.rows::<ListenRow>()?;
+    rows.retain(|row| (row.netns, row.protocol, row.port) == (Some(holder.netns), protocol, port));
+    match rows.as_slice() {
+        [row] if (row.valid_from, row.from_bound, row.hook) == (None, Bound::Assumed, Hook::TaskFile) => {
+            Ok(row.clone())
+        }
+        _ => Err(format!("not one that is older: {rows:?}").into()),
+    }
+}
+
+fn listeners() -> Outcome {
+    for (option, bound) in [(&[][..], Bound::Observed), (&["--passive-only"], Bound::Assumed)] {
+        let mut holder = Holder::start()?;
+        let often = [
+            "--interval",
+            "100ms",
+            "--rotation",
+            "100ms",
+            "--snapshot-interval",
+            "100ms",
+        ];
+        let recording = Recording::start(&[&often, option].concat())?;
+        let tape = Tape::at(recording.tape());
+        until("the listeners are in the tape", || {
+            Ok(listener(&tape, &holder, UDP, SERVED).is_ok() && listener(&tape, &holder, TCP, holder.port).is_ok())
+        })?;
+        holder.close()?;
+        until("the end of one is in the tape", || {
+            Ok(listener(&tape, &holder, UDP, SERVED).is_ok_and(|row| row.valid_to.is_some()))
+        })?;
+        let ended = recording.stop(libc::SIGTERM)?;
+        ended.must_be_done()?;
+        let tape = Tape::at(ended.tape());
+        let served = listener(&tape, &holder, UDP, SERVED)?;
+        assert_eq!((served.to_bound, served.backlog), (bound, None), "{served:?}");
+        let port = listener(&tape, &holder, TCP, holder.port)?;
+        assert!(port.valid_to.is_none() && port.backlog > Some(0), "{port:?}");
+    }
+    Ok(())
+}
+
+fn without_edges() -> Outcome {
+    let holder = Holder::start()?;
+    let ended = Recording::start(&[])?.stop(libc::SIGTERM)?;
+    ended.must_be_done()?;
+    let mut rows = Tape::at(ended.tape()).rows::<SocketRow>()?;
+    rows.retain(|row| row.netns == Some(holder.netns));
+    let shown: BTreeSet<_> = rows
+        .iter()
+        .map(|row| (row.family, row.socket_type, row.protocol, row.count, row.hook))
+        .collect();
+    let found = |family, protocol| (family, SocketType::Raw, protocol, 0, Hook::TaskFile);
+    // ICMP, and what asks for addresses.
+    assert_eq!(
+        shown,
+        [found(SocketFamily::Inet, 1), found(SocketFamily::Packet, 0x0806)].into(),
+        "{rows:?}"
+    );
+    Ok(())
 }
 
 fn passive() -> Outcome {

@@ -36,7 +36,7 @@ fn client(protocol: u16) -> OpenSocket {
 /// Somebody who waits at port 40000 of every address.
 fn server(protocol: u16) -> OpenSocket {
     OpenSocket {
-        cookie: 2,
+        cookie: 20 + u64::from(protocol),
         state: if protocol == UDP { CLOSE } else { LISTEN },
         user_locks: PORT_LOCK,
         local_ip: Address::UNSPECIFIED,
@@ -93,6 +93,7 @@ fn looked(looks: &[(Look, &[OpenSocket])]) -> Looked {
     }
     Looked {
         at_ns: 5,
+        is_first: true,
         sockets,
         samples: u32::MAX,
     }
@@ -113,7 +114,9 @@ fn only(judged: &Judged) -> Event {
 
 /// The side of a connection beside others.
 fn side(socket: OpenSocket, others: &[OpenSocket]) -> (u8, bool) {
-    let event = only(&first(&[&[socket], others].concat()));
+    let mut judged = first(&[&[socket], others].concat());
+    judged.events.retain(|event| event.direction != Direction::None.id());
+    let event = only(&judged);
     (event.direction, event.flags & FLAG_BY_BINDING != 0)
 }
 
@@ -182,9 +185,14 @@ fn what_has_no_other_side_is_no_edge() {
         remote_ip: Address::UNSPECIFIED,
         ..client(TCP)
     };
-    for socket in [raw, packet, asking, nobody, server(TCP), server(UDP)] {
+    for socket in [raw, packet, asking, nobody] {
         let judged = first(&[socket]);
         assert!(judged.flows.is_empty() && judged.events.is_empty(), "{socket:?}");
+    }
+    for socket in [server(TCP), server(UDP)] {
+        let judged = first(&[socket]);
+        assert!(judged.flows.is_empty(), "{socket:?}");
+        assert_eq!(only(&judged).direction, Direction::None.id());
     }
     // One that the other side has closed was a connection.
     let closing = OpenSocket {
@@ -309,4 +317,43 @@ fn an_edge_sends_few_events() {
     assert_eq!(events(&look), 8);
     look.samples = 3;
     assert_eq!(events(&look), 3);
+}
+
+#[test]
+fn listeners_and_sockets_without_edges_are_told_by_their_kind() {
+    let second = OpenSocket {
+        cookie: 3,
+        backlog: 9,
+        ..server(TCP)
+    };
+    let ping = OpenSocket {
+        cookie: 4,
+        socket_type: 2,
+        ..client(1)
+    };
+    let packet = OpenSocket {
+        cookie: 5,
+        family: 17,
+        socket_type: 3,
+        ..client(3)
+    };
+    let gone = OpenSocket {
+        cookie: 6,
+        local_port: 1,
+        ..server(TCP)
+    };
+    let all = [server(TCP), server(UDP), ping, packet, client(TCP)];
+    let look = looked(&[
+        (Look::Before, &[&all[..], &[gone]].concat()),
+        (Look::After, &[&all[..], &[second]].concat()),
+    ]);
+    let found: Vec<_> = look.listeners().into_iter().collect();
+    let shown: Vec<_> = found
+        .iter()
+        .map(|(key, waiting)| (key.protocol, key.port, waiting.sockets, waiting.older, waiting.backlog))
+        .collect();
+    assert_eq!(shown, [(6, 40_000, 2, 1, Some(9)), (17, 40_000, 1, 1, None)]);
+    let kinds: Vec<_> = look.unfollowed().into_iter().collect();
+    let shown: Vec<_> = kinds.iter().map(|kind| (kind.family, kind.protocol)).collect();
+    assert_eq!(shown, [(2, 1), (17, 3)]);
 }
