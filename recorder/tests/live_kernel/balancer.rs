@@ -1,7 +1,7 @@
 //! A socket load balancer as small as can be: a program that puts another address in the place of one it knows.
 
 use std::io;
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
 use std::path::Path;
 
@@ -18,6 +18,12 @@ const BPF_PROG_LOAD: libc::c_long = 5;
 const BPF_LINK_CREATE: libc::c_long = 28;
 const BPF_PROG_TYPE_CGROUP_SOCK_ADDR: u32 = 18;
 const BPF_CGROUP_INET4_CONNECT: u32 = 10;
+const BPF_CGROUP_INET6_CONNECT: u32 = 11;
+
+// Fields of `struct bpf_sock_addr`, there.
+const USER_IP4: i16 = 4;
+const USER_IP6: i16 = 8;
+const USER_PORT: i16 = 24;
 
 /// The part of `union bpf_attr` that `BPF_PROG_LOAD` reads, up to `expected_attach_type`.
 #[repr(C)]
@@ -46,25 +52,32 @@ struct Link {
 }
 
 impl Balancer {
-    /// Sends what is meant for `service` to `backend`.
-    pub(crate) fn new(group: &Path, service: Ipv4Addr, backend: SocketAddrV4) -> Outcome<Self> {
-        let network = |address: Ipv4Addr| u32::from_ne_bytes(address.octets());
-        let port = u32::from(backend.port().to_be());
-        let program = [
-            // w2 = *(u32 *)(r1 + 4): `user_ip4`.
-            instruction(0x61, 2, 1, 4, 0),
-            // if w2 != service goto the end.
-            instruction(0x56, 2, 0, 4, network(service)),
-            // w2 = backend; *(u32 *)(r1 + 4) = w2.
-            instruction(0xb4, 2, 0, 0, network(*backend.ip())),
-            instruction(0x63, 1, 2, 4, 0),
-            // w2 = port; *(u32 *)(r1 + 24) = w2: `user_port`.
-            instruction(0xb4, 2, 0, 0, port),
-            instruction(0x63, 1, 2, 24, 0),
-            // r0 = 1; exit.
-            instruction(0xb7, 0, 0, 0, 1),
-            instruction(0x95, 0, 0, 0, 0),
-        ];
+    /// Sends what is meant for `service` to `backend`, of the same version, whatever the protocol.
+    pub(crate) fn new(group: &Path, service: IpAddr, backend: SocketAddr) -> Outcome<Self> {
+        let (service, to) = (words(service), words(backend.ip()));
+        let (first, attach_type) = if backend.is_ipv4() {
+            (USER_IP4, BPF_CGROUP_INET4_CONNECT)
+        } else {
+            (USER_IP6, BPF_CGROUP_INET6_CONNECT)
+        };
+        let fields: Vec<i16> = (first..).step_by(4).take(to.len()).collect();
+        let mut program = Vec::new();
+        // Instructions from the first to the end: two of each comparison and each store, two for the port.
+        let end = i16::try_from(4 * to.len() + 2)?;
+        for (number, (&field, word)) in (0_i16..).zip(fields.iter().zip(service)) {
+            // w2 = *(u32 *)(r1 + field); if w2 != word goto the end.
+            program.push(instruction(0x61, 2, 1, field, 0));
+            program.push(instruction(0x56, 2, 0, end - 2 * number - 2, word));
+        }
+        let port = (USER_PORT, u32::from(backend.port().to_be()));
+        for (field, word) in fields.into_iter().zip(to).chain([port]) {
+            // w2 = word; *(u32 *)(r1 + field) = w2.
+            program.push(instruction(0xb4, 2, 0, 0, word));
+            program.push(instruction(0x63, 1, 2, field, 0));
+        }
+        // r0 = 1; exit.
+        program.push(instruction(0xb7, 0, 0, 0, 1));
+        program.push(instruction(0x95, 0, 0, 0, 0));
         let load = Load {
             program_type: BPF_PROG_TYPE_CGROUP_SOCK_ADDR,
             instructions: u32::try_from(program.len())?,
@@ -77,7 +90,7 @@ impl Balancer {
             flags: 0,
             name: [0; 16],
             interface: 0,
-            expected_attach_type: BPF_CGROUP_INET4_CONNECT,
+            expected_attach_type: attach_type,
         };
         let program = bpf(BPF_PROG_LOAD, &load)?;
         let directory = std::fs::File::open(group)?;
@@ -86,7 +99,7 @@ impl Balancer {
             &Link {
                 program: program.as_raw_fd(),
                 target: directory.as_raw_fd(),
-                attach_type: BPF_CGROUP_INET4_CONNECT,
+                attach_type,
                 flags: 0,
             },
         )?;
@@ -94,6 +107,15 @@ impl Balancer {
             _program: program,
             _link: link,
         })
+    }
+}
+
+/// An address as the words of a context.
+fn words(address: IpAddr) -> Vec<u32> {
+    let word = |bytes: &[u8; 4]| u32::from_ne_bytes(*bytes);
+    match address {
+        IpAddr::V4(address) => vec![word(&address.octets())],
+        IpAddr::V6(address) => address.octets().as_chunks().0.iter().map(word).collect(),
     }
 }
 

@@ -198,7 +198,7 @@ fn balanced(before_us: bool) -> Outcome {
     } else {
         cgroup::mount()?
     };
-    let balancer = Balancer::new(&place, service, backend)?;
+    let balancer = Balancer::new(&place, service.into(), backend.into())?;
     let facts = work(
         group.path(),
         &["to", &SocketAddrV4::new(service, 80).to_string()],

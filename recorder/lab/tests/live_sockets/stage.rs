@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -24,6 +24,12 @@ pub(crate) const WEB: u16 = 19_000;
 
 /// Address and port of the Service `s/balanced`, which no other lab has: a program on the root of all control groups knows it.
 pub(crate) const BALANCED: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(10, 96, 77, 11), 19_010);
+
+/// The same over IPv6, of no Service that the cluster knows.
+pub(crate) const BALANCED6: SocketAddr = SocketAddr::new(
+    IpAddr::V6(Ipv6Addr::new(0xfd00, 0x10, 0x96, 0x77, 0, 0, 0, 0x11)),
+    19_020,
+);
 
 /// Pods by what they are for. Every case has its own ports, so that they can share them.
 const CLUSTER: &str = "window 30s
