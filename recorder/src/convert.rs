@@ -43,7 +43,11 @@ pub struct Interval {
 pub fn event_row(event: &Event, offset: Offset) -> Result<EventRow, UnknownNumber> {
     let kind = event_kind(event.kind)?;
     let direction = direction(event.direction)?;
-    let has_peer = RecordKind::from_id(event.kind).is_some_and(RecordKind::has_peer) && direction != Direction::None;
+    let has_peer = if kind == EventKind::Snapshot {
+        direction != Direction::None
+    } else {
+        RecordKind::from_id(event.kind).is_some_and(RecordKind::has_peer)
+    };
     let has_task = event.flags & FLAG_TASK != 0;
     let remote_ip = address(event.remote_ip).filter(|_| has_peer);
     Ok(EventRow {

@@ -5,10 +5,10 @@ use flowtape_recorder::clock::Offset;
 use flowtape_recorder::convert::{Interval, edge_order, event_row, flow_row, growth, stats_rows};
 use flowtape_recorder_ebpf::abi::address::Address;
 use flowtape_recorder_ebpf::abi::counters::Counters;
-use flowtape_recorder_ebpf::abi::event::{Comm, Event, FLAG_TASK};
+use flowtape_recorder_ebpf::abi::event::{Comm, Event, FLAG_BY_BINDING, FLAG_TASK};
 use flowtape_recorder_ebpf::abi::flow::{FlowKey, FlowValue};
 use flowtape_recorder_ebpf::abi::id::{Direction, HookId, Outcome, RecordKind};
-use flowtape_schemas::node::{ClockRow, Counter, EventKind, FlowRow};
+use flowtape_schemas::node::{ClockRow, Counter, DirectionSource, EventKind, FlowRow, SocketFamily, SocketType};
 use flowtape_schemas::parquet::encode_file;
 use flowtape_schemas::time::Time;
 use flowtape_schemas::validate::check_file;
@@ -126,12 +126,14 @@ proptest! {
             && Direction::from_id(event.direction).is_some()
             && Outcome::from_id(event.outcome).is_some();
         let row = event_row(&event, offset());
-        let alone = RecordKind::from_id(event.kind).is_some_and(|kind| kind.is_event() && !kind.has_peer());
+        let is_found = event.kind == RecordKind::Snapshot.id();
+        let alone = RecordKind::from_id(event.kind).is_some_and(|kind| kind.is_event() && !kind.has_peer())
+            || is_found && event.direction == Direction::None.id();
         // What has no other side has no outcome, so a number of one that is not known does no harm there.
         prop_assert!(row.is_ok() == known || alone);
         if let Ok(row) = row {
             let kinds = [EventKind::Socket, EventKind::Bind, EventKind::Listen, EventKind::Unlisten];
-            prop_assert_eq!(kinds.contains(&row.kind), alone);
+            prop_assert_eq!(kinds.contains(&row.kind), alone && !is_found);
             prop_assert_eq!(row.outcome.is_none(), alone);
             prop_assert!(!alone || row.remote_ip.is_none());
             prop_assert_eq!(row.pid.is_some(), event.flags & FLAG_TASK != 0 && event.pid != 0);
@@ -227,4 +229,32 @@ fn a_task_name_ends_at_its_first_zero() {
     );
     event.comm = Comm::NONE;
     assert_eq!(event_row(&event, offset()).unwrap().process, None);
+}
+
+#[test]
+fn a_socket_that_was_found_says_how_its_side_is_known() {
+    let found = |direction: Direction, flags| Event {
+        kind: RecordKind::Snapshot.id(),
+        hook: HookId::TaskFile.id(),
+        protocol: 6,
+        direction: direction.id(),
+        outcome: Outcome::Established.id(),
+        flags,
+        family: 10,
+        socket_type: 1,
+        ..Event::default()
+    };
+    for (direction, flags, source) in [
+        (Direction::In, 0, DirectionSource::Backlog),
+        (Direction::Out, FLAG_BY_BINDING, DirectionSource::BindFlag),
+        (Direction::None, 0, DirectionSource::None),
+    ] {
+        let row = event_row(&found(direction, flags), offset()).unwrap();
+        assert_eq!((row.kind, row.direction_source), (EventKind::Snapshot, source));
+        assert_eq!(row.outcome.is_none(), direction == Direction::None);
+        assert_eq!(
+            (row.family, row.socket_type),
+            (Some(SocketFamily::Inet6), Some(SocketType::Stream))
+        );
+    }
 }
