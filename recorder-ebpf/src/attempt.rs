@@ -3,7 +3,7 @@
 use aya_ebpf::bindings::BPF_NOEXIST;
 use flowtape_recorder_ebpf::abi::attempt::Attempt;
 
-use crate::map::CONNECTS;
+use crate::map::{CONNECTS, UNHELD};
 
 /// The entry of a socket. Only programs for this one socket change it, and they wait for each other.
 #[inline(always)]
@@ -30,4 +30,16 @@ pub(crate) fn replace(socket: u64, attempt: &Attempt) -> bool {
 pub(crate) fn end(socket: u64) {
     // There is none for an attempt that found no room, or that began before the window.
     let _ = CONNECTS.remove(socket);
+}
+
+/// Remembers that a handshake began for which there is no room; false if there is none for that either.
+#[inline(always)]
+pub(crate) fn begin_unheld(socket: u64) -> bool {
+    UNHELD.insert(socket, 1, 0).is_ok()
+}
+
+/// Whether a handshake that ends now began so.
+#[inline(always)]
+pub(crate) fn end_unheld(socket: u64) -> bool {
+    UNHELD.remove(socket).is_ok()
 }

@@ -76,6 +76,11 @@ pub(crate) static CONTROL: Array<u64> = Array::with_max_entries(1, 0);
 #[map]
 pub(crate) static CONNECTS: HashMap<u64, Attempt> = HashMap::with_max_entries(16_384, 0);
 
+/// Sockets whose handshake found no room in [`CONNECTS`] and has not ended, to tell at its end that it began in the window.
+/// Full: the handshake is counted as lost at once, and once more if it ends.
+#[map]
+pub(crate) static UNHELD: HashMap<u64, u8> = HashMap::with_max_entries(16_384, 0);
+
 /// Who began a talk over UDP. Least recently used, because there is no end to a talk: what is evicted begins anew with the
 /// next datagram.
 #[map]

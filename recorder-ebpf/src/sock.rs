@@ -50,13 +50,6 @@ pub(crate) fn protocol(sk: *const Sock) -> u16 {
     unsafe { field(sk.cast(), offset(&LAYOUT.protocol)) }
 }
 
-/// Whether the cookie of the socket was asked for before: it is zero until then.
-#[inline(always)]
-pub(crate) fn has_cookie(sk: *const Sock) -> bool {
-    // SAFETY: as above.
-    unsafe { field::<u64>(sk.cast(), offset(&LAYOUT.cookie)) != 0 }
-}
-
 /// `sk_err`, positive.
 #[inline(always)]
 pub(crate) fn error(sk: *const Sock) -> u32 {

@@ -65,8 +65,6 @@ layout! {
     owner,
     /// `struct sock`: state, `__sk_common.skc_state`, u8.
     state,
-    /// `struct sock`: number that no other socket has had since boot, `__sk_common.skc_cookie.counter`, u64; `0` until asked for.
-    cookie,
     /// `struct sock`: the byte that holds the first bit of `sk_userlocks`, 4 bits that may begin inside it.
     user_locks,
     /// Bits of that byte below `sk_userlocks`.

@@ -127,7 +127,11 @@ fn sent(counters: &mut Counters, sk: *const Sock) {
     };
     task::put_attempt(&mut sent);
     if !attempt::replace(sk as u64, &sent) {
-        bump(&mut counters.unheld);
+        bump(if attempt::begin_unheld(sk as u64) {
+            &mut counters.unheld
+        } else {
+            &mut counters.edge_lost
+        });
     }
 }
 
@@ -181,8 +185,7 @@ fn connection(counters: &mut Counters, sk: *const Sock, kind: RecordKind, protoc
     let owner = owner(counters, sk);
     let is_client = !matches!(kind, RecordKind::Accept);
     let attempt = if is_client { attempt::find(sk as u64) } else { None };
-    // A handshake that began in the window was given its cookie then.
-    if is_client && attempt.is_none() && matches!(protocol, Protocol::Tcp) && sock::has_cookie(sk) {
+    if is_client && attempt.is_none() && attempt::end_unheld(sk as u64) {
         bump(&mut counters.unheld_ended);
     }
     let cookie = cookie(sk);

@@ -43,7 +43,6 @@ pub fn layout(btf: &Btf<'_>) -> Result<Layout, BtfError> {
         backlog: sock("sk_max_ack_backlog", 4)?,
         owner: sock("sk_socket", 8)?,
         state: sock("__sk_common.skc_state", 1)?,
-        cookie: sock("__sk_common.skc_cookie.counter", 8)?,
         user_locks: locks / 8,
         user_locks_shift: locks % 8,
         upper: btf.offset_of("inet_connection_sock", "icsk_ulp_ops", 8)?,
