@@ -36,7 +36,7 @@ test: cc ## Run every test; those that need root and eBPF run where this machine
 live: cc ## Record real traffic between network namespaces; needs root and eBPF, and says what is missing
 	@[ "$$(uname -s)" != Linux ] || [ "$$(id -u)" -ne 0 ] || bash .ci/need ip=iproute2 nft=nftables
 	$(say) LIVE 'cargo test --test live*'
-	@cargo test --workspace --locked --test 'live*'
+	@cargo test --workspace --locked --no-fail-fast --test 'live*'
 
 spec: cc ## Run the written specification and the golden scenarios
 	$(say) SPEC 'testdata/spec'
