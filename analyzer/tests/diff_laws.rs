@@ -43,6 +43,8 @@ fn edge(from: Identity, to: Identity, protocol: Transport, port: u16, outcome: O
             seen_by: BTreeSet::new(),
             predates_window: false,
             nodes: BTreeSet::new(),
+            node_ports: BTreeSet::new(),
+            translated: BTreeSet::new(),
             services: BTreeSet::new(),
             port_name: None,
             assumed: false,

@@ -195,6 +195,36 @@ traffic
 }
 
 #[test]
+fn what_goes_to_a_service_port_that_is_renamed_meanwhile_counts_once() {
+    let mut tape = compiled(
+        "cluster
+  node n1 172.31.0.11 pods 10.244.1.0/24
+  node n2 172.31.0.12 pods 10.244.2.0/24 unrecorded
+  deployment shop/web on n1
+  deployment shop/db on n2 ports sql:5432
+  service shop/db 10.96.0.20 selects app=db ports sql:5432->sql
+traffic
+  shop/web -> service shop/db:5432/TCP x3 at 11s..19s
+",
+    );
+    let middle = Some(tape.nodes[0].flows[0].first_seen.saturating_add(4_000_000_000));
+    let cluster = &mut tape.cluster;
+    let (mut service, mut slice) = (cluster.services[0].clone(), cluster.endpoint_slices[0].clone());
+    (service.valid_from, slice.valid_from) = (middle, middle);
+    service.ports[0].name = Some("mysql".to_owned());
+    slice.ports[0].name = Some("mysql".to_owned());
+    (cluster.services[0].valid_to, cluster.endpoint_slices[0].valid_to) = (middle, middle);
+    cluster.services.push(service);
+    cluster.endpoint_slices.push(slice);
+    let flows = run(&tape).flows;
+    let [edge] = flows.edges.as_slice() else {
+        panic!("{:?}", flows.edges)
+    };
+    assert_eq!((edge.evidence.count, edge.evidence.services.len()), (3, 1));
+    assert!(!edge.evidence.assumed);
+}
+
+#[test]
 fn a_name_server_reached_under_two_addresses_is_one_edge_with_all_its_evidence() {
     let mut tape = compiled(
         "cluster

@@ -101,6 +101,8 @@ pub enum Code {
     RemotesFolded,
     /// FT3006: A workload had raw, packet or other sockets whose traffic is not in the recording.
     SocketsUnseen,
+    /// FT3020: One side of a connection was counted, and the other, which was recorded as well, was not.
+    ViewsDisagree,
     /// FT4001: A recorded connection would be denied by the generated policies.
     Unsound,
     /// FT4002: A policy denies a whole direction, because nothing was seen in it.
@@ -366,6 +368,13 @@ pub const CATALOG: &[Entry] = &[
         Warning,
         "sockets-unseen",
         "A workload had raw, packet or other sockets whose traffic is not in the recording."
+    ),
+    entry!(
+        ViewsDisagree,
+        "FT3020",
+        Warning,
+        "views-disagree",
+        "One side of a connection was counted, and the other, which was recorded as well, was not."
     ),
     entry!(
         Unsound,

@@ -6,7 +6,7 @@ use flowtape_schemas::node::Outcome;
 use flowtape_schemas::time::Time;
 
 use super::Ignored;
-use super::edge::{Edge, EdgeKey, Endpoint, Evidence, ServiceUse, Side, Transport};
+use super::edge::{Edge, EdgeKey, Endpoint, Evidence, ServiceUse, Side, Translation, Transport};
 use super::sighting::Sighting;
 
 /// What one sighting contributes to an edge.
@@ -19,6 +19,10 @@ pub(super) struct Contribution {
     pub(super) pair: (Endpoint, Endpoint),
     /// The Services that the client addressed.
     pub(super) services: Vec<ServiceUse>,
+    /// The port of a node through which it did.
+    pub(super) node_port: Option<u16>,
+    /// What a node did to the addresses.
+    pub(super) translated: BTreeSet<Translation>,
     /// The name of the server's port.
     pub(super) port_name: Option<String>,
     /// Whether the server was supposed, not seen.
@@ -46,6 +50,8 @@ struct Sum {
     confirmed: bool,
     nodes: BTreeSet<String>,
     services: BTreeSet<ServiceUse>,
+    node_ports: BTreeSet<u16>,
+    translated: BTreeSet<Translation>,
     port_names: BTreeSet<String>,
     pairs: BTreeSet<(Endpoint, Endpoint)>,
 }
@@ -64,6 +70,8 @@ impl Default for Sum {
             confirmed: false,
             nodes: BTreeSet::new(),
             services: BTreeSet::new(),
+            node_ports: BTreeSet::new(),
+            translated: BTreeSet::new(),
             port_names: BTreeSet::new(),
             pairs: BTreeSet::new(),
         }
@@ -78,6 +86,8 @@ impl Collector {
             count,
             pair,
             services,
+            node_port,
+            translated,
             port_name,
             assumed,
         } = contribution;
@@ -100,6 +110,8 @@ impl Collector {
         sum.confirmed |= !assumed;
         sum.nodes.insert(sighting.node.to_owned());
         sum.services.extend(services);
+        sum.node_ports.extend(node_port);
+        sum.translated.extend(translated);
         sum.port_names.extend(port_name);
         sum.pairs.insert(pair);
     }
@@ -179,6 +191,8 @@ impl Sum {
             confirmed,
             nodes,
             services,
+            node_ports,
+            translated,
             port_names,
             pairs,
             ..
@@ -195,6 +209,8 @@ impl Sum {
         self.confirmed |= confirmed;
         self.nodes.extend(nodes);
         self.services.extend(services);
+        self.node_ports.extend(node_ports);
+        self.translated.extend(translated);
         self.port_names.extend(port_names);
         self.pairs.extend(pairs);
     }
@@ -211,6 +227,8 @@ impl Sum {
             predates_window: self.predates_window,
             nodes: self.nodes,
             services: self.services,
+            node_ports: self.node_ports,
+            translated: self.translated,
             port_name,
             assumed: !self.confirmed,
             pairs: self.pairs,

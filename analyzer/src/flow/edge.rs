@@ -83,6 +83,10 @@ pub struct Evidence {
     pub nodes: BTreeSet<String>,
     /// Services through which the client went; empty for a direct connection.
     pub services: BTreeSet<ServiceUse>,
+    /// Ports of nodes through which the client went to them.
+    pub node_ports: BTreeSet<u16>,
+    /// What nodes did to the addresses of some of them on the way.
+    pub translated: BTreeSet<Translation>,
     /// Name of the server's port, where its pod declares one.
     pub port_name: Option<String>,
     /// Whether a named finding supposed the server rather than seeing it.
@@ -102,6 +106,8 @@ impl Evidence {
             predates_window,
             nodes,
             services,
+            node_ports,
+            translated,
             port_name,
             assumed,
             pairs,
@@ -113,6 +119,8 @@ impl Evidence {
         self.predates_window |= predates_window;
         self.nodes.extend(nodes);
         self.services.extend(services);
+        self.node_ports.extend(node_ports);
+        self.translated.extend(translated);
         // Ports that are named differently leave no single name.
         self.port_name = self.port_name.take().filter(|name| port_name.as_ref() == Some(name));
         self.assumed &= assumed;
@@ -136,6 +144,26 @@ impl Side {
         match self {
             Self::Client => "client",
             Self::Server => "server",
+        }
+    }
+}
+
+/// What a node did to the addresses of a connection, so that the server saw another client than the one that was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Translation {
+    /// It put its own address in the client's place.
+    Source,
+    /// The same, for a client that a Service led back to itself.
+    Hairpin,
+}
+
+impl Translation {
+    /// The stable word of reports and JSON.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Source => "snat",
+            Self::Hairpin => "hairpin",
         }
     }
 }

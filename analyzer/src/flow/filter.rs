@@ -315,6 +315,8 @@ mod tests {
                 seen_by: [].into(),
                 predates_window: false,
                 nodes: [].into(),
+                node_ports: std::collections::BTreeSet::new(),
+                translated: std::collections::BTreeSet::new(),
                 services: [].into(),
                 port_name: None,
                 assumed: false,

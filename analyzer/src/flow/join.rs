@@ -1,34 +1,48 @@
 //! The client's and the server's view of the same traffic, joined.
 
+mod served;
 mod through;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use flowtape_schemas::node::Outcome;
+use served::{PairKey, Served};
+
 use super::collect::{Collector, Contribution};
-use super::edge::{EdgeKey, Endpoint, Peer, ServiceUse, Transport};
-use super::host::{host_of, host_servers, same_node};
+use super::edge::{EdgeKey, Endpoint, Peer, ServiceUse, Translation, Transport};
+use super::host::{host_of, host_servers, node_of, same_node};
 use super::role::{self, ApiServer};
 use super::sighting::{Sighting, endpoint};
-use crate::findings::Findings;
+use crate::findings::{Code, Findings};
 use crate::identity::cluster::Cluster;
 use crate::identity::resolve::{Party, Resolver};
 use crate::identity::service::ServiceHit;
 use crate::identity::timeline::Span;
 use crate::identity::{Identity, Workload};
 
+/// A node, a server it reached, the protocol and the server's port.
+type HostKey = (String, Endpoint, Transport, u16);
+
 /// What both views are looked up by.
 struct Views<'a> {
     cluster: &'a Cluster,
     resolver: &'a Resolver<'a>,
     api_server: ApiServer,
-    /// When a server saw a client, by client, server, protocol and port.
-    served: BTreeMap<(Endpoint, Endpoint, Transport, u16), Vec<Span>>,
-    /// When a server saw a node, by whatever address, by node, server, protocol and port.
-    served_hosts: BTreeMap<(String, Endpoint, Transport, u16), Vec<Span>>,
-    /// Workloads on the network of a node that connected to a server, by node, server, protocol and port.
-    host_clients: BTreeMap<(String, Endpoint, Transport, u16), BTreeSet<Identity>>,
-    /// Workloads on the network of a node that served a port.
+    served: Served,
+    /// Workloads on the network of a node that connected to a server.
+    host_clients: BTreeMap<HostKey, BTreeSet<Identity>>,
+    /// Workloads on the network of a node that served a port, by node, protocol and port.
     host_servers: BTreeMap<(String, Transport, u16), BTreeSet<Workload>>,
+}
+
+/// What the join comes to.
+struct Joined<'f> {
+    collector: &'f mut Collector,
+    findings: &'f mut Findings,
+    /// Whom clients say they reached.
+    asked: BTreeSet<PairKey>,
+    /// What servers saw of a node that was not the node's own.
+    translated: BTreeMap<HostKey, BTreeSet<Translation>>,
 }
 
 /// Turns sightings into edges.
@@ -43,66 +57,105 @@ pub(super) fn join(
         cluster,
         resolver,
         api_server: api_server(cluster),
-        served: BTreeMap::new(),
-        served_hosts: BTreeMap::new(),
+        served: Served::new(sightings),
         host_clients: BTreeMap::new(),
         host_servers: host_servers(sightings, cluster),
     };
     views.host_clients = host_clients(sightings, &views);
-    for sighting in sightings.iter().filter(|sighting| sighting.is_server()) {
-        views.server_view(sighting, collector);
-    }
+    let mut joined = Joined {
+        collector,
+        findings,
+        asked: BTreeSet::new(),
+        translated: BTreeMap::new(),
+    };
     for sighting in sightings.iter().filter(|sighting| !sighting.is_server()) {
         if sighting.services.is_empty() || sighting.balanced {
-            views.direct_view(sighting, collector);
+            views.direct_view(sighting, &mut joined);
         } else {
-            views.service_view(sighting, collector, findings);
+            views.service_view(sighting, &mut joined);
         }
+    }
+    for sighting in sightings.iter().filter(|sighting| sighting.is_server()) {
+        views.server_view(sighting, &mut joined);
     }
 }
 
 impl Views<'_> {
-    fn server_view(&mut self, sighting: &Sighting<'_>, collector: &mut Collector) {
+    fn server_view(&self, sighting: &Sighting<'_>, joined: &mut Joined<'_>) {
         let row = sighting.row;
         let (client, server) = (
             endpoint(&sighting.remote, row, false),
             endpoint(&sighting.local, row, true),
         );
-        if ignored(sighting, &sighting.remote, &client, &server, collector) {
+        if ignored(sighting, &sighting.remote, &client, &server, joined.collector) {
             return;
         }
         let (Some(mut from), Some(to)) = (sighting.remote.identity(), sighting.local.identity()) else {
             return;
         };
+        let mut translated = BTreeSet::new();
         if let Party::Node(node) = &sighting.remote {
             let key = ((*node).to_owned(), server.clone(), sighting.protocol(), sighting.port);
-            let spans = self.served_hosts.entry(key.clone()).or_default();
-            spans.push(sighting.presence());
             let clients: Vec<&Identity> = self.host_clients.get(&key).into_iter().flatten().collect();
             // Only a single candidate is an answer.
             if let [only] = clients.as_slice() {
                 from = (*only).clone();
             }
+            translated = joined.translated.get(&key).cloned().unwrap_or_default();
         }
         let key = (client.clone(), server.clone(), sighting.protocol(), sighting.port);
-        self.served.entry(key).or_default().push(sighting.presence());
-        self.add_pair(sighting, (from, client), (to, server), collector);
+        let counted =
+            joined.asked.contains(&key) || !self.must_have_counted(sighting, std::iter::once(&sighting.remote));
+        if !counted {
+            report_disagreement(sighting, &from, &to, joined.findings);
+        }
+        self.add_pair(sighting, (from, client), (to, server), translated, joined.collector);
     }
 
-    fn direct_view(&self, sighting: &Sighting<'_>, collector: &mut Collector) {
+    fn direct_view(&self, sighting: &Sighting<'_>, joined: &mut Joined<'_>) {
         let row = sighting.row;
         let (client, server) = (
             endpoint(&sighting.local, row, true),
             endpoint(&sighting.remote, row, false),
         );
-        if ignored(sighting, &sighting.remote, &client, &server, collector) {
+        if ignored(sighting, &sighting.remote, &client, &server, joined.collector) {
             return;
         }
         let (Some(from), Some(to)) = (sighting.local.identity(), sighting.remote.identity()) else {
             return;
         };
         let to = self.host_server(to, sighting.protocol(), sighting.port);
-        self.add_pair(sighting, (from, client), (to, server), collector);
+        let key = (client.clone(), server.clone(), sighting.protocol(), sighting.port);
+        let mut translated = BTreeSet::new();
+        if !self.served.itself(&key, sighting) && self.must_have_counted(sighting, std::iter::once(&sighting.remote)) {
+            let by_node = node_of(&sighting.local).map(|node| (node.to_owned(), server.clone(), key.2, key.3));
+            match by_node.filter(|key| self.served.host(key, sighting)) {
+                Some(key) => {
+                    translated.insert(Translation::Source);
+                    if self.host_clients.get(&key).is_none_or(BTreeSet::is_empty) {
+                        joined.translated.entry(key).or_default().insert(Translation::Source);
+                    }
+                }
+                None => report_disagreement(sighting, &from, &to, joined.findings),
+            }
+        }
+        joined.asked.insert(key);
+        self.add_pair(sighting, (from, client), (to, server), translated, joined.collector);
+    }
+
+    /// Whether connections that one side counted were counted by the other, too, unless the recording is wrong somewhere:
+    /// they were established, and each party at the other side is a pod of a node whose recording is whole at that time.
+    fn must_have_counted<'p>(&self, sighting: &Sighting<'_>, mut others: impl Iterator<Item = &'p Party<'p>>) -> bool {
+        let countable = sighting.protocol() == Transport::TCP
+            && sighting.outcome() == Outcome::Established
+            && sighting.row.count > 0
+            && !sighting.row.predates_window;
+        countable
+            && others.all(|party| {
+                let Party::Pod(pod) = party else { return false };
+                let node = pod.node.as_deref().filter(|_| !pod.host_network);
+                node.is_some_and(|node| self.resolver.saw_all(node, sighting.span()))
+            })
     }
 
     /// Adds an edge between the two ends of a sighting, client first.
@@ -111,6 +164,7 @@ impl Views<'_> {
         sighting: &Sighting<'_>,
         (from, client): (Identity, Endpoint),
         (to, server): (Identity, Endpoint),
+        translated: BTreeSet<Translation>,
         collector: &mut Collector,
     ) {
         let (near, far) = (
@@ -129,6 +183,8 @@ impl Views<'_> {
                 count: sighting.row.count,
                 pair: (client, server),
                 services: balanced.map(service_use).collect(),
+                node_port: None,
+                translated,
                 port_name: port_name(server_party, sighting.port, sighting.protocol()),
                 assumed: false,
             },
@@ -198,6 +254,26 @@ fn ignored(
     true
 }
 
+/// That one side counted connections that the other did not.
+fn report_disagreement(sighting: &Sighting<'_>, from: &Identity, to: &Identity, findings: &mut Findings) {
+    let peer = |identity: &Identity| Peer {
+        identity: identity.clone(),
+        role: None,
+    };
+    let (here, there) = if sighting.is_server() {
+        ("server", "client")
+    } else {
+        ("client", "server")
+    };
+    let (port, protocol) = (sighting.port, sighting.protocol());
+    let message = format!(
+        "{} -> {} {port}/{protocol}: the {here} counted connections that the recorded {there} did not",
+        peer(from),
+        peer(to)
+    );
+    findings.report_many(Code::ViewsDisagree, message, sighting.row.count);
+}
+
 fn api_server(cluster: &Cluster) -> ApiServer {
     let always = Span::of_validity(None, None);
     let kubernetes = |port_name: Option<String>| ServiceHit {
@@ -214,10 +290,7 @@ fn api_server(cluster: &Cluster) -> ApiServer {
 }
 
 /// Who connected from the network of a node, by the server it reached.
-fn host_clients(
-    sightings: &[Sighting<'_>],
-    views: &Views<'_>,
-) -> BTreeMap<(String, Endpoint, Transport, u16), BTreeSet<Identity>> {
+fn host_clients(sightings: &[Sighting<'_>], views: &Views<'_>) -> BTreeMap<HostKey, BTreeSet<Identity>> {
     let mut clients: BTreeMap<_, BTreeSet<Identity>> = BTreeMap::new();
     for sighting in sightings.iter().filter(|sighting| !sighting.is_server()) {
         let (Some(node), Some(identity)) = (host_of(&sighting.local), sighting.local.identity()) else {
@@ -228,8 +301,8 @@ fn host_clients(
         if direct {
             servers.push((endpoint(&sighting.remote, sighting.row, false), sighting.port));
         }
-        for hit in sighting.services.iter().filter(|_| !direct) {
-            let backends = views.candidates(hit, sighting);
+        if !direct {
+            let backends = views.candidates(sighting);
             servers.extend(backends.iter().map(|candidate| (candidate.endpoint(), candidate.port)));
         }
         for (server, port) in servers {

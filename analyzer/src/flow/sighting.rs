@@ -24,6 +24,8 @@ pub(super) struct Sighting<'a> {
     pub(super) remote: Party<'a>,
     /// Services that the client addressed; empty for a direct connection and for the server's view.
     pub(super) services: Vec<ServiceHit>,
+    /// The port of a node through which it did.
+    pub(super) node_port: Option<u16>,
     /// Whether a load balancer in the client's own socket put the backend in place, so that `remote` is the server itself.
     pub(super) balanced: bool,
     /// The server's port as this side saw it.
@@ -91,13 +93,13 @@ fn sighting<'a>(
     }
     let port = row.service_port?;
     let remote = resolver.remote(row);
-    let services = match (row.direction, row.asked_ip) {
+    let (services, node_port) = match (row.direction, row.asked_ip) {
         (Direction::Out, Some(asked)) => {
             let party = resolver.by_address(Some(asked), span_of(row));
             services(row, Some(asked), row.asked_port.unwrap_or(port), &party, cluster)
         }
         (Direction::Out, None) => services(row, row.remote_ip, port, &remote, cluster),
-        (Direction::In | Direction::None | Direction::Unknown, _) => Vec::new(),
+        (Direction::In | Direction::None | Direction::Unknown, _) => (Vec::new(), None),
     };
     Some(Sighting {
         node,
@@ -105,28 +107,31 @@ fn sighting<'a>(
         local: resolver.local(node, row),
         remote,
         services,
+        node_port,
         balanced: row.asked_ip.is_some(),
         port,
     })
 }
 
-/// The Services behind the address and port that a client addressed.
+/// The Services behind the address and port that a client addressed, and that port if it is one of every node.
 fn services(
     row: &FlowRow,
     address: Option<Address>,
     port: u16,
     party: &Party<'_>,
     cluster: &Cluster,
-) -> Vec<ServiceHit> {
+) -> (Vec<ServiceHit>, Option<u16>) {
     let Some(address) = address else {
-        return Vec::new();
+        return (Vec::new(), None);
     };
     let (protocol, span) = (Transport(row.protocol).to_string(), span_of(row));
     let found = cluster.services.at_address(address, port, &protocol, span);
     if found.is_empty() && matches!(party, Party::Node(_)) {
-        return cluster.services.at_node_port(port, &protocol, span);
+        let found = cluster.services.at_node_port(port, &protocol, span);
+        let node_port = (!found.is_empty()).then_some(port);
+        return (found, node_port);
     }
-    found
+    (found, None)
 }
 
 /// The single pod or address behind a party.

@@ -53,6 +53,8 @@ pub struct Resolver<'a> {
     hosts: BTreeMap<&'a str, &'a str>,
     /// When each node of the cluster was recorded.
     recorded: BTreeMap<&'a str, Vec<Span>>,
+    /// Nodes of the cluster whose recordings lack nothing that is known of.
+    whole: BTreeSet<&'a str>,
     /// Addresses seen on sockets of the nodes themselves, such as that of the pods' bridge.
     node_addresses: BTreeMap<Address, BTreeSet<&'a str>>,
     pod_ranges: Vec<Prefix>,
@@ -89,6 +91,7 @@ impl<'a> Resolver<'a> {
                 .filter_map(|node| Some((node.name.as_str(), host(node, cluster)?)))
                 .collect(),
             recorded: BTreeMap::new(),
+            whole: BTreeSet::new(),
             node_addresses: BTreeMap::new(),
             pod_ranges: cluster
                 .nodes
@@ -105,6 +108,9 @@ impl<'a> Resolver<'a> {
                 );
                 let spans = resolver.recorded.entry(host).or_default();
                 spans.push(Span::of_validity(start, end));
+                if node.is_whole() {
+                    resolver.whole.insert(host);
+                }
             }
             for row in &node.flows {
                 if let (Some(address), Party::Node(name)) = (row.local_ip, resolver.local(&node.name, row))
@@ -179,6 +185,16 @@ impl<'a> Resolver<'a> {
         recorded
             .map(|recorded| recorded.tolerant())
             .any(|recorded| recorded.first <= span.first && span.last <= recorded.last)
+    }
+
+    /// Whether every connection that a node had in `span` must be in its recording, also where clocks or the ends of
+    /// windows are a little apart.
+    #[must_use]
+    pub fn saw_all(&self, node: &str, span: Span) -> bool {
+        let span = span.tolerant();
+        let recorded = self.recorded.get(node).into_iter().flatten();
+        let mut inside = recorded.filter(|recorded| recorded.first <= span.first && span.last <= recorded.last);
+        self.whole.contains(node) && inside.next().is_some()
     }
 
     /// Who the peer of a flow was, by its address at that time.

@@ -35,6 +35,11 @@ pub struct Edge {
     pub service: Option<Service>,
     /// Every Service that clients went through.
     pub services: Vec<Service>,
+    /// Ports of nodes that clients addressed.
+    pub node_ports: Vec<u16>,
+    /// What nodes did to the addresses of some of them: `snat`, the server saw the address of a node; `hairpin`, so did a
+    /// server that reached itself.
+    pub translated: Vec<&'static str>,
     /// `established`, `refused`, `timeout`, `unreachable` or `unknown`.
     pub outcome: &'static str,
     /// Connections or datagrams.
@@ -80,6 +85,8 @@ impl From<&DomainEdge> for Edge {
             predates_window,
             nodes: _,
             services,
+            node_ports,
+            translated,
             port_name,
             assumed,
             pairs: _,
@@ -94,6 +101,8 @@ impl From<&DomainEdge> for Edge {
             port_name: port_name.clone(),
             service: <[Service; 1]>::try_from(services.clone()).ok().map(|[only]| only),
             services,
+            node_ports: node_ports.iter().copied().collect(),
+            translated: translated.iter().map(|translation| translation.word()).collect(),
             outcome: flowtape_schemas::value::Words::word(*outcome),
             count: *count,
             first_seen: *first_seen,
@@ -168,6 +177,8 @@ mod tests {
                 seen_by: [Side::Client, Side::Server].into(),
                 predates_window: false,
                 nodes: ["n1".to_owned()].into(),
+                node_ports: std::collections::BTreeSet::new(),
+                translated: std::collections::BTreeSet::new(),
                 services: [ServiceUse {
                     namespace: "dvwa".to_owned(),
                     name: "dvwa-mysql".to_owned(),
@@ -218,6 +229,8 @@ mod tests {
       "port": 3306
     }
   ],
+  "node_ports": [],
+  "translated": [],
   "outcome": "established",
   "count": 12,
   "first_seen": "1970-01-01T00:00:00.000000000Z",

@@ -7,7 +7,7 @@ use crate::json::edge::{Edge, Service};
 use crate::json::peer::{Peer, PeerIdentity};
 
 /// The columns. Names of the cluster have their own, so that nobody has to split a text.
-const HEAD: [&str; 22] = [
+const HEAD: [&str; 24] = [
     "id",
     "from_type",
     "from_namespace",
@@ -30,6 +30,8 @@ const HEAD: [&str; 22] = [
     "seen_by",
     "predates_window",
     "assumed",
+    "node_ports",
+    "translated",
 ];
 
 /// The whole text.
@@ -49,7 +51,7 @@ pub fn edges(edges: &[Edge]) -> String {
     String::from_utf8(bytes).expect("texts stay texts between quotes and commas")
 }
 
-fn row(edge: &Edge) -> [String; 22] {
+fn row(edge: &Edge) -> [String; 24] {
     let Edge {
         id,
         from,
@@ -59,6 +61,8 @@ fn row(edge: &Edge) -> [String; 22] {
         port_name,
         service: _,
         services,
+        node_ports,
+        translated,
         outcome,
         count,
         first_seen,
@@ -93,6 +97,8 @@ fn row(edge: &Edge) -> [String; 22] {
         seen_by.join(" "),
         predates_window.to_string(),
         assumed.to_string(),
+        node_ports.iter().map(u16::to_string).collect::<Vec<_>>().join(" "),
+        translated.join(" "),
     ]
 }
 
@@ -168,6 +174,8 @@ mod tests {
             port_name: None,
             service: None,
             services: vec![service(80), service(443)],
+            node_ports: vec![30080],
+            translated: vec!["snat"],
             outcome: "established",
             count: 3,
             first_seen: Time(0),
@@ -188,7 +196,7 @@ mod tests {
                 HEAD.join(",").as_str(),
                 "0facac9585ad53f0,external,,,203.0.113.7/32,ingress,workload,shop,Deployment,web,,TCP,8080,,\
                  shop/api:80 shop/api:443,established,3,1970-01-01T00:00:00.000000000Z,1970-01-01T00:00:00.000000001Z,\
-                 client server,false,true"
+                 client server,false,true,30080,snat"
             ]
         );
     }

@@ -23,9 +23,9 @@ mod unite;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-use flowtape_schemas::manifest::{NodeRecording, Window};
+use flowtape_schemas::manifest::{HookReport, HookState, NodeRecording, Stop, Window};
 use flowtape_schemas::metadata::ClusterRows;
-use flowtape_schemas::node::{CgroupRow, ClockRow, FlowRow, ListenRow, NetnsRow, SocketRow, StatsRow};
+use flowtape_schemas::node::{CgroupRow, ClockRow, Counter, FlowRow, ListenRow, Loss, NetnsRow, SocketRow, StatsRow};
 
 pub use self::divide::{SampleFile, Unclear, divide};
 pub use self::error::{Damage, TapeError};
@@ -75,6 +75,23 @@ pub struct NodeTape {
     /// Samples of the clocks, which no time depends on: those of each recording, which the node may have been restarted
     /// between.
     pub clock: BTreeMap<usize, Vec<ClockRow>>,
+}
+
+impl NodeTape {
+    /// Whether nothing is known to be missing from its connections: it ended cleanly, with every hook, and lost and folded
+    /// nothing.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        let attached = |hook: &HookReport| matches!(hook.state, HookState::Attached | HookState::NotAskedFor);
+        let clean = |recording: &NodeRecording| {
+            recording.stop == Stop::Clean && recording.lost_edges == 0 && recording.hooks.iter().all(attached)
+        };
+        let blind = |row: &StatsRow| row.counter == Counter::BlindNanos || row.counter.loss() == Loss::Edges;
+        // Where a node was recorded again, nobody watched it in between.
+        matches!(self.recordings.as_slice(), [only] if clean(only))
+            && !self.stats.iter().any(blind)
+            && !self.flows.iter().any(|row| row.remote_folded)
+    }
 }
 
 /// Whether a recording is complete, and if not, why.

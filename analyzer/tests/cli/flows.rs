@@ -73,9 +73,10 @@ fn rows_have_a_head_and_findings_stay_beside_them() {
     assert_eq!(
         shown.stdout,
         "id,from_type,from_namespace,from_kind,from_name,from_role,to_type,to_namespace,to_kind,to_name,to_role,protocol,\
-         port,port_name,services,outcome,count,first_seen,last_seen,seen_by,predates_window,assumed\n\
+         port,port_name,services,outcome,count,first_seen,last_seen,seen_by,predates_window,assumed,node_ports,\
+         translated\n\
          e6399d7c8992e8d6,external,,,203.0.113.7/32,,workload,dvwa,Deployment,dvwa-web,,TCP,80,http,,established,5,\
-         2026-01-01T00:00:02.000000000Z,2026-01-01T00:00:12.000000000Z,server,false,false\n"
+         2026-01-01T00:00:02.000000000Z,2026-01-01T00:00:12.000000000Z,server,false,false,,\n"
     );
     assert!(shown.stderr.starts_with("info[FT1009]"), "{}", shown.stderr);
 }

@@ -120,6 +120,8 @@ fn the_document_is_whole() {
           "port": 5432
         }
       ],
+      "node_ports": [],
+      "translated": [],
       "outcome": "established",
       "count": 3,
       "first_seen": "2026-01-01T00:00:01.000000000Z",

@@ -44,6 +44,8 @@ fn edge() -> Edge {
             seen_by: BTreeSet::new(),
             predates_window: false,
             nodes: BTreeSet::new(),
+            node_ports: BTreeSet::new(),
+            translated: BTreeSet::new(),
             services: [service].into(),
             port_name: Some(HOSTILE.to_owned()),
             assumed: false,

@@ -5,10 +5,10 @@ use std::collections::BTreeSet;
 use flowtape_schemas::address::Address;
 use flowtape_schemas::node::Outcome;
 
-use super::{Views, edge_key, port_name, service_use};
-use crate::findings::{Code, Findings};
-use crate::flow::collect::{Collector, Contribution};
-use crate::flow::edge::{Endpoint, Peer, Transport};
+use super::{Joined, Views, edge_key, port_name, service_use};
+use crate::findings::Code;
+use crate::flow::collect::Contribution;
+use crate::flow::edge::{Endpoint, Peer, ServiceUse, Translation, Transport};
 use crate::flow::host::{host_of, node_of, same_node};
 use crate::flow::role;
 use crate::flow::sighting::{Sighting, endpoint, endpoint_of_pod};
@@ -34,11 +34,23 @@ fn answers(candidates: &[&Candidate<'_>]) -> BTreeSet<(Option<Identity>, u16)> {
     candidates.iter().map(|candidate| candidate.answer()).collect()
 }
 
+/// How a backend saw a client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Seen {
+    No,
+    /// By its own address.
+    Itself,
+    /// By the address of a node that translated.
+    Translated(Translation),
+}
+
 /// A backend of a Service, resolved.
 pub(super) struct Candidate<'a> {
     party: Party<'a>,
     address: Address,
     pub(super) port: u16,
+    service: ServiceUse,
+    seen: Seen,
 }
 
 impl Candidate<'_> {
@@ -55,54 +67,88 @@ impl Candidate<'_> {
             }
         }
     }
+
+    fn translated(&self) -> Option<Translation> {
+        match self.seen {
+            Seen::Translated(translation) => Some(translation),
+            Seen::No | Seen::Itself => None,
+        }
+    }
 }
 
 impl<'a> Views<'a> {
-    pub(super) fn service_view(&self, sighting: &Sighting<'_>, collector: &mut Collector, findings: &mut Findings) {
+    pub(super) fn service_view(&self, sighting: &Sighting<'_>, joined: &mut Joined<'_>) {
         let client = endpoint(&sighting.local, sighting.row, true);
         // A node port of another node is translated there: what leaves the client still goes to that node.
         if let Party::Node(node) = &sighting.remote
             && node_of(&sighting.local) != Some(*node)
         {
-            self.direct_view(sighting, collector);
+            self.direct_view(sighting, joined);
         }
-        for hit in &sighting.services {
-            let all = self.candidates(hit, sighting);
-            if all.is_empty() {
-                let message = format!("Service {} had no backends", service_use(hit));
-                findings.report_many(Code::ServiceWithoutBackends, message, sighting.row.count);
-                self.service_itself(sighting, hit, &client, collector);
-                continue;
+        let mut all = self.candidates(sighting);
+        for candidate in &mut all {
+            candidate.seen = self.seen(&client, candidate, sighting);
+        }
+        if all.is_empty() {
+            self.without_backends(sighting, &client, joined);
+            return;
+        }
+        let all: Vec<&Candidate<'_>> = all.iter().collect();
+        let (seen, others) = divided(&all, &client);
+        if !seen.is_empty() {
+            let answers = answers(&seen);
+            let unrecorded =
+                |one: &&Candidate<'_>| !answers.contains(&one.answer()) && !self.was_recorded(one, sighting);
+            let unrecorded: Vec<_> = others.into_iter().filter(unrecorded).collect();
+            self.seen_view(sighting, &client, (&seen, &unrecorded), joined);
+            return;
+        }
+        let several = several(&all);
+        let established = sighting.outcome() == Outcome::Established;
+        if several && !established && sighting.protocol() != Transport::UDP {
+            if let Some(hit) = sighting.services.first() {
+                self.service_itself(sighting, hit, &client, joined);
             }
-            let served = |candidate: &&Candidate<'_>| self.was_served(&client, candidate, sighting);
-            let (seen, others): (Vec<&Candidate<'_>>, Vec<&Candidate<'_>>) = all.iter().partition(served);
-            if !seen.is_empty() {
-                let answers = answers(&seen);
-                let unrecorded =
-                    |one: &&Candidate<'_>| !answers.contains(&one.answer()) && !self.was_recorded(one, sighting);
-                let unrecorded: Vec<_> = others.into_iter().filter(unrecorded).collect();
-                self.seen_view(sighting, hit, &client, (&seen, &unrecorded), collector, findings);
-                continue;
+            return;
+        }
+        self.report_unseen(sighting, &all, several, joined);
+        let share = Share {
+            count: if several { 0 } else { sighting.row.count },
+            supposed: several,
+        };
+        self.attach(sighting, &client, &all, share, joined);
+    }
+
+    /// That no backend saw the client: nobody recorded them, or what was recorded does not agree.
+    fn report_unseen(&self, sighting: &Sighting<'_>, all: &[&Candidate<'_>], several: bool, joined: &mut Joined<'_>) {
+        let place = place(sighting);
+        let servers = all.iter().map(|candidate| &candidate.party);
+        if self.must_have_counted(sighting, servers) {
+            let client = sighting.local.identity().map(|identity| Peer { identity, role: None });
+            if let Some(client) = client {
+                let message = format!(
+                    "{client} -> {place}: the client counted connections that none of its recorded servers did"
+                );
+                joined
+                    .findings
+                    .report_many(Code::ViewsDisagree, message, sighting.row.count);
             }
-            let all: Vec<&Candidate<'_>> = all.iter().collect();
-            let several = several(&all);
-            if several && sighting.outcome() != Outcome::Established && sighting.protocol() != Transport::UDP {
-                self.service_itself(sighting, hit, &client, collector);
-                continue;
-            }
+        } else if several && !all.iter().all(|one| self.is_api_server(one)) {
             // Whoever may use the API server may use each of its endpoints: that they are several leaves no doubt.
-            let api_server = all.iter().all(|one| self.is_api_server(one));
-            if several && !api_server {
-                let place = format!("Service {}", service_use(hit));
-                let message =
-                    format!("no server behind {place} was recorded; all its backends of that time are supposed");
-                findings.report_many(Code::BackendsAssumed, message, sighting.row.count);
-            }
-            let share = Share {
-                count: if several { 0 } else { sighting.row.count },
-                supposed: several,
-            };
-            self.attach(sighting, hit, &client, &all, share, collector);
+            let message = format!("no server behind {place} was recorded; all its backends of that time are supposed");
+            joined
+                .findings
+                .report_many(Code::BackendsAssumed, message, sighting.row.count);
+        }
+    }
+
+    fn without_backends(&self, sighting: &Sighting<'_>, client: &Endpoint, joined: &mut Joined<'_>) {
+        let message = format!("{} had no backends", place(sighting));
+        joined
+            .findings
+            .report_many(Code::ServiceWithoutBackends, message, sighting.row.count);
+        if let Some(hit) = sighting.services.first() {
+            self.service_itself(sighting, hit, client, joined);
         }
     }
 
@@ -111,40 +157,56 @@ impl<'a> Views<'a> {
     fn seen_view(
         &self,
         sighting: &Sighting<'_>,
-        hit: &ServiceHit,
         client: &Endpoint,
         (seen, unrecorded): (&[&Candidate<'_>], &[&Candidate<'_>]),
-        collector: &mut Collector,
-        findings: &mut Findings,
+        joined: &mut Joined<'_>,
     ) {
         let counted = sighting.row.count;
-        let mut report = |what: String| findings.report_many(Code::BackendsAssumed, what, counted);
-        let supposed = several(seen) && seen.iter().any(|one| self.has_neighbours(sighting, one));
-        if supposed {
-            let place = format!("Service {}", service_use(hit));
+        let place = place(sighting);
+        let mut report = |what: String| {
+            joined.findings.report_many(Code::BackendsAssumed, what, counted);
+        };
+        let neighbours = several(seen) && seen.iter().any(|one| self.has_neighbours(sighting, one));
+        if neighbours {
             report(format!(
                 "several processes of one node reached backends of {place}; each is supposed to have reached all"
             ));
         }
+        let mistakable = (several(seen) || !unrecorded.is_empty())
+            && seen
+                .iter()
+                .any(|one| one.translated().is_some() && !self.only_translates(sighting, one));
+        if mistakable {
+            report(format!(
+                "the node before {place} may have reached its backends by itself; those that saw it are supposed"
+            ));
+        }
         let established = sighting.outcome() == Outcome::Established || sighting.protocol() == Transport::UDP;
         let unrecorded = if established { unrecorded } else { &[] };
+        if unrecorded.iter().any(|one| !self.is_api_server(one)) {
+            report(format!(
+                "some backends of {place} were not recorded; they are supposed to have served as well"
+            ));
+        }
+        for one in seen {
+            if let (Some(translation), true) = (one.translated(), self.only_translates(sighting, one))
+                && let Some(key) = translator_key(sighting, one)
+            {
+                joined.translated.entry(key).or_default().insert(translation);
+            }
+        }
         let count = if several(seen) || !unrecorded.is_empty() {
             0
         } else {
             counted
         };
-        self.attach(sighting, hit, client, seen, Share { count, supposed }, collector);
-        if unrecorded.iter().any(|one| !self.is_api_server(one)) {
-            let place = format!("Service {}", service_use(hit));
-            report(format!(
-                "some backends of {place} were not recorded; they are supposed to have served as well"
-            ));
-        }
+        let supposed = neighbours || mistakable;
+        self.attach(sighting, client, seen, Share { count, supposed }, joined);
         let share = Share {
             count: 0,
             supposed: true,
         };
-        self.attach(sighting, hit, client, unrecorded, share, collector);
+        self.attach(sighting, client, unrecorded, share, joined);
     }
 
     /// Whether a backend's node was recorded at that time.
@@ -156,39 +218,58 @@ impl<'a> Views<'a> {
         self.api_server.contains(&(candidate.address, candidate.port))
     }
 
-    pub(super) fn candidates(&self, hit: &ServiceHit, sighting: &Sighting<'_>) -> Vec<Candidate<'a>> {
+    /// The backends of the Services behind what the client addressed, each once: a port that was renamed leads to the
+    /// same ones under both names.
+    pub(super) fn candidates(&self, sighting: &Sighting<'_>) -> Vec<Candidate<'a>> {
         let protocol = sighting.protocol().to_string();
-        let backends = self.cluster.services.backends(hit, &protocol, sighting.span());
-        let candidate = |backend: &crate::identity::service::Backend| Candidate {
+        // A client reaches backends of its own family: a Service of two families has slices of both.
+        let same_family = |address: Address| {
+            let remote = sighting.row.remote_ip;
+            remote.is_none_or(|remote| remote.ip().is_ipv4() == address.ip().is_ipv4())
+        };
+        let mut found = BTreeSet::new();
+        for hit in &sighting.services {
+            let backends = self.cluster.services.backends(hit, &protocol, sighting.span());
+            let of_family = backends.into_iter().filter(|backend| same_family(backend.address));
+            found.extend(of_family.map(|backend| (service_use(hit), backend)));
+        }
+        let candidate = |(service, backend): (ServiceUse, crate::identity::service::Backend)| Candidate {
             party: self
                 .resolver
                 .backend(backend.pod_uid.as_deref(), backend.address, sighting.span()),
             address: backend.address,
             port: backend.port,
+            service,
+            seen: Seen::No,
         };
-        // A client reaches backends of its own family: a Service of two families has slices of both.
-        let same_family = |address: Address| {
-            sighting
-                .row
-                .remote_ip
-                .is_none_or(|remote| remote.ip().is_ipv4() == address.ip().is_ipv4())
-        };
-        backends
-            .iter()
-            .filter(|backend| same_family(backend.address))
-            .map(candidate)
-            .collect()
+        found.into_iter().map(candidate).collect()
     }
 
-    /// Whether a server saw the client at that time; of a client on the network of a node, whether it saw the node.
-    fn was_served(&self, client: &Endpoint, candidate: &Candidate<'_>, sighting: &Sighting<'_>) -> bool {
+    /// How a backend saw the client at that time; a client on the network of a node, as that node.
+    fn seen(&self, client: &Endpoint, candidate: &Candidate<'_>, sighting: &Sighting<'_>) -> Seen {
         let (server, protocol, port) = (candidate.endpoint(), sighting.protocol(), candidate.port);
-        let spans = match host_of(&sighting.local) {
-            Some(node) => self.served_hosts.get(&(node.to_owned(), server, protocol, port)),
-            None => self.served.get(&(client.clone(), server, protocol, port)),
-        };
-        let mut spans = spans.into_iter().flatten();
-        spans.any(|span| span.overlaps(sighting.presence().tolerant()))
+        let key = (client.clone(), server.clone(), protocol, port);
+        let itself = self.served.itself(&key, sighting);
+        // At the address of a node nobody but the node itself may be expected, unless its port was addressed.
+        let expected =
+            || sighting.node_port.is_some() || server == *client || self.only_translates(sighting, candidate);
+        let by_node =
+            || translator_key(sighting, candidate).is_some_and(|key| self.served.host(&key, sighting)) && expected();
+        match (itself, server == *client) {
+            (true, _) => Seen::Itself,
+            (false, true) if by_node() => Seen::Translated(Translation::Hairpin),
+            (false, false) if by_node() => Seen::Translated(Translation::Source),
+            (false, _) => Seen::No,
+        }
+    }
+
+    /// Whether a backend that saw the node before it saw clients whose address that node replaced, and none of the node's
+    /// own.
+    fn only_translates(&self, sighting: &Sighting<'_>, candidate: &Candidate<'_>) -> bool {
+        translator_key(sighting, candidate).is_some_and(|key| {
+            let own = self.host_clients.get(&key);
+            own.is_none_or(BTreeSet::is_empty) && self.resolver.was_recorded(&key.0, sighting.span())
+        })
     }
 
     /// Whether others on the network of the client's node reached this server too, so that it may not be the client that
@@ -210,32 +291,36 @@ impl<'a> Views<'a> {
     fn attach(
         &self,
         sighting: &Sighting<'_>,
-        hit: &ServiceHit,
         client: &Endpoint,
         candidates: &[&Candidate<'_>],
         share: Share,
-        collector: &mut Collector,
+        joined: &mut Joined<'_>,
     ) {
         let Some(from) = sighting.local.identity() else { return };
         let Share { mut count, supposed } = share;
         for candidate in candidates {
             let server = candidate.endpoint();
             let Some(to) = candidate.party.identity() else { continue };
+            let key = (client.clone(), server.clone(), sighting.protocol(), candidate.port);
+            joined.asked.insert(key);
             if server == *client {
-                collector.ignored.same_pod = collector.ignored.same_pod.saturating_add(std::mem::take(&mut count));
+                let same = &mut joined.collector.ignored.same_pod;
+                *same = same.saturating_add(std::mem::take(&mut count));
                 continue;
             }
             let to = self.host_server(to, sighting.protocol(), candidate.port);
             let own_node = same_node(&sighting.local, &candidate.party);
             let from = role::client(from.clone(), &candidate.party, own_node, candidate.port);
             let to = role::server(to, Some(candidate.address), candidate.port, &self.api_server);
-            collector.add(
+            joined.collector.add(
                 sighting,
                 Contribution {
                     key: edge_key(sighting, from, to, candidate.port),
                     count: std::mem::take(&mut count),
                     pair: (client.clone(), server),
-                    services: vec![service_use(hit)],
+                    services: vec![candidate.service.clone()],
+                    node_port: sighting.node_port,
+                    translated: candidate.translated().into_iter().collect(),
                     port_name: port_name(&candidate.party, candidate.port, sighting.protocol()),
                     assumed: supposed,
                 },
@@ -244,7 +329,7 @@ impl<'a> Views<'a> {
     }
 
     /// An edge to the Service itself, where no backend can be named.
-    fn service_itself(&self, sighting: &Sighting<'_>, hit: &ServiceHit, client: &Endpoint, collector: &mut Collector) {
+    fn service_itself(&self, sighting: &Sighting<'_>, hit: &ServiceHit, client: &Endpoint, joined: &mut Joined<'_>) {
         let Some(identity) = sighting.local.identity() else {
             return;
         };
@@ -254,16 +339,55 @@ impl<'a> Views<'a> {
         };
         let to = role::server(service, None, hit.port, &self.api_server);
         let server = sighting.row.remote_ip.map_or(Endpoint::Unknown, Endpoint::Address);
-        collector.add(
+        joined.collector.add(
             sighting,
             Contribution {
                 key: edge_key(sighting, Peer { identity, role: None }, to, hit.port),
                 count: sighting.row.count,
                 pair: (client.clone(), server),
                 services: vec![service_use(hit)],
+                node_port: sighting.node_port,
+                translated: BTreeSet::new(),
                 port_name: hit.port_name.clone(),
                 assumed: false,
             },
         );
     }
+}
+
+/// The backends that saw the client, and the others. Where some saw its own address, an address of the node only leads
+/// back to the client itself; that one stands last, so that the count is of an edge.
+fn divided<'c, 'a>(all: &[&'c Candidate<'a>], client: &Endpoint) -> (Vec<&'c Candidate<'a>>, Vec<&'c Candidate<'a>>) {
+    let any_itself = all.iter().any(|one| one.seen == Seen::Itself);
+    let is_seen = |one: &&Candidate<'_>| match one.seen {
+        Seen::Itself | Seen::Translated(Translation::Hairpin) => true,
+        Seen::Translated(Translation::Source) => !any_itself,
+        Seen::No => false,
+    };
+    let (mut seen, others): (Vec<_>, Vec<_>) = all.iter().copied().partition(is_seen);
+    seen.sort_by_key(|one| one.endpoint() == *client);
+    (seen, others)
+}
+
+/// The Services in question, for a message.
+fn place(sighting: &Sighting<'_>) -> String {
+    let services: BTreeSet<String> = sighting
+        .services
+        .iter()
+        .map(|hit| format!("Service {}", service_use(hit)))
+        .collect();
+    services.into_iter().collect::<Vec<_>>().join(" or ")
+}
+
+/// The node that puts its own address in the client's place where one does, as a backend sees it: the one whose port was
+/// addressed, else the client's own.
+fn translator_key(sighting: &Sighting<'_>, candidate: &Candidate<'_>) -> Option<super::HostKey> {
+    let node = match &sighting.remote {
+        Party::Node(node) => Some(*node),
+        Party::Pod(_) | Party::External(_) | Party::Loopback | Party::Group | Party::Unknown(..) => {
+            node_of(&sighting.local)
+        }
+    };
+    let server = candidate.endpoint();
+    Some((node?.to_owned(), server, sighting.protocol(), candidate.port))
 }

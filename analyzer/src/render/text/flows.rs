@@ -1,11 +1,13 @@
 //! Edges with their evidence as a table.
 
+use std::collections::BTreeSet;
+
 use flowtape_schemas::node::Outcome;
 use flowtape_schemas::time::Time;
 use flowtape_schemas::value::Words as _;
 
 use super::{Align, columns};
-use crate::flow::edge::{Edge, EdgeKey, Evidence};
+use crate::flow::edge::{Edge, EdgeKey, Evidence, ServiceUse, Translation};
 
 const HEAD: [&str; 9] = [
     "FROM", "TO", "PORT", "SERVICE", "OUTCOME", "COUNT", "SEEN BY", "FIRST", "LAST",
@@ -48,6 +50,8 @@ fn row(edge: &Edge) -> Vec<String> {
         predates_window,
         nodes: _,
         services,
+        node_ports,
+        translated,
         port_name: _,
         assumed,
         pairs: _,
@@ -62,13 +66,27 @@ fn row(edge: &Edge) -> Vec<String> {
         from.to_string(),
         to,
         format!("{port}/{protocol}"),
-        services.iter().map(ToString::to_string).collect::<Vec<_>>().join(","),
+        through(services, node_ports, translated),
         told(*outcome, *predates_window, *count),
         count.to_string(),
         seen_by.join(","),
         seconds(*first_seen),
         seconds(*last_seen),
     ]
+}
+
+/// The Services, and what happened on the way to them.
+fn through(services: &BTreeSet<ServiceUse>, node_ports: &BTreeSet<u16>, translated: &BTreeSet<Translation>) -> String {
+    let services: Vec<String> = services.iter().map(ToString::to_string).collect();
+    let ports = node_ports.iter().map(|port| format!("node port {port}"));
+    let translated = translated.iter().map(|translation| translation.word().to_owned());
+    let way: Vec<String> = ports.chain(translated).collect();
+    let way = if way.is_empty() {
+        String::new()
+    } else {
+        format!("({})", way.join(", "))
+    };
+    [services.join(","), way].join(" ").trim().to_owned()
 }
 
 fn told(outcome: Outcome, predates_window: bool, count: u64) -> String {
