@@ -43,9 +43,6 @@ pub(crate) fn same_edges(live: &Opened, compiled: &Opened, times: u64) -> Outcom
     }
     let extra = recorded.iter().filter(|(key, _)| !expected.contains_key(*key));
     complaints.extend(extra.map(|(key, got)| format!("extra: {} {got:?}", shown(key))));
-    for edge in live.flows.edges.iter().filter(|edge| has_unknown(edge)) {
-        complaints.push(format!("unknown: {edge}"));
-    }
     if live.flows.ignored != compiled.flows.ignored {
         complaints.push(format!(
             "ignored: {:?}, compiled {:?}",
@@ -78,9 +75,12 @@ fn of(evidence: &Evidence, times: u64) -> Facts<'_> {
     }
 }
 
-fn has_unknown(edge: &Edge) -> bool {
+/// The edges of which one end is not known.
+pub(crate) fn unknown_edges(opened: &Opened) -> Vec<String> {
     let is_unknown = |identity: &Identity| matches!(identity, Identity::Unknown { .. });
-    is_unknown(&edge.key.from.identity) || is_unknown(&edge.key.to.identity)
+    let has_unknown = |edge: &&Edge| is_unknown(&edge.key.from.identity) || is_unknown(&edge.key.to.identity);
+    let edges = opened.flows.edges.iter().filter(has_unknown);
+    edges.map(ToString::to_string).collect()
 }
 
 fn shown(key: &EdgeKey) -> String {

@@ -18,6 +18,8 @@ mod case_policies;
 #[cfg(target_os = "linux")]
 mod case_remains;
 #[cfg(target_os = "linux")]
+mod case_ways;
+#[cfg(target_os = "linux")]
 mod compare;
 #[cfg(target_os = "linux")]
 #[path = "../../../tests/live_kernel/preflight.rs"]
@@ -66,11 +68,14 @@ mod cases {
     use flowtape_lab::preflight::{explain, missing};
 
     use crate::recorded::Shared;
-    use crate::{Case, Outcome, case_burst, case_edges, case_killed, case_policies, case_remains, preflight};
+    use crate::{
+        Case, Outcome, case_burst, case_edges, case_killed, case_policies, case_remains, case_ways, preflight,
+    };
 
     /// The last one looks at what all others left.
     const CASES: &[&[Case]] = &[
         case_edges::CASES,
+        case_ways::CASES,
         case_policies::CASES,
         case_burst::CASES,
         case_killed::CASES,

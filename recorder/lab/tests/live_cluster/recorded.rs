@@ -92,7 +92,7 @@ impl Recorded {
             scenario,
             verdict,
             machine,
-            opened: Opened::of(tape, findings),
+            opened: Opened::of(tape, findings)?,
             groups,
             directory,
         })
@@ -158,16 +158,18 @@ pub(crate) struct Opened {
 }
 
 impl Opened {
-    pub(crate) fn of(tape: Tape, mut findings: Findings) -> Self {
+    /// As the verbs read it: samples where counts leave more than one answer.
+    pub(crate) fn of(tape: Tape, mut findings: Findings) -> Outcome<Self> {
         let cluster = Cluster::new(&tape.cluster, &mut findings);
-        let flows = flow::edges(&tape, &cluster, &mut findings);
-        Self { tape, flows, findings }
+        let divided = tape::divide(&tape, &flow::unclear(&tape, &cluster))?;
+        let flows = flow::edges(&divided, &cluster, &mut findings);
+        Ok(Self { tape, flows, findings })
     }
 
     pub(crate) fn directory(path: PathBuf) -> Outcome<Self> {
         let mut findings = Findings::default();
         let tape = tape::open(&[path], &mut findings)?;
-        Ok(Self::of(tape, findings))
+        Self::of(tape, findings)
     }
 }
 
