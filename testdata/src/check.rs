@@ -97,6 +97,13 @@ fn names(scenario: &Scenario, found: &mut Found) {
                 format!("`{}` does not select its own pods", workload.name),
             );
         }
+        if !workload.host_network && !workload.answers.is_empty() {
+            let message = format!(
+                "`{}` answers at its own addresses: `answers` needs `host-network`",
+                workload.name
+            );
+            found.add(workload.line, message);
+        }
         found.unique(workload.ports.iter().map(|port| {
             let what = format!("port {}/{} of `{}`", port.port, port.protocol, workload.name);
             ((port.port, port.protocol), workload.line, what)

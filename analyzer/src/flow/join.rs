@@ -12,7 +12,7 @@ use super::collect::{Collector, Contribution};
 use super::edge::{EdgeKey, Endpoint, Peer, ServiceUse, Translation, Transport};
 use super::host::{host_of, host_servers, node_of, same_node};
 use super::role::{self, ApiServer};
-use super::sighting::{Sighting, endpoint};
+use super::sighting::{Sighting, endpoint, server_endpoint};
 use crate::findings::{Code, Findings};
 use crate::identity::cluster::Cluster;
 use crate::identity::resolve::{Party, Resolver};
@@ -69,7 +69,7 @@ pub(super) fn join(
         translated: BTreeMap::new(),
     };
     for sighting in sightings.iter().filter(|sighting| !sighting.is_server()) {
-        if sighting.services.is_empty() || sighting.balanced {
+        if sighting.services.is_empty() || sighting.met_server {
             views.direct_view(sighting, &mut joined);
         } else {
             views.service_view(sighting, &mut joined);
@@ -83,10 +83,7 @@ pub(super) fn join(
 impl Views<'_> {
     fn server_view(&self, sighting: &Sighting<'_>, joined: &mut Joined<'_>) {
         let row = sighting.row;
-        let (client, server) = (
-            endpoint(&sighting.remote, row, false),
-            endpoint(&sighting.local, row, true),
-        );
+        let (client, server) = (endpoint(&sighting.remote, row, false), server_endpoint(sighting));
         if ignored(sighting, &sighting.remote, &client, &server, joined.collector) {
             return;
         }
@@ -114,10 +111,7 @@ impl Views<'_> {
 
     fn direct_view(&self, sighting: &Sighting<'_>, joined: &mut Joined<'_>) {
         let row = sighting.row;
-        let (client, server) = (
-            endpoint(&sighting.local, row, true),
-            endpoint(&sighting.remote, row, false),
-        );
+        let (client, server) = (endpoint(&sighting.local, row, true), server_endpoint(sighting));
         if ignored(sighting, &sighting.remote, &client, &server, joined.collector) {
             return;
         }
@@ -175,14 +169,14 @@ impl Views<'_> {
         let own_node = same_node(client_party, server_party);
         let from = role::client(from, server_party, own_node, sighting.port);
         let to = role::server(to, address, sighting.port, &self.api_server);
-        let balanced = sighting.services.iter().filter(|_| sighting.balanced);
+        let asked = sighting.services.iter().filter(|_| sighting.met_server);
         collector.add(
             sighting,
             Contribution {
                 key: edge_key(sighting, from, to, sighting.port),
                 count: sighting.row.count,
                 pair: (client, server),
-                services: balanced.map(service_use).collect(),
+                services: asked.map(service_use).collect(),
                 node_port: None,
                 translated,
                 port_name: port_name(server_party, sighting.port, sighting.protocol()),
@@ -297,9 +291,9 @@ fn host_clients(sightings: &[Sighting<'_>], views: &Views<'_>) -> BTreeMap<HostK
             continue;
         };
         let mut servers = Vec::new();
-        let direct = sighting.services.is_empty() || sighting.balanced;
+        let direct = sighting.services.is_empty() || sighting.met_server;
         if direct {
-            servers.push((endpoint(&sighting.remote, sighting.row, false), sighting.port));
+            servers.push((server_endpoint(sighting), sighting.port));
         }
         if !direct {
             let backends = views.candidates(sighting);

@@ -75,7 +75,7 @@ pub fn edges(tape: &Tape, cluster: &Cluster, findings: &mut Findings) -> Flows {
     resolver.report_ranges(findings);
     report_partial(tape, findings);
     let (edges, ignored) = collector.finish();
-    let edges = role::with_published(role::with_dns(edges), cluster);
+    let edges = role::with_published(role::with_dns(edges, cluster), cluster);
     report(&edges, ignored, findings);
     Flows { edges, ignored, unseen }
 }

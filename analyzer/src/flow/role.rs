@@ -11,20 +11,25 @@ use crate::findings::{Code, Findings};
 use crate::identity::cluster::Cluster;
 use crate::identity::published::published;
 use crate::identity::resolve::Party;
+use crate::identity::service::ServiceHit;
+use crate::identity::timeline::Span;
 use crate::identity::{Identity, Reason, Role};
 
 /// Port of the domain name system, RFC 1035.
 pub(super) const DNS_PORT: u16 = 53;
 
-/// Addresses of instance metadata services: EC2, Azure, GCP, OpenStack and others over IPv4; EC2 over IPv6; the
-/// credentials of ECS tasks and of EKS pod identities.
-const METADATA_V4: [Ipv4Addr; 3] = [
+/// Addresses of instance metadata services: EC2, Azure, GCP, OpenStack and others, and Alibaba Cloud, over IPv4; EC2, GCP
+/// and Oracle over IPv6; the credentials of ECS tasks and of EKS pod identities.
+const METADATA_V4: [Ipv4Addr; 4] = [
     Ipv4Addr::new(169, 254, 169, 254),
+    Ipv4Addr::new(100, 100, 100, 200),
     Ipv4Addr::new(169, 254, 170, 2),
     Ipv4Addr::new(169, 254, 170, 23),
 ];
-const METADATA_V6: [Ipv6Addr; 2] = [
+const METADATA_V6: [Ipv6Addr; 4] = [
     Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254),
+    Ipv6Addr::new(0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254),
+    Ipv6Addr::new(0xfd00, 0xc1, 0, 0, 0, 0, 0xa9fe, 0xa9fe),
     Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x23),
 ];
 
@@ -67,11 +72,13 @@ pub(crate) fn is_link_local(address: Address) -> bool {
     }
 }
 
-/// Marks the backends of every Service that was used on port 53, also on edges that went to them directly.
-pub(super) fn with_dns(edges: Vec<Edge>) -> Vec<Edge> {
+/// Marks the backends of every Service that was used on port 53 or has one, also on edges that went to them directly, and
+/// whatever their own port is (5353 on OpenShift).
+pub(super) fn with_dns(edges: Vec<Edge>, cluster: &Cluster) -> Vec<Edge> {
     let through_dns_port = |edge: &&Edge| edge.evidence.services.iter().any(|service| service.port == DNS_PORT);
     let answering = |edge: &Edge| (edge.key.to.identity.clone(), edge.key.port);
-    let dns: BTreeSet<(Identity, u16)> = edges.iter().filter(through_dns_port).map(answering).collect();
+    let mut dns: BTreeSet<(Identity, u16)> = edges.iter().filter(through_dns_port).map(answering).collect();
+    dns.extend(name_servers(cluster));
     let mut marked: BTreeMap<EdgeKey, Edge> = BTreeMap::new();
     for mut edge in edges {
         let datagrams_or_streams = matches!(edge.key.protocol, Transport::UDP | Transport::TCP);
@@ -87,6 +94,28 @@ pub(super) fn with_dns(edges: Vec<Edge>) -> Vec<Edge> {
         }
     }
     marked.into_values().collect()
+}
+
+/// Backends of every Service with a port 53, each with its own port.
+fn name_servers(cluster: &Cluster) -> BTreeSet<(Identity, u16)> {
+    let mut servers = BTreeSet::new();
+    for row in cluster.services.rows() {
+        for port in row.ports.iter().filter(|port| port.port == DNS_PORT) {
+            let hit = ServiceHit {
+                namespace: row.namespace.clone(),
+                name: row.name.clone(),
+                port: port.port,
+                port_name: port.name.clone(),
+            };
+            let span = Span::of_validity(row.valid_from, row.valid_to);
+            for backend in cluster.services.backends(&hit, &port.protocol, span) {
+                if let Some(pod) = backend.pod_uid.as_deref().and_then(|uid| cluster.pods.get(uid)) {
+                    servers.insert((Identity::Workload(pod.workload.clone()), backend.port));
+                }
+            }
+        }
+    }
+    servers
 }
 
 /// Marks clients outside the cluster of ports that the cluster itself publishes.

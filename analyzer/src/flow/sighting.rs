@@ -1,11 +1,14 @@
 //! One counted flow with both of its ends resolved.
 
+use std::collections::BTreeMap;
+
 use flowtape_schemas::address::Address;
 use flowtape_schemas::node::{Direction, FlowRow, Hook, Outcome};
 use flowtape_schemas::time::Time;
 use rayon::prelude::{IntoParallelIterator as _, ParallelIterator as _};
 
 use super::edge::{Endpoint, Transport};
+use super::host::{host_of, node_of};
 use crate::identity::cluster::{Cluster, Pod};
 use crate::identity::resolve::{Party, Resolver, span_of};
 use crate::identity::service::ServiceHit;
@@ -26,13 +29,14 @@ pub(super) struct Sighting<'a> {
     pub(super) services: Vec<ServiceHit>,
     /// The port of a node through which it did.
     pub(super) node_port: Option<u16>,
-    /// Whether a load balancer in the client's own socket put the backend in place, so that `remote` is the server itself.
-    pub(super) balanced: bool,
+    /// Whether `remote` is the server itself although a Service was addressed: a load balancer in the client's own socket
+    /// put the backend in place, or the client's node itself answers at the address.
+    pub(super) met_server: bool,
     /// The server's port as this side saw it.
     pub(super) port: u16,
 }
 
-impl Sighting<'_> {
+impl<'a> Sighting<'a> {
     pub(super) fn span(&self) -> Span {
         span_of(self.row)
     }
@@ -52,6 +56,28 @@ impl Sighting<'_> {
     /// Whether these are datagrams of connected sockets, which the kernel would have told of an error.
     pub(super) fn is_of_connected_sockets(&self) -> bool {
         self.protocol() == Transport::UDP && self.row.hook == Hook::SendLength
+    }
+
+    /// The address at which a server on the network of a node answered, if it is not one of the node's own.
+    pub(super) fn answered_at(&self) -> Option<Address> {
+        let Party::Pod(pod) = &self.local else { return None };
+        let address = self.row.local_ip.filter(|_| pod.host_network && self.is_server())?;
+        let elsewhere = !address.ip().is_unspecified() && !address.ip().is_loopback();
+        (elsewhere && !pod.addresses.contains(&address)).then_some(address)
+    }
+
+    /// Who answers on the client's own node at the address that it sent to, where exactly one does.
+    fn answered_by<'s>(&self, answering: &'s Answering<'a>) -> Option<&'s Party<'a>> {
+        let key = (
+            node_of(&self.local)?.to_owned(),
+            self.row.remote_ip?,
+            self.protocol(),
+            self.port,
+        );
+        match answering.get(&key)?.as_slice() {
+            [only] => Some(only),
+            [] | [_, _, ..] => None,
+        }
     }
 
     /// From when to when this was there: a connection that is older than the window was there all the time before it was
@@ -77,9 +103,40 @@ pub(super) fn sightings<'a>(tape: &'a Tape, resolver: &Resolver<'a>, cluster: &'
         .iter()
         .flat_map(|node| node.flows.iter().map(move |row| (node.name.as_str(), row)));
     let rows: Vec<_> = rows.collect();
-    rows.into_par_iter()
+    let mut sightings: Vec<Sighting<'a>> = rows
+        .into_par_iter()
         .filter_map(|(node, row)| sighting(node, row, resolver, cluster))
-        .collect()
+        .collect();
+    let answering = answering(&sightings);
+    for sighting in sightings.iter_mut().filter(|sighting| !sighting.is_server()) {
+        if let Some(server) = sighting.answered_by(&answering) {
+            sighting.remote = server.clone();
+            sighting.met_server = true;
+        }
+    }
+    sightings
+}
+
+/// Who answers on the network of a node at an address that is not the node's, by node, address, protocol and port.
+type Answering<'a> = BTreeMap<(String, Address, Transport, u16), Vec<Party<'a>>>;
+
+/// A DNS cache of a node answers there at a link-local address, and at that of the Service it stands before: both mean
+/// another server on every node, and neither is in the metadata of the node.
+fn answering<'a>(sightings: &[Sighting<'a>]) -> Answering<'a> {
+    let mut answering: Answering<'a> = BTreeMap::new();
+    for sighting in sightings.iter().filter(|sighting| sighting.is_server()) {
+        if let (Some(node), Some(address)) = (host_of(&sighting.local), sighting.answered_at()) {
+            let key = (node.to_owned(), address, sighting.protocol(), sighting.port);
+            let parties = answering.entry(key).or_default();
+            if !parties
+                .iter()
+                .any(|known| known.identity() == sighting.local.identity())
+            {
+                parties.push(sighting.local.clone());
+            }
+        }
+    }
+    answering
 }
 
 fn sighting<'a>(
@@ -108,7 +165,7 @@ fn sighting<'a>(
         remote,
         services,
         node_port,
-        balanced: row.asked_ip.is_some(),
+        met_server: row.asked_ip.is_some(),
         port,
     })
 }
@@ -132,6 +189,24 @@ fn services(
         return (found, node_port);
     }
     (found, None)
+}
+
+/// The server of a sighting: of a pod on the network of its node the address at which it answers, where that is not one
+/// of the node's own, because the pod's name would stand for the node's addresses.
+pub(super) fn server_endpoint(sighting: &Sighting<'_>) -> Endpoint {
+    let local = sighting.is_server();
+    let party = if local { &sighting.local } else { &sighting.remote };
+    let address = if local {
+        sighting.answered_at()
+    } else {
+        sighting.row.remote_ip
+    };
+    match (party, address) {
+        (Party::Pod(pod), Some(address)) if pod.host_network && !pod.addresses.contains(&address) => {
+            Endpoint::Address(address)
+        }
+        _ => endpoint(party, sighting.row, local),
+    }
 }
 
 /// The single pod or address behind a party.

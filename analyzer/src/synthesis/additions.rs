@@ -13,6 +13,8 @@ use crate::policy::model::Peer;
 pub enum Kind {
     /// Name resolution over the protocol that was not seen: clients fall back from UDP to TCP for long answers.
     Dns,
+    /// The servers behind a DNS cache of the node, which answer when it does not run.
+    DnsBehindCache,
     /// Clients outside the cluster, on a port that the cluster itself publishes.
     Published,
 }
@@ -23,6 +25,7 @@ impl Kind {
     pub const fn word(self) -> &'static str {
         match self {
             Self::Dns => "dns",
+            Self::DnsBehindCache => "dns-behind-cache",
             Self::Published => "published",
         }
     }
@@ -30,6 +33,7 @@ impl Kind {
     const fn reason(self) -> &'static str {
         match self {
             Self::Dns => "name resolution is one unit, UDP and TCP",
+            Self::DnsBehindCache => "the servers behind a DNS cache of the node answer when it does not run",
             Self::Published => "the cluster publishes this port to everybody outside it",
         }
     }

@@ -131,6 +131,7 @@ impl Synthesis<'_> {
         {
             let peers = self.peers.of_server(edge, &client.namespace, findings);
             self.add_rules(edge, client, Side::Egress, protocol, peers, &note, findings);
+            self.add_behind_cache(edge, client, findings);
         }
         let covered = edge.key.from.role == Some(Role::Published) && self.settings.published == Published::Declared;
         if let Identity::Workload(server) = &edge.key.to.identity
@@ -200,6 +201,22 @@ impl Synthesis<'_> {
             rules.observe(peer.clone(), protocol, edge.key.port, note);
             if let Some((other, port)) = dns {
                 rules.add(peer.clone(), other, port, note, Kind::Dns);
+            }
+        }
+    }
+
+    /// Where a cache on the node answered for the Service of the cluster's DNS, the servers behind that Service as well.
+    fn add_behind_cache(&mut self, edge: &Edge, subject: &Workload, findings: &mut Findings) {
+        let cached = matches!(&edge.key.to.identity, Identity::Workload(server) if server.host_network);
+        if !cached || edge.key.to.role != Some(Role::Dns) || self.settings.dns != Dns::Auto {
+            return;
+        }
+        let note = format!("the name servers behind {}", edge.key.to);
+        for protocol in [Protocol::Udp, Protocol::Tcp] {
+            for (peer, port) in self.peers.behind_cache(edge, protocol, &subject.namespace, findings) {
+                if let Some(draft) = self.drafts.get_mut(subject) {
+                    draft.egress.add(peer, protocol, port, &note, Kind::DnsBehindCache);
+                }
             }
         }
     }

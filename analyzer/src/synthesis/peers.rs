@@ -4,13 +4,14 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use flowtape_schemas::address::Address;
+use flowtape_schemas::cluster::ServicePort;
 use flowtape_schemas::pseudonym::is_pseudonym;
 
 use super::selectors::Selectors;
 use crate::findings::{Code, Findings};
-use crate::flow::edge::{Edge, Endpoint};
+use crate::flow::edge::{Edge, Endpoint, ServiceUse};
 use crate::identity::cluster::Cluster;
-use crate::identity::service::ServiceHit;
+use crate::identity::service::{Backend, ServiceHit};
 use crate::identity::timeline::Span;
 use crate::identity::{Identity, Role, Workload};
 use crate::policy::cidr::Cidr;
@@ -168,34 +169,60 @@ impl<'a> PeerRules<'a> {
             .collect()
     }
 
-    /// The port on which the servers of a DNS edge answer over the other protocol: that of the same Service's port 53,
-    /// otherwise the same number.
+    /// The pods behind the Services of a DNS edge that a cache on the node answered, each with its port.
+    pub(super) fn behind_cache(
+        &mut self,
+        edge: &Edge,
+        protocol: Protocol,
+        home: &str,
+        findings: &mut Findings,
+    ) -> BTreeSet<(Peer, u16)> {
+        let mut servers: BTreeSet<(Workload, u16)> = BTreeSet::new();
+        for service in &edge.evidence.services {
+            for backend in self.backends_of(edge, service, protocol) {
+                let pod = backend.pod_uid.as_deref().and_then(|uid| self.cluster.pods.get(uid));
+                let selectable = pod.filter(|pod| !pod.host_network);
+                servers.extend(selectable.map(|pod| (pod.workload.clone(), backend.port)));
+            }
+        }
+        let mut peers = BTreeSet::new();
+        for (workload, port) in servers {
+            let pods = self.pods(&workload, home, findings).into_iter().flatten();
+            peers.extend(pods.map(|peer| (peer, port)));
+        }
+        peers
+    }
+
+    /// The port on which the server of a DNS edge answers over the other protocol: that of the same Service's port 53 where
+    /// it stands behind it, otherwise the same number.
     pub(super) fn dns_port(&self, edge: &Edge, protocol: Protocol) -> u16 {
+        let is_server = |backend: &Backend| {
+            let pod = backend.pod_uid.as_deref().and_then(|uid| self.cluster.pods.get(uid));
+            pod.is_none_or(|pod| edge.key.to.identity == Identity::Workload(pod.workload.clone()))
+        };
+        let services = edge.evidence.services.iter();
+        let mut backends = services.flat_map(|service| self.backends_of(edge, service, protocol));
+        backends.find(is_server).map_or(edge.key.port, |backend| backend.port)
+    }
+
+    /// The backends, at the time of an edge, of a Service that it went through, on that Service's port over a protocol.
+    fn backends_of(&self, edge: &Edge, service: &ServiceUse, protocol: Protocol) -> BTreeSet<Backend> {
         let span = Span {
             first: edge.evidence.first_seen,
             last: edge.evidence.last_seen,
         };
-        for service in &edge.evidence.services {
-            let rows = self.cluster.services.rows().iter();
-            let mut rows = rows.filter(|row| row.namespace == service.namespace && row.name == service.name);
-            let Some(port) = rows.find_map(|row| {
-                row.ports
-                    .iter()
-                    .find(|port| port.port == service.port && port.protocol == protocol.name())
-            }) else {
-                continue;
-            };
-            let hit = ServiceHit {
-                namespace: service.namespace.clone(),
-                name: service.name.clone(),
-                port: port.port,
-                port_name: port.name.clone(),
-            };
-            let backends = self.cluster.services.backends(&hit, protocol.name(), span);
-            if let Some(backend) = backends.first() {
-                return backend.port;
-            }
-        }
-        edge.key.port
+        let rows = self.cluster.services.rows().iter();
+        let mut rows = rows.filter(|row| row.namespace == service.namespace && row.name == service.name);
+        let asked = |port: &&ServicePort| port.port == service.port && port.protocol == protocol.name();
+        let Some(port) = rows.find_map(|row| row.ports.iter().find(asked)) else {
+            return BTreeSet::new();
+        };
+        let hit = ServiceHit {
+            namespace: service.namespace.clone(),
+            name: service.name.clone(),
+            port: port.port,
+            port_name: port.name.clone(),
+        };
+        self.cluster.services.backends(&hit, protocol.name(), span)
     }
 }

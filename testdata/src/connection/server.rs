@@ -135,6 +135,9 @@ impl Question<'_> {
         client: IpAddr,
         from: Option<Socket>,
     ) -> Result<Target, String> {
+        if let Some(socket) = self.answering(dialed, protocol, from) {
+            return Ok(Target::direct(dialed, Some(socket)));
+        }
         for service in &self.scenario.services {
             for port in service.ports.iter().filter(|port| port.protocol == protocol) {
                 if let Some(publication) = self.publication(service, port, dialed) {
@@ -230,6 +233,23 @@ impl Question<'_> {
             socket,
             translated_source: translator.and_then(own_address),
         })
+    }
+
+    /// The pod on the network of the client's own node that answers at an address of a Service, or at one that only this
+    /// node has: what it takes never reaches the translation.
+    fn answering(&self, (address, number): Endpoint, protocol: Protocol, from: Option<Socket>) -> Option<Socket> {
+        let node = from?.node;
+        let answers = |pod: &crate::layout::Pod| {
+            let workload = self.scenario.workloads.get(pod.workload);
+            workload.is_some_and(|workload| {
+                let mut ports = workload.ports.iter();
+                workload.answers.contains(&address)
+                    && ports.any(|port| port.port == number && port.protocol == protocol)
+            })
+        };
+        let mut pods = self.layout.pods.iter();
+        let pod = pods.position(|pod| pod.node == node && pod.lives_at(self.at) && answers(pod))?;
+        Some(Socket { node, pod: Some(pod) })
     }
 
     /// The pod that a node's port is forwarded to by `hostPort`.

@@ -106,6 +106,8 @@ pub struct Workload {
     pub probes: Vec<Probe>,
     /// Whether its pods use the node's network.
     pub host_network: bool,
+    /// Addresses besides the node's at which its pods on the node's network answer, to the pods of that node alone.
+    pub answers: Vec<IpAddr>,
     /// Service account name.
     pub account: String,
     /// Runs of a CronJob.

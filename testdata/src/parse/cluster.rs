@@ -114,6 +114,7 @@ impl Reader {
             ports: Vec::new(),
             probes: Vec::new(),
             host_network: false,
+            answers: Vec::new(),
             account: "default".to_owned(),
             runs: Vec::new(),
             defaults: Replica {
@@ -123,8 +124,8 @@ impl Reader {
             overrides: Vec::new(),
         };
         let mut selects = None;
-        let known = "`replicas`, `on`, `labels`, `selects`, `ports`, `probes`, `host-network`, `account`, `runs`, \
-                     `revision`, `address`, `from` or `to`";
+        let known = "`replicas`, `on`, `labels`, `selects`, `ports`, `probes`, `host-network`, `answers`, \
+                     `account`, `runs`, `revision`, `address`, `from` or `to`";
         cursor.clauses(known, &mut self.problems, |word, cursor| {
             match word {
                 "replicas" => workload.replicas = cursor.read(&value::COUNT)?,
@@ -134,6 +135,7 @@ impl Reader {
                 "ports" => workload.ports = cursor.read(&value::CONTAINER_PORTS)?,
                 "probes" => workload.probes = cursor.read(&value::PROBES)?,
                 "host-network" => workload.host_network = true,
+                "answers" => workload.answers = cursor.read(&value::ADDRESSES)?,
                 "account" => workload.account = cursor.read(&value::HOST)?,
                 "runs" => workload.runs = cursor.read(&value::SPANS)?,
                 _ => return replica_clause(&mut workload.defaults, word, cursor),

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::HostKey;
 use crate::flow::edge::{Endpoint, Transport};
 use crate::flow::host::host_of;
-use crate::flow::sighting::{Sighting, endpoint};
+use crate::flow::sighting::{Sighting, endpoint, server_endpoint};
 use crate::identity::resolve::Party;
 use crate::identity::timeline::Span;
 
@@ -25,10 +25,8 @@ impl Served {
     pub(super) fn new(sightings: &[Sighting<'_>]) -> Self {
         let mut seen = Self::default();
         for sighting in sightings.iter().filter(|sighting| sighting.is_server()) {
-            let (client, server) = (
-                endpoint(&sighting.remote, sighting.row, false),
-                endpoint(&sighting.local, sighting.row, true),
-            );
+            let client = endpoint(&sighting.remote, sighting.row, false);
+            let server = server_endpoint(sighting);
             if let Party::Node(node) = &sighting.remote {
                 let key = ((*node).to_owned(), server.clone(), sighting.protocol(), sighting.port);
                 seen.hosts.entry(key).or_default().push(sighting.presence());
