@@ -11,9 +11,14 @@ pub mod peer;
 
 use std::fmt::Write as _;
 
+use flowtape_schemas::time::Time;
+use flowtape_schemas::value::Words as _;
 use serde::Serialize;
 
-use crate::findings::Finding as DomainFinding;
+use crate::diff::change::Side;
+use crate::findings::{Finding as DomainFinding, Sample as DomainSample};
+use crate::flow::edge::Transport;
+use crate::flow::share::{Share as DomainShare, Shares as DomainShares};
 use crate::tape::{Health as DomainHealth, Tape};
 
 /// What every document holds besides its body.
@@ -27,6 +32,8 @@ pub struct Document<'a, B: Serialize> {
     pub inputs: &'a [Input],
     /// Whether what was read is complete.
     pub health: Health<'a>,
+    /// How much of what was read has a peer that is not known, for each side.
+    pub shares: Vec<Shares>,
     /// What the user must know.
     pub findings: Vec<Finding<'a>>,
     /// The fields of the verb.
@@ -70,6 +77,84 @@ pub struct Finding<'a> {
     pub count: u64,
     /// What it is about.
     pub message: &'a str,
+    /// The first few rows it rests on, by time; none where it is about no rows.
+    pub samples: Vec<Sample<'a>>,
+}
+
+/// A row of table `flows` that a finding rests on, its addresses as people write them.
+#[derive(Clone, Debug, Serialize)]
+pub struct Sample<'a> {
+    /// Name of the node that recorded it.
+    pub node: &'a str,
+    /// Which side of the connection the socket was: `in`, `out`, `none` or `unknown`.
+    pub direction: &'static str,
+    /// `TCP`, `UDP`, `SCTP`, or `IP-` and the number.
+    pub protocol: String,
+    /// Address of the socket.
+    pub local_ip: Option<String>,
+    /// Address of the peer.
+    pub remote_ip: Option<String>,
+    /// The server's port as this side saw it.
+    pub port: Option<u16>,
+    /// How the attempts ended.
+    pub outcome: &'static str,
+    /// Connections or datagrams.
+    pub count: u64,
+    /// The first of them.
+    pub first_seen: Time,
+    /// The last of them.
+    pub last_seen: Time,
+}
+
+/// How much of a recording has a peer that is not known.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Shares {
+    /// `before` or `after`, where two recordings are compared.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub side: Option<&'static str>,
+    /// Of the edges.
+    pub edges: Share,
+    /// Of the operations.
+    pub operations: Share,
+}
+
+/// How many there are, and of how many a peer is not known.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Share {
+    /// All of them.
+    pub total: u64,
+    /// Of these a peer is not known.
+    pub unknown: u64,
+    /// Of these a peer is one of several.
+    pub ambiguous: u64,
+    /// Of these the server is supposed and was not seen.
+    pub supposed: u64,
+}
+
+impl Shares {
+    /// Those of one side; of none where only one recording is read.
+    #[must_use]
+    pub fn new(side: Option<Side>, shares: &DomainShares) -> Self {
+        let share = |share: DomainShare| {
+            let DomainShare {
+                total,
+                unknown,
+                ambiguous,
+                supposed,
+            } = share;
+            Share {
+                total,
+                unknown,
+                ambiguous,
+                supposed,
+            }
+        };
+        Self {
+            side: side.map(Side::word),
+            edges: share(shares.edges),
+            operations: share(shares.operations),
+        }
+    }
 }
 
 impl Input {
@@ -91,6 +176,7 @@ impl<'a, B: Serialize> Document<'a, B> {
         schema: &'static str,
         inputs: &'a [Input],
         health: &'a DomainHealth,
+        shares: &[Shares],
         findings: &'a [DomainFinding],
         body: &'a B,
     ) -> Self {
@@ -104,6 +190,7 @@ impl<'a, B: Serialize> Document<'a, B> {
                 complete: health.is_complete(),
                 reasons: health.reasons.iter().map(String::as_str).collect(),
             },
+            shares: shares.to_vec(),
             findings: findings.iter().map(finding).collect(),
             body,
         }
@@ -136,5 +223,22 @@ fn finding(finding: &DomainFinding) -> Finding<'_> {
         severity: entry.severity.to_string(),
         count: finding.count,
         message: &finding.message,
+        samples: finding.samples.iter().map(sample).collect(),
+    }
+}
+
+fn sample(sample: &DomainSample) -> Sample<'_> {
+    let DomainSample { time, node, row } = sample;
+    Sample {
+        node,
+        direction: row.direction.word(),
+        protocol: Transport(row.protocol).to_string(),
+        local_ip: row.local_ip.map(|address| address.to_string()),
+        remote_ip: row.remote_ip.map(|address| address.to_string()),
+        port: row.service_port,
+        outcome: row.outcome.word(),
+        count: row.count,
+        first_seen: *time,
+        last_seen: row.last_seen,
     }
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use flowtape::diff::change::{Change, Class, Diff, Reason, Side};
 use flowtape::diff::peer::Peer as Compared;
 use flowtape::diff::{Recording, recordings};
+use flowtape::findings::Samples;
 use flowtape::flow::Flows;
 use flowtape::flow::edge::{Edge, EdgeKey, Evidence, Peer, ServiceUse, Transport};
 use flowtape::identity::{Identity, Reason as Unknown, Role, Workload};
@@ -49,6 +50,7 @@ fn edge(from: Identity, to: Identity, protocol: Transport, port: u16, outcome: O
             port_name: None,
             assumed: false,
             pairs: BTreeSet::new(),
+            samples: Samples::default(),
         },
     }
 }

@@ -1,21 +1,16 @@
 //! The result of a verb: one JSON document, or text on stdout and findings on stderr.
 
-use std::collections::BTreeMap;
-use std::fmt::Write as _;
-
 use serde::Serialize;
 
 use super::args::{Format, Global};
 use super::exit::ExitStatus;
 use super::failure::Failure;
 use super::output;
-use crate::escape::escaped;
-use crate::findings::{Code, Finding, Findings, Severity};
-use crate::json::{self, Input};
+use crate::findings::{Findings, Severity};
+use crate::flow::Flows;
+use crate::json::{self, Input, Shares};
+use crate::render::text::{findings, shares};
 use crate::tape::{Health, Tape};
-
-/// Findings of one code that text lists one by one; JSON lists them all.
-const LISTED: usize = 10;
 
 /// What a verb found out, apart from its body.
 pub(super) struct Report {
@@ -25,17 +20,20 @@ pub(super) struct Report {
     pub(super) inputs: Vec<Input>,
     /// Whether what was read is complete.
     pub(super) health: Health,
+    /// How much of it has a peer that is not known, for each side.
+    pub(super) shares: Vec<Shares>,
     /// What the user must know.
     pub(super) findings: Findings,
 }
 
 impl Report {
     /// A report about one tape.
-    pub(super) fn of_tape(schema: &'static str, tape: &Tape, findings: Findings) -> Self {
+    pub(super) fn of_tape(schema: &'static str, tape: &Tape, flows: &Flows, findings: Findings) -> Self {
         Self {
             schema,
             inputs: Input::of_tape(tape),
             health: tape.health.clone(),
+            shares: vec![Shares::new(None, &flows.shares)],
             findings,
         }
     }
@@ -57,16 +55,14 @@ impl Report {
 
     /// Findings go first: on a terminal, what was asked for then stands last, where it is read.
     fn print_data(&self, data: &str) -> Result<(), Failure> {
-        let said = findings_text(&self.findings.list());
-        if !said.is_empty() {
-            output::say(&said);
-        }
+        let said = findings::text(&self.findings.list());
+        output::say(&format!("{said}{}\n", shares::text(&self.shares)));
         Ok(output::data(data)?)
     }
 
     fn print_json<B: Serialize>(&self, body: &B) -> Result<(), Failure> {
         let list = self.findings.list();
-        let document = json::Document::new(self.schema, &self.inputs, &self.health, &list, body);
+        let document = json::Document::new(self.schema, &self.inputs, &self.health, &self.shares, &list, body);
         let text = document.render();
         Ok(output::data(
             &text.map_err(|error| Failure::of("cannot write JSON", &error))?,
@@ -80,68 +76,5 @@ fn strict_status(global: &Global, health: &Health, findings: &Findings) -> ExitS
         ExitStatus::Found
     } else {
         ExitStatus::Done
-    }
-}
-
-/// One line for each finding, the gravest first.
-fn findings_text(list: &[Finding]) -> String {
-    let mut by_code: BTreeMap<(std::cmp::Reverse<Severity>, Code), Vec<&Finding>> = BTreeMap::new();
-    for finding in list {
-        let severity = finding.code.entry().severity;
-        by_code
-            .entry((std::cmp::Reverse(severity), finding.code))
-            .or_default()
-            .push(finding);
-    }
-    let mut text = String::new();
-    for ((severity, code), found) in &by_code {
-        for finding in found.iter().take(LISTED) {
-            let times = if finding.count > 1 {
-                format!(" ({})", finding.count)
-            } else {
-                String::new()
-            };
-            let _ = writeln!(text, "{}[{code}]: {}{times}", severity.0, escaped(&finding.message));
-        }
-        if let Some(more) = found.len().checked_sub(LISTED).filter(|more| *more > 0) {
-            let _ = writeln!(
-                text,
-                "{}[{code}]: and {more} more, which `--format json` lists",
-                severity.0
-            );
-        }
-    }
-    if let Some((_, code)) = by_code.keys().next() {
-        let _ = writeln!(
-            text,
-            "hint: `flowtape explain {code}` says what it means and what to do\n"
-        );
-    }
-    text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::findings_text;
-    use crate::findings::{Code, Findings};
-
-    #[test]
-    fn findings_are_listed_gravest_first_and_hostile_names_escaped() {
-        let mut findings = Findings::default();
-        findings.report_many(Code::SyntheticRows, "node `n\u{1b}[2J`", 3);
-        for pod in 0..12 {
-            findings.report(Code::UnknownPeer, format!("address 10.0.0.{pod:02}"));
-        }
-        findings.report(Code::UncleanStop, "node `n1`");
-        let text = findings_text(&findings.list());
-        let lines: Vec<&str> = text.lines().collect();
-        assert_eq!(lines[0], "error[FT1005]: node `n1`");
-        assert_eq!(lines[1], "warning[FT2001]: address 10.0.0.00");
-        assert_eq!(lines[11], "warning[FT2001]: and 2 more, which `--format json` lists");
-        assert_eq!(lines[12], "info[FT1009]: node `n\\u{1b}[2J` (3)");
-        assert_eq!(
-            lines[13],
-            "hint: `flowtape explain FT1005` says what it means and what to do"
-        );
     }
 }

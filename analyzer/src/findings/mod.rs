@@ -3,10 +3,12 @@
 //! Partial trouble is a finding, not a log line: it reaches every report and every JSON document.
 
 mod catalog;
+mod sample;
 
 use std::collections::BTreeMap;
 
 pub use catalog::{CATALOG, Code, Entry, Severity};
+pub use sample::{Sample, Samples};
 
 /// One finding of a run: the same code and message are one finding with a count.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -17,12 +19,21 @@ pub struct Finding {
     pub message: String,
     /// How often it occurred; what is counted the page says.
     pub count: u64,
+    /// Rows of the recording that it rests on; none where it is about no rows.
+    pub samples: Samples,
 }
 
 /// Collects findings while stages run.
 #[derive(Clone, Debug, Default)]
 pub struct Findings {
-    counts: BTreeMap<(Code, String), u64>,
+    told: BTreeMap<(Code, String), Told>,
+}
+
+/// How often something was found, and the first rows it rests on.
+#[derive(Clone, Debug, Default)]
+struct Told {
+    count: u64,
+    samples: Samples,
 }
 
 impl Findings {
@@ -33,30 +44,37 @@ impl Findings {
 
     /// Reports `count` occurrences at once.
     pub fn report_many(&mut self, code: Code, message: impl Into<String>, count: u64) {
-        let total = self.counts.entry((code, message.into())).or_default();
-        *total = total.saturating_add(count);
+        self.report_rows(code, message, count, &Samples::default());
+    }
+
+    /// Reports `count` occurrences at once, and rows they rest on.
+    pub fn report_rows(&mut self, code: Code, message: impl Into<String>, count: u64, rows: &Samples) {
+        let told = self.told.entry((code, message.into())).or_default();
+        told.count = told.count.saturating_add(count);
+        told.samples.merge(rows);
     }
 
     /// Every finding, by code and message.
     #[must_use]
     pub fn list(&self) -> Vec<Finding> {
-        let finding = |((code, message), count): (&(Code, String), &u64)| Finding {
+        let finding = |((code, message), told): (&(Code, String), &Told)| Finding {
             code: *code,
             message: message.clone(),
-            count: *count,
+            count: told.count,
+            samples: told.samples.clone(),
         };
-        self.counts.iter().map(finding).collect()
+        self.told.iter().map(finding).collect()
     }
 
     /// Whether any finding has this code.
     #[must_use]
     pub fn has(&self, code: Code) -> bool {
-        self.counts.keys().any(|(found, _)| *found == code)
+        self.told.keys().any(|(found, _)| *found == code)
     }
 
     /// The highest severity found.
     #[must_use]
     pub fn worst(&self) -> Option<Severity> {
-        self.counts.keys().map(|(code, _)| code.entry().severity).max()
+        self.told.keys().map(|(code, _)| code.entry().severity).max()
     }
 }

@@ -8,6 +8,7 @@ use flowtape_schemas::time::Time;
 use super::Ignored;
 use super::edge::{Edge, EdgeKey, Endpoint, Evidence, ServiceUse, Side, Translation, Transport};
 use super::sighting::Sighting;
+use crate::findings::Samples;
 
 /// What one sighting contributes to an edge.
 pub(super) struct Contribution {
@@ -54,6 +55,7 @@ struct Sum {
     translated: BTreeSet<Translation>,
     port_names: BTreeSet<String>,
     pairs: BTreeSet<(Endpoint, Endpoint)>,
+    samples: Samples,
 }
 
 impl Default for Sum {
@@ -74,6 +76,7 @@ impl Default for Sum {
             translated: BTreeSet::new(),
             port_names: BTreeSet::new(),
             pairs: BTreeSet::new(),
+            samples: Samples::default(),
         }
     }
 }
@@ -114,6 +117,7 @@ impl Collector {
         sum.translated.extend(translated);
         sum.port_names.extend(port_name);
         sum.pairs.insert(pair);
+        sum.samples.add(sighting.node, sighting.row);
     }
 
     /// The edges, by key.
@@ -195,6 +199,7 @@ impl Sum {
             translated,
             port_names,
             pairs,
+            samples,
             ..
         } = other;
         self.client_count = self.client_count.saturating_add(client_count);
@@ -213,6 +218,7 @@ impl Sum {
         self.translated.extend(translated);
         self.port_names.extend(port_names);
         self.pairs.extend(pairs);
+        self.samples.merge(&samples);
     }
 
     fn evidence(self) -> Evidence {
@@ -232,6 +238,7 @@ impl Sum {
             port_name,
             assumed: !self.confirmed,
             pairs: self.pairs,
+            samples: self.samples,
         }
     }
 }

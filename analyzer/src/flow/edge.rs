@@ -7,6 +7,7 @@ use flowtape_schemas::address::Address;
 use flowtape_schemas::node::Outcome;
 use flowtape_schemas::time::Time;
 
+use crate::findings::Samples;
 use crate::identity::{Identity, Role};
 
 /// One side of an edge.
@@ -93,6 +94,8 @@ pub struct Evidence {
     pub assumed: bool,
     /// The pods or addresses that talked, client first.
     pub pairs: BTreeSet<(Endpoint, Endpoint)>,
+    /// The first rows it was counted in.
+    pub samples: Samples,
 }
 
 impl Evidence {
@@ -111,6 +114,7 @@ impl Evidence {
             port_name,
             assumed,
             pairs,
+            samples,
         } = other;
         self.count = self.count.saturating_add(count);
         self.first_seen = self.first_seen.min(first_seen);
@@ -125,6 +129,7 @@ impl Evidence {
         self.port_name = self.port_name.take().filter(|name| port_name.as_ref() == Some(name));
         self.assumed &= assumed;
         self.pairs.extend(pairs);
+        self.samples.merge(&samples);
     }
 }
 

@@ -321,6 +321,7 @@ mod tests {
                 port_name: None,
                 assumed: false,
                 pairs: [pair].into(),
+                samples: crate::findings::Samples::default(),
             },
         }
     }

@@ -265,7 +265,7 @@ fn report_disagreement(sighting: &Sighting<'_>, from: &Identity, to: &Identity, 
         peer(from),
         peer(to)
     );
-    findings.report_many(Code::ViewsDisagree, message, sighting.row.count);
+    sighting.report(Code::ViewsDisagree, message, findings);
 }
 
 fn api_server(cluster: &Cluster) -> ApiServer {

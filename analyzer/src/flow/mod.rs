@@ -12,10 +12,11 @@ pub mod governed;
 mod host;
 mod join;
 mod role;
+pub mod share;
 mod sighting;
 pub mod socket;
 
-use crate::findings::{Code, Findings};
+use crate::findings::{Code, Findings, Samples};
 use crate::identity::cluster::Cluster;
 use crate::identity::resolve::{Party, Resolver};
 use crate::identity::{Identity, Reason};
@@ -23,6 +24,7 @@ use crate::tape::{Tape, Unclear};
 use collect::Collector;
 use edge::{Edge, Peer, Transport};
 use flowtape_schemas::node::{Direction, Outcome};
+use share::Shares;
 use socket::UnseenSockets;
 
 /// Every edge of a tape.
@@ -34,6 +36,8 @@ pub struct Flows {
     pub ignored: Ignored,
     /// Sockets whose traffic is in no edge, by owner and kind.
     pub unseen: Vec<UnseenSockets>,
+    /// How much of it all has a peer that is not known.
+    pub shares: Shares,
 }
 
 impl Flows {
@@ -73,11 +77,17 @@ pub fn edges(tape: &Tape, cluster: &Cluster, findings: &mut Findings) -> Flows {
     join::join(&sightings, &resolver, cluster, &mut collector, findings);
     let unseen = socket::unseen(tape, &resolver, findings);
     resolver.report_ranges(findings);
-    report_partial(tape, findings);
+    let partial = report_partial(tape, findings);
     let (edges, ignored) = collector.finish();
     let edges = role::with_published(role::with_dns(edges, cluster), cluster);
     report(&edges, ignored, findings);
-    Flows { edges, ignored, unseen }
+    let shares = Shares::of(&edges, partial);
+    Flows {
+        edges,
+        ignored,
+        unseen,
+        shares,
+    }
 }
 
 /// The rows of a tape of which one side may be either of two, because they cover the time in which an address passed from
@@ -98,26 +108,32 @@ pub fn unclear(tape: &Tape, cluster: &Cluster) -> Unclear {
 }
 
 /// Rows that can be no edge, because the recorder folded their port away or could not tell the direction: counted by node,
-/// never dropped in silence.
-fn report_partial(tape: &Tape, findings: &mut Findings) {
+/// never dropped in silence. Gives the number of their operations.
+fn report_partial(tape: &Tape, findings: &mut Findings) -> u64 {
+    let mut all = 0_u64;
     for node in &tape.nodes {
         for row in &node.flows {
             let operations = row.count.max(1);
-            if !matches!(row.direction, Direction::In | Direction::Out) {
+            let directed = matches!(row.direction, Direction::In | Direction::Out);
+            if !directed || row.service_port.is_none() {
+                all = all.saturating_add(operations);
+            }
+            if !directed {
                 let message = format!(
                     "node `{}`: operations whose direction is not known make no edge",
                     node.name
                 );
-                findings.report_many(Code::UnknownPeer, message, operations);
+                findings.report_rows(Code::UnknownPeer, message, operations, &Samples::of(&node.name, row));
             } else if row.service_port.is_none() {
                 let message = format!(
                     "node `{}`: operations folded without their port make no edge",
                     node.name
                 );
-                findings.report_many(Code::RemotesFolded, message, operations);
+                findings.report_rows(Code::RemotesFolded, message, operations, &Samples::of(&node.name, row));
             }
         }
     }
+    all
 }
 
 fn report(edges: &[Edge], ignored: Ignored, findings: &mut Findings) {
@@ -145,7 +161,12 @@ fn report(edges: &[Edge], ignored: Ignored, findings: &mut Findings) {
         }
         if edge.key.protocol == Transport::UDP && edge.key.outcome == Outcome::Unknown {
             let message = format!("{edge}: nothing shows that the server received anything");
-            findings.report_many(Code::UdpUnconfirmed, message, edge.evidence.count);
+            findings.report_rows(
+                Code::UdpUnconfirmed,
+                message,
+                edge.evidence.count,
+                &edge.evidence.samples,
+            );
         }
     }
 }

@@ -151,5 +151,6 @@ pub(super) fn report_unknown(peer: &Peer, edge: &Edge, findings: &mut Findings) 
         Reason::Folded => Code::RemotesFolded,
         Reason::NoPodAtTime | Reason::PodNotInMetadata | Reason::NoAddress => Code::UnknownPeer,
     };
-    findings.report_many(code, edge.to_string(), edge.evidence.count.max(1));
+    let evidence = &edge.evidence;
+    findings.report_rows(code, edge.to_string(), evidence.count.max(1), &evidence.samples);
 }

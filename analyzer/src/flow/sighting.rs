@@ -9,6 +9,7 @@ use rayon::prelude::{IntoParallelIterator as _, ParallelIterator as _};
 
 use super::edge::{Endpoint, Transport};
 use super::host::{host_of, node_of};
+use crate::findings::{Code, Findings, Samples};
 use crate::identity::cluster::{Cluster, Pod};
 use crate::identity::resolve::{Party, Resolver, span_of};
 use crate::identity::service::ServiceHit;
@@ -78,6 +79,11 @@ impl<'a> Sighting<'a> {
             [only] => Some(only),
             [] | [_, _, ..] => None,
         }
+    }
+
+    /// Reports something of every operation of it.
+    pub(super) fn report(&self, code: Code, message: String, findings: &mut Findings) {
+        findings.report_rows(code, message, self.row.count, &Samples::of(self.node, self.row));
     }
 
     /// From when to when this was there: a connection that is older than the window was there all the time before it was

@@ -90,6 +90,7 @@ impl From<&DomainEdge> for Edge {
             port_name,
             assumed,
             pairs: _,
+            samples: _,
         } = evidence;
         let services: Vec<Service> = services.iter().map(Service::from).collect();
         Self {
@@ -146,6 +147,7 @@ mod tests {
     use flowtape_schemas::time::Time;
 
     use super::Edge;
+    use crate::findings::Samples;
     use crate::flow::edge::{Edge as DomainEdge, EdgeKey, Evidence, Peer, ServiceUse, Side, Transport};
     use crate::identity::{Identity, Role, Workload};
 
@@ -188,6 +190,7 @@ mod tests {
                 port_name: Some("mysql".to_owned()),
                 assumed: false,
                 pairs: [].into(),
+                samples: Samples::default(),
             },
         }
     }

@@ -1,10 +1,14 @@
 //! Text for people: tables in columns, names from a tape made harmless.
 
 pub mod diff;
+pub mod findings;
 pub mod flows;
 pub mod inspect;
+pub mod shares;
 
 use std::fmt::Write as _;
+
+use flowtape_schemas::time::Time;
 
 use crate::escape::escaped;
 
@@ -42,6 +46,15 @@ pub fn columns(indent: usize, aligns: &[Align], rows: &[Vec<String>]) -> String 
         text.push('\n');
     }
     text
+}
+
+/// The time without its fraction of a second.
+fn seconds(time: Time) -> String {
+    let text = time.to_string();
+    match text.split_once('.') {
+        Some((seconds, _)) => format!("{seconds}Z"),
+        None => text,
+    }
 }
 
 #[cfg(test)]

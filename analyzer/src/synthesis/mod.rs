@@ -155,11 +155,11 @@ impl Synthesis<'_> {
             return;
         }
         if matches!(edge.key.to.identity, Identity::Service { .. }) {
-            findings.report(Code::ServiceUnresolved, edge.to_string());
+            findings.report_rows(Code::ServiceUnresolved, edge.to_string(), 1, &edge.evidence.samples);
         }
         if Protocol::from_number(edge.key.protocol.0).is_none() {
             let message = format!("{edge}: no NetworkPolicy can name this protocol");
-            findings.report(Code::LeftOut, message);
+            findings.report_rows(Code::LeftOut, message, 1, &edge.evidence.samples);
         }
     }
 
@@ -233,7 +233,7 @@ impl Synthesis<'_> {
 
     fn leave_out(&mut self, edge: &Edge, why: &str, findings: &mut Findings) {
         if self.left_out.insert(edge.key.clone()) {
-            findings.report(Code::LeftOut, format!("{edge}: {why}"));
+            findings.report_rows(Code::LeftOut, format!("{edge}: {why}"), 1, &edge.evidence.samples);
         }
     }
 

@@ -54,7 +54,7 @@ impl<'a> PeerRules<'a> {
             return Ok(self.api_server(edge.key.port));
         }
         if edge.key.to.role == Some(Role::MetadataService) {
-            findings.report(Code::MetadataService, edge.to_string());
+            findings.report_rows(Code::MetadataService, edge.to_string(), 1, &edge.evidence.samples);
         }
         self.peers(&edge.key.to.identity, &seen, home, findings)
     }

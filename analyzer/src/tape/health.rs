@@ -13,7 +13,7 @@ use flowtape_schemas::value::Words as _;
 
 use super::recording::Recording;
 use super::{NodeTape, Tape};
-use crate::findings::{Code, Findings};
+use crate::findings::{Code, Findings, Samples};
 
 /// Hooks that any one of shows that datagrams were recorded, at both ends: those of the recorder, and rows from elsewhere.
 const FOLLOWING_DATAGRAMS: [Hook; 6] = [
@@ -233,8 +233,14 @@ impl Judge<'_> {
         let synthetic = flows.chain(listens).filter(|hook| *hook == Hook::Synthetic).count();
         if synthetic > 0 {
             let message = "rows were written by hand or made from a scenario, and not observed";
+            let mut samples = Samples::default();
+            for node in nodes {
+                for row in node.flows.iter().filter(|row| row.hook == Hook::Synthetic) {
+                    samples.add(&node.name, row);
+                }
+            }
             self.findings
-                .report_many(Code::SyntheticRows, message, synthetic as u64);
+                .report_rows(Code::SyntheticRows, message, synthetic as u64, &samples);
         }
     }
 

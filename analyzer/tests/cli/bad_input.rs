@@ -360,6 +360,7 @@ cluster
 --- stderr
 warning[FT1002]: no node recorded any flow in the window
 hint: `flowtape explain FT1002` says what it means and what to do
+peers of 0 edges: none unknown or ambiguous
 
 ",
     );

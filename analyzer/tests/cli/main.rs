@@ -1,6 +1,7 @@
 //! The command `flowtape` as a whole: exit code, stdout and stderr of each case, compared as whole texts.
 #![expect(clippy::unwrap_used, reason = "a test that cannot prepare its case fails")]
 
+mod shares;
 mod support;
 
 mod bad_input;

@@ -17,8 +17,10 @@ fn edges_are_listed_with_their_evidence() {
     lab.traffic("tape", TRAFFIC);
     let findings = format!(
         "warning[FT3002]: Service shop/old:80 had no backends
+  such as 10.244.1.2 -> 10.96.0.21 80/TCP, timeout x1, client's side, node `n1`, 2026-01-01T00:00:07Z
 info[FT1009]: {SYNTHETIC}
 hint: `flowtape explain FT3002` says what it means and what to do
+peers of 6 edges: none unknown or ambiguous
 
 "
     );
@@ -57,15 +59,8 @@ fn a_namespace_keeps_edges_with_either_end_in_it() {
     assert_eq!(edges("flows tape --format json -n nowhere"), 0);
 }
 
-#[test]
-fn the_document_is_whole() {
-    let lab = Lab::new();
-    lab.traffic("tape", "shop/web -> service shop/db:5432/TCP x3 at 1s..9s");
-    let run = lab.run("flows tape --format json");
-    assert_eq!((run.code, run.stderr.as_str()), (0, ""));
-    let id = run.json()["inputs"][0]["id"].as_str().unwrap().to_owned();
-    let edge = run.json()["edges"][0]["id"].as_str().unwrap().to_owned();
-    let expected = r#"{
+/// Everything `flows --format json` prints of one connection that both sides saw.
+const DOCUMENT: &str = r#"{
   "schema": "flowtape.flows/v1",
   "tool": {
     "version": "0.1.0"
@@ -80,12 +75,54 @@ fn the_document_is_whole() {
     "complete": true,
     "reasons": []
   },
+  "shares": [
+    {
+      "edges": {
+        "total": 1,
+        "unknown": 0,
+        "ambiguous": 0,
+        "supposed": 0
+      },
+      "operations": {
+        "total": 3,
+        "unknown": 0,
+        "ambiguous": 0,
+        "supposed": 0
+      }
+    }
+  ],
   "findings": [
     {
       "code": "FT1009",
       "severity": "info",
       "count": 5,
-      "message": "rows were written by hand or made from a scenario, and not observed"
+      "message": "rows were written by hand or made from a scenario, and not observed",
+      "samples": [
+        {
+          "node": "n1",
+          "direction": "out",
+          "protocol": "TCP",
+          "local_ip": "10.244.1.2",
+          "remote_ip": "10.96.0.20",
+          "port": 5432,
+          "outcome": "established",
+          "count": 3,
+          "first_seen": "2026-01-01T00:00:01.000000000Z",
+          "last_seen": "2026-01-01T00:00:09.000000000Z"
+        },
+        {
+          "node": "n2",
+          "direction": "in",
+          "protocol": "TCP",
+          "local_ip": "10.244.2.2",
+          "remote_ip": "10.244.1.2",
+          "port": 5432,
+          "outcome": "established",
+          "count": 3,
+          "first_seen": "2026-01-01T00:00:01.000000000Z",
+          "last_seen": "2026-01-01T00:00:09.000000000Z"
+        }
+      ]
     }
   ],
   "edges": [
@@ -136,7 +173,16 @@ fn the_document_is_whole() {
   ]
 }
 "#;
-    assert_eq!(run.stdout, expected.replace("EDGE", &edge).replace("ID", &id));
+
+#[test]
+fn the_document_is_whole() {
+    let lab = Lab::new();
+    lab.traffic("tape", "shop/web -> service shop/db:5432/TCP x3 at 1s..9s");
+    let run = lab.run("flows tape --format json");
+    assert_eq!((run.code, run.stderr.as_str()), (0, ""));
+    let id = run.json()["inputs"][0]["id"].as_str().unwrap().to_owned();
+    let edge = run.json()["edges"][0]["id"].as_str().unwrap().to_owned();
+    assert_eq!(run.stdout, DOCUMENT.replace("EDGE", &edge).replace("ID", &id));
 }
 
 #[test]

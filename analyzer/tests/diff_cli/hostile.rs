@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use flowtape::diff::{Recording, recordings};
+use flowtape::findings::Samples;
 use flowtape::flow::Flows;
 use flowtape::flow::edge::{Edge, EdgeKey, Evidence, Peer, ServiceUse, Transport};
 use flowtape::identity::{Identity, Workload};
@@ -50,6 +51,7 @@ fn edge() -> Edge {
             port_name: Some(HOSTILE.to_owned()),
             assumed: false,
             pairs: BTreeSet::new(),
+            samples: Samples::default(),
         },
     }
 }

@@ -53,6 +53,7 @@ warning[FT5001]: shop/Deployment/api: no policy isolates its ingress, so everyth
 warning[FT5001]: shop/Deployment/db: no policy isolates its egress, so everything is allowed there
 info[FT1009]: {SYNTHETIC}
 hint: `flowtape explain FT5001` says what it means and what to do
+peers of 4 edges: none unknown or ambiguous
 
 "
     );

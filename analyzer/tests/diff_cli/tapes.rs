@@ -32,9 +32,12 @@ fn both() -> Lab {
 fn every_class_has_its_line() {
     let findings = format!(
         "warning[FT2001]: after: unknown:10.244.1.77 (no-pod-at-time) -> shop/Deployment/web 80/TCP
+  such as 10.244.1.77 -> 10.244.1.2 80/TCP, established x1, server's side, node `n1`, 2026-01-01T00:00:06Z
 info[FT1009]: after: {SYNTHETIC}
 info[FT1009]: before: {SYNTHETIC}
 hint: `flowtape explain FT2001` says what it means and what to do
+before: peers of 5 edges: none unknown or ambiguous
+after: peers of 7 edges: 1 (14.3 %) unknown, 0 ambiguous; of 8 operations: 1 (12.5 %) unknown, 0 ambiguous
 
 "
     );

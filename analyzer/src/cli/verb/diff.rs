@@ -15,7 +15,7 @@ use crate::findings::{Code, Findings};
 use crate::flow::Flows;
 use crate::identity::cluster::Cluster;
 use crate::json;
-use crate::json::Input;
+use crate::json::{Input, Shares};
 use crate::render::text;
 use crate::replay::world::world;
 use crate::tape::{self, Health};
@@ -47,6 +47,7 @@ pub(in crate::cli) fn run(args: &DiffArgs, global: &Global) -> Result<ExitStatus
         diff,
         inputs,
         health,
+        shares,
         mut findings,
     } = found;
     let diff = diff.within(&args.namespaces);
@@ -55,6 +56,7 @@ pub(in crate::cli) fn run(args: &DiffArgs, global: &Global) -> Result<ExitStatus
         schema: "flowtape.diff/v1",
         inputs,
         health,
+        shares,
         findings,
     };
     let body = json::diff::Diff::from(&diff);
@@ -67,6 +69,7 @@ struct Found {
     diff: Diff,
     inputs: Vec<Input>,
     health: Health,
+    shares: Vec<Shares>,
     findings: Findings,
 }
 
@@ -105,12 +108,15 @@ impl Opened {
 fn two_tapes(before: &Opened, after: &Opened, gate: Gate<'_>) -> Found {
     let mut findings = Findings::default();
     let mut health = Health::default();
+    let mut shares = Vec::new();
     // What is said of a recording says of which.
     for (opened, side) in [(before, Side::Before), (after, Side::After)] {
         let word = side.word();
         for finding in opened.findings.list() {
-            findings.report_many(finding.code, format!("{word}: {}", finding.message), finding.count);
+            let message = format!("{word}: {}", finding.message);
+            findings.report_rows(finding.code, message, finding.count, &finding.samples);
         }
+        shares.push(Shares::new(Some(side), &opened.flows.shares));
         let reasons = opened.tape.health.reasons.iter();
         health.reasons.extend(reasons.map(|reason| format!("{word}: {reason}")));
     }
@@ -119,6 +125,7 @@ fn two_tapes(before: &Opened, after: &Opened, gate: Gate<'_>) -> Found {
         diff: recordings(before.recording(gate), after.recording(gate)),
         inputs: inputs.collect(),
         health,
+        shares,
         findings,
     }
 }
@@ -144,6 +151,7 @@ fn tape_and_policies(opened: &Opened, policies: Policies, gate: Gate<'_>) -> Fou
         diff,
         inputs,
         health: opened.tape.health.clone(),
+        shares: vec![Shares::new(None, &opened.flows.shares)],
         findings: opened.findings.clone(),
     }
 }

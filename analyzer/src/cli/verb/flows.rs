@@ -24,7 +24,7 @@ pub(in crate::cli) fn run(args: &FlowsArgs, global: &Global) -> Result<ExitStatu
     let body = Flows {
         edges: edges.iter().map(|edge| (*edge).into()).collect(),
     };
-    let report = Report::of_tape("flowtape.flows/v1", &tape, findings);
+    let report = Report::of_tape("flowtape.flows/v1", &tape, &found, findings);
     report.print(global, &body, |body| match global.format {
         Format::Csv => csv::edges(&body.edges),
         Format::Text | Format::Json => flows::text(&edges),

@@ -42,7 +42,7 @@ pub(in crate::cli) fn run(args: &GenerateArgs, global: &Global) -> Result<ExitSt
         directory::write(output, &files(&generated.set)?, args.force)?;
     }
     let body = body(&generated)?;
-    let report = Report::of_tape("flowtape.generate/v1", &tape, findings);
+    let report = Report::of_tape("flowtape.generate/v1", &tape, &flows, findings);
     let printed = report.print(
         global,
         &body,
@@ -101,7 +101,9 @@ fn prove(flows: &Flows, cluster: &Cluster, generated: &Generated, findings: &mut
         };
         let (port, protocol) = (connection.edge.port, connection.edge.protocol);
         let message = format!("{client} -> {server} {port}/{protocol} was recorded, and the {side} rules deny it");
-        findings.report(Code::Unsound, message);
+        let edge = flows.edges.iter().find(|edge| edge.key == connection.edge);
+        let samples = edge.map(|edge| edge.evidence.samples.clone()).unwrap_or_default();
+        findings.report_rows(Code::Unsound, message, 1, &samples);
     }
     denied.is_empty()
 }

@@ -17,6 +17,6 @@ pub(in crate::cli) fn run(args: &InspectArgs, global: &Global) -> Result<ExitSta
     let cluster = Cluster::new(&tape.cluster, &mut findings);
     let flows = edges(&tape, &cluster, &mut findings)?;
     let body = Inspect::of(&tape, &cluster, &flows);
-    let report = Report::of_tape("flowtape.inspect/v1", &tape, findings);
+    let report = Report::of_tape("flowtape.inspect/v1", &tape, &flows, findings);
     report.print(global, &body, |body| inspect::text(&tape, body, &flows.unseen))
 }

@@ -129,24 +129,18 @@ impl<'a> Views<'a> {
                 let message = format!(
                     "{client} -> {place}: the client counted connections that none of its recorded servers did"
                 );
-                joined
-                    .findings
-                    .report_many(Code::ViewsDisagree, message, sighting.row.count);
+                sighting.report(Code::ViewsDisagree, message, joined.findings);
             }
         } else if several && !all.iter().all(|one| self.is_api_server(one)) {
             // Whoever may use the API server may use each of its endpoints: that they are several leaves no doubt.
             let message = format!("no server behind {place} was recorded; all its backends of that time are supposed");
-            joined
-                .findings
-                .report_many(Code::BackendsAssumed, message, sighting.row.count);
+            sighting.report(Code::BackendsAssumed, message, joined.findings);
         }
     }
 
     fn without_backends(&self, sighting: &Sighting<'_>, client: &Endpoint, joined: &mut Joined<'_>) {
         let message = format!("{} had no backends", place(sighting));
-        joined
-            .findings
-            .report_many(Code::ServiceWithoutBackends, message, sighting.row.count);
+        sighting.report(Code::ServiceWithoutBackends, message, joined.findings);
         if let Some(hit) = sighting.services.first() {
             self.service_itself(sighting, hit, client, joined);
         }
@@ -163,9 +157,7 @@ impl<'a> Views<'a> {
     ) {
         let counted = sighting.row.count;
         let place = place(sighting);
-        let mut report = |what: String| {
-            joined.findings.report_many(Code::BackendsAssumed, what, counted);
-        };
+        let mut report = |what: String| sighting.report(Code::BackendsAssumed, what, joined.findings);
         let neighbours = several(seen) && seen.iter().any(|one| self.has_neighbours(sighting, one));
         if neighbours {
             report(format!(

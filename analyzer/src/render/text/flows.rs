@@ -3,10 +3,9 @@
 use std::collections::BTreeSet;
 
 use flowtape_schemas::node::Outcome;
-use flowtape_schemas::time::Time;
 use flowtape_schemas::value::Words as _;
 
-use super::{Align, columns};
+use super::{Align, columns, seconds};
 use crate::flow::edge::{Edge, EdgeKey, Evidence, ServiceUse, Translation};
 
 const HEAD: [&str; 9] = [
@@ -55,6 +54,7 @@ fn row(edge: &Edge) -> Vec<String> {
         port_name: _,
         assumed,
         pairs: _,
+        samples: _,
     } = evidence;
     let seen_by: Vec<&str> = seen_by.iter().map(|side| side.word()).collect();
     let to = if *assumed {
@@ -95,14 +95,5 @@ fn told(outcome: Outcome, predates_window: bool, count: u64) -> String {
         (true, 0) => format!("{word}, before the window"),
         (true, _) => format!("{word}, also before the window"),
         (false, _) => word.to_owned(),
-    }
-}
-
-/// The time without its fraction of a second.
-fn seconds(time: Time) -> String {
-    let text = time.to_string();
-    match text.split_once('.') {
-        Some((seconds, _)) => format!("{seconds}Z"),
-        None => text,
     }
 }
