@@ -96,6 +96,40 @@ fn a_recorder_under_another_name_still_knows_its_node() {
 }
 
 #[test]
+fn an_address_that_each_node_has_is_that_of_the_node_it_was_seen_on() {
+    let mut tape = compiled(
+        "cluster
+  node n1 172.31.0.11 pods 10.244.1.0/24
+  node n2 172.31.0.12 pods 10.244.2.0/24
+  deployment shop/web replicas 2 on n1,n2 ports http:8080 probes readiness=http:http
+  deployment shop/far on n1 ports http:8080
+traffic
+  node n1 -> shop/web/0:8080/TCP x6
+  node n2 -> shop/web/1:8080/TCP x6
+  shop/far -> address 198.51.100.1:80/TCP
+",
+    );
+    // The bridge of the pods has the same address everywhere, and no Node object lists it.
+    let bridge = address("198.51.100.1");
+    let own = [address("172.31.0.11"), address("172.31.0.12")];
+    for row in tape.nodes.iter_mut().flat_map(|node| &mut node.flows) {
+        for side in [&mut row.local_ip, &mut row.remote_ip] {
+            *side = side.map(|address| if own.contains(&address) { bridge } else { address });
+        }
+    }
+    let edges = run(&tape).flows.edges;
+    let text: Vec<String> = edges.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        text,
+        [
+            "shop/Deployment/far -> node:n1 80/TCP",
+            "node:n1 [kubelet] -> shop/Deployment/web 8080/TCP",
+            "node:n2 [kubelet] -> shop/Deployment/web 8080/TCP",
+        ]
+    );
+}
+
+#[test]
 fn a_wildcard_is_nobody() {
     let mut tape = compiled(PAIR);
     for row in &mut tape.nodes[0].flows {

@@ -11,8 +11,8 @@ mod cluster;
 mod traffic;
 
 pub use cluster::{
-    CgroupDriver, ContainerPort, External, HostName, Kind, Namespace, Node, Policy, PortRef, Probe, ProbeKind,
-    ProbeRole, Replica, Service, ServicePort, ServiceTraffic, Workload,
+    CgroupDriver, ContainerPort, External, HostName, Kind, Metadata, Namespace, Node, Policy, PortRef, Probe,
+    ProbeKind, ProbeRole, Replica, Service, ServicePort, ServiceTraffic, Workload,
 };
 pub use traffic::{
     Client, ClientSocket, FoldedSide, Folding, Gap, Loss, Outcome, SeenBy, Server, Sockets, Traffic, WorkloadRef,
@@ -38,6 +38,8 @@ pub struct Scenario {
     pub externals: Vec<External>,
     /// NetworkPolicy objects that existed during the window.
     pub policies: Vec<Policy>,
+    /// How the metadata of the cluster was obtained.
+    pub metadata: Metadata,
     /// What the sockets did.
     pub traffic: Vec<Traffic>,
     /// Sockets besides those of the traffic.

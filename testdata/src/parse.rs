@@ -6,7 +6,7 @@ mod traffic;
 mod value;
 mod words;
 
-use crate::model::{Namespace, Offset, Scenario};
+use crate::model::{Metadata, Namespace, Offset, Scenario};
 use crate::problem::{Problem, Problems};
 use words::Cursor;
 
@@ -60,6 +60,7 @@ fn empty() -> Scenario {
         services: Vec::new(),
         externals: Vec::new(),
         policies: Vec::new(),
+        metadata: Metadata::default(),
         traffic: Vec::new(),
         sockets: Vec::new(),
         losses: Vec::new(),

@@ -77,7 +77,14 @@ pub fn compile(scenario: &Scenario) -> Result<Files, CompileError> {
     let mut manifest = Manifest::new(tool, Origin::Synthetic, sha256_hex(hashes.as_bytes())[..16].to_owned());
     manifest.window = Some(window(scenario, Offset(0)));
     manifest.nodes = nodes;
-    manifest.cluster = Some(ClusterRecording::new(ClusterSource::Watch, Vec::new()));
+    let looks = &scenario.metadata.snapshots;
+    let source = if looks.is_empty() {
+        ClusterSource::Watch
+    } else {
+        ClusterSource::Snapshots
+    };
+    let times = looks.iter().map(|at| time(*at, Offset(0))).collect();
+    manifest.cluster = Some(ClusterRecording::new(source, times));
     manifest.files = entries;
     files.push((MANIFEST_FILE.to_owned(), manifest.render()?.into_bytes()));
     files.sort();

@@ -37,7 +37,7 @@ traffic
         "\
 line 2, column 11: expected an IPv4 or IPv6 address, found `172.31.0.300`
 line 3, column 3: expected `node`, `namespace`, `deployment`, `statefulset`, `daemonset`, `job`, `cronjob`, `pod`, \
-`static-pod`, `replica`, `service`, `external` or `policy`, found `nod`
+`static-pod`, `replica`, `service`, `external`, `metadata` or `policy`, found `nod`
 line 4, column 14: expected `NAMESPACE/NAME` in lower-case letters, digits, `-` and `.`, the name with at most 52 \
 characters, found `dvwa-web`
 line 6, column 12: expected `->`, found `=>`
@@ -52,7 +52,7 @@ fn columns_count_characters_not_bytes() {
     assert_eq!(
         complaints("cluster\n  äö node"),
         "line 2, column 3: expected `node`, `namespace`, `deployment`, `statefulset`, `daemonset`, `job`, `cronjob`, \
-         `pod`, `static-pod`, `replica`, `service`, `external` or `policy`, found `äö`"
+         `pod`, `static-pod`, `replica`, `service`, `external`, `metadata` or `policy`, found `äö`"
     );
     assert_eq!(
         complaints("window 1s é"),
@@ -182,6 +182,10 @@ fn the_repository_scenarios_can_be_read() {
 
 /// Words that get the parser into its corners.
 const WORDS: &[&str] = &[
+    "metadata",
+    "snapshots",
+    "late",
+    "0s,20s",
     "cluster",
     "traffic",
     "window",

@@ -99,7 +99,7 @@ pub fn unclear(tape: &Tape, cluster: &Cluster) -> Unclear {
     let mut unclear = Unclear::new();
     for (number, node) in tape.nodes.iter().enumerate() {
         for (position, row) in node.flows.iter().enumerate() {
-            if is_unclear(&resolver.local(&node.name, row)) || is_unclear(&resolver.remote(row)) {
+            if is_unclear(&resolver.local(&node.name, row)) || is_unclear(&resolver.remote(&node.name, row)) {
                 unclear.insert((number, position));
             }
         }

@@ -155,10 +155,10 @@ fn sighting<'a>(
         return None;
     }
     let port = row.service_port?;
-    let remote = resolver.remote(row);
+    let remote = resolver.remote(node, row);
     let (services, node_port) = match (row.direction, row.asked_ip) {
         (Direction::Out, Some(asked)) => {
-            let party = resolver.by_address(Some(asked), span_of(row));
+            let party = resolver.by_address(node, Some(asked), span_of(row));
             services(row, Some(asked), row.asked_port.unwrap_or(port), &party, cluster)
         }
         (Direction::Out, None) => services(row, row.remote_ip, port, &remote, cluster),

@@ -9,7 +9,6 @@ use flowtape_schemas::metadata::ClusterRows;
 use super::Workload;
 use super::owner::Owners;
 use super::service::Services;
-use super::timeline::{Span, Timeline};
 use crate::findings::{Code, Findings};
 
 /// A pod, over all versions of it in the tape.
@@ -74,8 +73,6 @@ pub struct Cluster {
     pub services: Services,
     /// Owners of pods.
     pub owners: Owners,
-    /// UIDs of pods by address; hostNetwork pods hold none of their own.
-    pub pod_at: Timeline<Address, String>,
     static_pods: BTreeMap<String, String>,
 }
 
@@ -84,15 +81,6 @@ impl Cluster {
     pub fn new(rows: &ClusterRows, findings: &mut Findings) -> Self {
         let owners = Owners::new(&rows.workloads);
         let pods = pods(rows, &owners, findings);
-        let addressed = rows.pods.iter().filter(|row| !row.host_network);
-        let held = |row: &PodRow| {
-            let span = Span::of_validity(row.valid_from, row.valid_to);
-            let uid = row.uid.clone();
-            row.pod_ips
-                .clone()
-                .into_iter()
-                .map(move |address| (address, span, uid.clone()))
-        };
         let hashed = |row: &PodRow| {
             Some((
                 row.annotations.get("kubernetes.io/config.hash")?.clone(),
@@ -108,7 +96,6 @@ impl Cluster {
                 .collect(),
             services: Services::new(rows),
             owners,
-            pod_at: Timeline::new(addressed.flat_map(held)),
             static_pods: rows.pods.iter().filter_map(hashed).collect(),
             pods,
         }

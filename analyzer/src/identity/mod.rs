@@ -4,6 +4,7 @@
 //! cannot be proved is [`Identity::Unknown`] with a reason, and never a guess.
 
 pub mod cluster;
+mod holder;
 pub mod owner;
 pub mod prefix;
 pub mod published;

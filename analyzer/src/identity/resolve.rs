@@ -4,9 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use flowtape_schemas::address::Address;
+use flowtape_schemas::manifest::Window;
 use flowtape_schemas::node::FlowRow;
+use flowtape_schemas::time::Time;
 
 use super::cluster::{Cluster, Pod};
+use super::holder::{Held, Holders, Used};
 use super::prefix::Prefix;
 use super::timeline::{Span, Timeline};
 use super::{Identity, Reason};
@@ -46,6 +49,8 @@ pub struct Socket {
 /// Resolves endpoints of one tape.
 pub struct Resolver<'a> {
     cluster: &'a Cluster,
+    holders: Holders<'a>,
+    unwatched: &'a [Window],
     /// What a cgroup id of a node stood for: the UID of a pod or the hash of a static one.
     cgroups: BTreeMap<&'a str, Timeline<u64, PodKey>>,
     netns: BTreeMap<&'a str, Timeline<u32, NetnsOwner>>,
@@ -81,6 +86,8 @@ impl<'a> Resolver<'a> {
         let nodes = || tape.nodes.iter();
         let mut resolver = Self {
             cluster,
+            holders: Holders::new(tape),
+            unwatched: &tape.unwatched,
             cgroups: nodes()
                 .map(|node| (node.name.as_str(), cgroup_timeline(&node.cgroups)))
                 .collect(),
@@ -112,14 +119,29 @@ impl<'a> Resolver<'a> {
                     resolver.whole.insert(host);
                 }
             }
+        }
+        let mut used = Used::new();
+        for node in nodes() {
             for row in &node.flows {
-                if let (Some(address), Party::Node(name)) = (row.local_ip, resolver.local(&node.name, row))
-                    && !is_loopback(address)
-                {
-                    resolver.node_addresses.entry(address).or_default().insert(name);
-                }
+                let Some(address) = row.local_ip.filter(|address| !is_loopback(*address)) else {
+                    continue;
+                };
+                let pod = match resolver.local(&node.name, row) {
+                    Party::Node(name) => {
+                        resolver.node_addresses.entry(address).or_default().insert(name);
+                        continue;
+                    }
+                    Party::Pod(pod) if !pod.host_network => Some(pod.uid.as_str()),
+                    Party::Unknown(_, Reason::PodNotInMetadata) => None,
+                    Party::Pod(_) | Party::External(_) | Party::Loopback | Party::Group | Party::Unknown(..) => {
+                        continue;
+                    }
+                };
+                let span = used.entry((address, pod)).or_insert_with(|| span_of(row));
+                *span = span.hull(span_of(row));
             }
         }
+        resolver.holders = resolver.holders.with_used(used);
         resolver
     }
 
@@ -166,7 +188,7 @@ impl<'a> Resolver<'a> {
                 None => Party::Unknown(address, Reason::PodNotInMetadata),
             },
             [NetnsOwner::Host] => self.host(node, socket),
-            [] | [_, _, ..] => self.by_address(address, span),
+            [] | [_, _, ..] => self.by_address(node, address, span),
         }
     }
 
@@ -175,7 +197,7 @@ impl<'a> Resolver<'a> {
         let recorded = || self.hosts.get(node).map(|name| Party::Node(name));
         self.node_named(node)
             .or_else(recorded)
-            .unwrap_or_else(|| self.by_address(socket.address, socket.span))
+            .unwrap_or_else(|| self.by_address(node, socket.address, socket.span))
     }
 
     /// Whether a node was recorded all the time of `span`, within the tolerance of its clock.
@@ -185,6 +207,23 @@ impl<'a> Resolver<'a> {
         recorded
             .map(|recorded| recorded.tolerant())
             .any(|recorded| recorded.first <= span.first && span.last <= recorded.last)
+    }
+
+    /// Whether a pod may have had an address during `span`; one on the network of its node always.
+    #[must_use]
+    pub fn may_have_held(&self, uid: &str, address: Address, span: Span) -> bool {
+        let on_host = self.cluster.pods.get(uid).is_some_and(|pod| pod.host_network);
+        on_host || matches!(self.holders.during(address, span), Held::Pods(uids) if uids.contains(&uid))
+    }
+
+    /// Until when the metadata of `time` may have changed unseen: the end of the time between two looks, or `time` itself.
+    #[must_use]
+    pub fn unseen_until(&self, time: Time) -> Time {
+        let within = self
+            .unwatched
+            .iter()
+            .filter(|window| window.start <= time && time < window.end);
+        within.map(|window| window.end).fold(time, Time::max)
     }
 
     /// Whether every connection that a node had in `span` must be in its recording, also where clocks or the ends of
@@ -197,18 +236,19 @@ impl<'a> Resolver<'a> {
         self.whole.contains(node) && inside.next().is_some()
     }
 
-    /// Who the peer of a flow was, by its address at that time.
+    /// Who the peer of a flow that `node` recorded was, by its address at that time.
     #[must_use]
-    pub fn remote(&self, row: &FlowRow) -> Party<'a> {
+    pub fn remote(&self, node: &str, row: &FlowRow) -> Party<'a> {
         if row.remote_folded {
             return Party::Unknown(None, Reason::Folded);
         }
-        self.by_address(row.remote_ip, span_of(row))
+        self.by_address(node, row.remote_ip, span_of(row))
     }
 
-    /// Who held an address during `span`.
+    /// Who held an address during `span`, as `node` sees it: several nodes may have the same address for what never leaves
+    /// them.
     #[must_use]
-    pub fn by_address(&self, address: Option<Address>, span: Span) -> Party<'a> {
+    pub fn by_address(&self, node: &str, address: Option<Address>, span: Span) -> Party<'a> {
         // A wildcard is nobody's address.
         let Some(address) = address.filter(|address| !address.ip().is_unspecified()) else {
             return Party::Unknown(None, Reason::NoAddress);
@@ -219,14 +259,8 @@ impl<'a> Resolver<'a> {
         if is_group(address) {
             return Party::Group;
         }
-        let uids = self.cluster.pod_at.during(&address, span);
-        let pods: Vec<&'a Pod> = uids.iter().filter_map(|uid| self.cluster.pods.get(uid)).collect();
-        match pods.as_slice() {
-            [pod] => return Party::Pod(pod),
-            // Pods of one workload that followed each other on one address are one identity.
-            [first, rest @ ..] if rest.iter().all(|pod| pod.workload == first.workload) => return Party::Pod(first),
-            [_, ..] => return Party::Unknown(Some(address), Reason::Ambiguous),
-            [] => {}
+        if let Some(party) = self.held(address, self.holders.during(address, span)) {
+            return party;
         }
         if let Some(node) = self.cluster.node_of(address) {
             return self
@@ -240,20 +274,44 @@ impl<'a> Resolver<'a> {
             .flatten()
             .copied()
             .collect();
-        if let [node] = seen_on.as_slice() {
-            return Party::Node(node);
+        let here = self.hosts.get(node).copied();
+        match seen_on.as_slice() {
+            [node] => return Party::Node(node),
+            several if several.iter().any(|node| Some(*node) == here) => {
+                return here.map_or(Party::Unknown(Some(address), Reason::Ambiguous), Party::Node);
+            }
+            [_, ..] => return Party::Unknown(Some(address), Reason::Ambiguous),
+            [] => {}
         }
-        if self.in_cluster(address) {
-            return Party::Unknown(Some(address), Reason::NoPodAtTime);
+        if !self.in_cluster(address) {
+            return Party::External(address);
         }
-        Party::External(address)
+        let using = self.holders.using(address, span);
+        self.held(address, using)
+            .unwrap_or(Party::Unknown(Some(address), Reason::NoPodAtTime))
+    }
+
+    fn held(&self, address: Address, held: Held<'_>) -> Option<Party<'a>> {
+        let uids = match held {
+            Held::Nobody => return None,
+            Held::Unlisted => return Some(Party::Unknown(Some(address), Reason::PodNotInMetadata)),
+            Held::Pods(uids) => uids,
+        };
+        let pods: Vec<&'a Pod> = uids.into_iter().filter_map(|uid| self.cluster.pods.get(uid)).collect();
+        match pods.as_slice() {
+            [] => None,
+            [pod] => Some(Party::Pod(pod)),
+            // Pods of one workload that followed each other on one address are one identity.
+            [first, rest @ ..] if rest.iter().all(|pod| pod.workload == first.workload) => Some(Party::Pod(first)),
+            [_, ..] => Some(Party::Unknown(Some(address), Reason::Ambiguous)),
+        }
     }
 
     /// The pod a Service's slice names, or whoever held its address.
     #[must_use]
-    pub fn backend(&self, pod_uid: Option<&str>, address: Address, span: Span) -> Party<'a> {
+    pub fn backend(&self, node: &str, pod_uid: Option<&str>, address: Address, span: Span) -> Party<'a> {
         let named = pod_uid.and_then(|uid| self.cluster.pods.get(uid));
-        named.map_or_else(|| self.by_address(Some(address), span), Party::Pod)
+        named.map_or_else(|| self.by_address(node, Some(address), span), Party::Pod)
     }
 
     /// Says where pods have addresses outside every known range, on which it rests what counts as outside the cluster.
@@ -283,7 +341,7 @@ impl<'a> Resolver<'a> {
 
     /// Whether an address is one that only pods or Services of this cluster have.
     fn in_cluster(&self, address: Address) -> bool {
-        self.cluster.pod_at.knows(&address)
+        self.holders.knows(address)
             || self.cluster.services.has_address(address)
             || self.pod_ranges.iter().any(|range| range.contains(address))
     }

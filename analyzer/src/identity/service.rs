@@ -1,10 +1,11 @@
 //! Services and the backends behind them at a given time.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use flowtape_schemas::address::Address;
-use flowtape_schemas::cluster::{EndpointSliceRow, ServicePort, ServiceRow};
+use flowtape_schemas::cluster::{Bound, EndpointSliceRow, ServicePort, ServiceRow};
 use flowtape_schemas::metadata::ClusterRows;
+use flowtape_schemas::time::Time;
 
 use super::timeline::{Span, Timeline};
 
@@ -39,6 +40,8 @@ pub struct Services {
     by_address: Timeline<Address, usize>,
     by_node_port: Timeline<u16, usize>,
     slices: Timeline<(String, String), EndpointSliceRow>,
+    /// Versions that were found at some time and may have begun before: from when on they are known.
+    found: BTreeMap<(String, String), Vec<(Time, EndpointSliceRow)>>,
 }
 
 impl Services {
@@ -59,18 +62,28 @@ impl Services {
             let ports = row.ports.iter().filter_map(|port| port.node_port);
             ports.map(move |port| (port, span(row), index))
         });
-        let slices = rows.endpoint_slices.iter().filter_map(|slice| {
-            let service = (slice.namespace.clone(), slice.service.clone()?);
-            Some((
+        let of_services = || {
+            let slices = rows.endpoint_slices.iter();
+            slices.filter_map(|slice| Some(((slice.namespace.clone(), slice.service.clone()?), slice)))
+        };
+        let mut found: BTreeMap<(String, String), Vec<(Time, EndpointSliceRow)>> = BTreeMap::new();
+        for (service, slice) in of_services().filter(|(_, slice)| slice.from_bound == Bound::Assumed) {
+            if let Some(from) = slice.valid_from {
+                found.entry(service).or_default().push((from, slice.clone()));
+            }
+        }
+        let slices = of_services().map(|(service, slice)| {
+            (
                 service,
                 Span::of_validity(slice.valid_from, slice.valid_to),
                 slice.clone(),
-            ))
+            )
         });
         Self {
             by_address: Timeline::new(by_address),
             by_node_port: Timeline::new(by_node_port),
             slices: Timeline::new(slices),
+            found,
             rows: rows.services.clone(),
         }
     }
@@ -116,24 +129,17 @@ impl Services {
     #[must_use]
     pub fn backends(&self, hit: &ServiceHit, protocol: &str, span: Span) -> BTreeSet<Backend> {
         let key = (hit.namespace.clone(), hit.name.clone());
-        let mut backends = BTreeSet::new();
-        for slice in self.slices.during(&key, span) {
-            let ports = slice
-                .ports
-                .iter()
-                .filter(|port| port.protocol == protocol && port.name == hit.port_name);
-            for port in ports.filter_map(|port| port.port) {
-                for endpoint in &slice.endpoints {
-                    let backend = |address: &Address| Backend {
-                        address: *address,
-                        port,
-                        pod_uid: endpoint.pod_uid.clone(),
-                    };
-                    backends.extend(endpoint.addresses.iter().map(backend));
-                }
-            }
-        }
-        backends
+        backends_of(&self.slices.during(&key, span), hit, protocol)
+    }
+
+    /// The backends that were found between `after` and `until`, and may have been there before.
+    #[must_use]
+    pub fn backends_found(&self, hit: &ServiceHit, protocol: &str, after: Time, until: Time) -> BTreeSet<Backend> {
+        let key = (hit.namespace.clone(), hit.name.clone());
+        let found = self.found.get(&key).into_iter().flatten();
+        let between = found.filter(|(from, _)| after < *from && *from <= until);
+        let slices: Vec<EndpointSliceRow> = between.map(|(_, slice)| slice.clone()).collect();
+        backends_of(&slices, hit, protocol)
     }
 
     /// Every version of every Service.
@@ -141,4 +147,25 @@ impl Services {
     pub fn rows(&self) -> &[ServiceRow] {
         &self.rows
     }
+}
+
+fn backends_of(slices: &[EndpointSliceRow], hit: &ServiceHit, protocol: &str) -> BTreeSet<Backend> {
+    let mut backends = BTreeSet::new();
+    for slice in slices {
+        let ports = slice
+            .ports
+            .iter()
+            .filter(|port| port.protocol == protocol && port.name == hit.port_name);
+        for port in ports.filter_map(|port| port.port) {
+            for endpoint in &slice.endpoints {
+                let backend = |address: &Address| Backend {
+                    address: *address,
+                    port,
+                    pod_uid: endpoint.pod_uid.clone(),
+                };
+                backends.extend(endpoint.addresses.iter().map(backend));
+            }
+        }
+    }
+    backends
 }

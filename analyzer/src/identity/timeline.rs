@@ -1,6 +1,6 @@
 //! Which value a key had when.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use flowtape_schemas::time::Time;
 
@@ -40,6 +40,18 @@ impl Span {
             first: self.first.min(other.first),
             last: self.last.max(other.last),
         }
+    }
+
+    /// Whether all of the other is in this one.
+    #[must_use]
+    pub fn covers(self, other: Self) -> bool {
+        self.first <= other.first && other.last <= self.last
+    }
+
+    /// The last instant at which what preceded this span may still have held.
+    #[must_use]
+    pub fn tolerant_start(self) -> Time {
+        self.first.saturating_add(TOLERANCE_NANOS)
     }
 
     /// The span with the tolerance for late metadata at both ends.
@@ -93,6 +105,15 @@ impl<K: Ord, V: Ord + Clone> Timeline<K, V> {
         } else {
             exact
         }
+    }
+
+    /// The distinct values that `key` had all the time of `span`, in order.
+    #[must_use]
+    pub fn throughout(&self, key: &K, span: Span) -> Vec<V> {
+        let values = self.entries.get(key).map_or(&[][..], Vec::as_slice);
+        let covering = values.iter().filter(|(held, _)| held.covers(span));
+        let found: BTreeSet<V> = covering.map(|(_, value)| value.clone()).collect();
+        found.into_iter().collect()
     }
 
     /// Whether `key` had any value at any time.

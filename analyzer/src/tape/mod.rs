@@ -43,6 +43,8 @@ pub struct Tape {
     pub nodes: Vec<NodeTape>,
     /// The metadata of the cluster.
     pub cluster: ClusterRows,
+    /// When changes of it went unseen: between two snapshots, and where a watch was lost.
+    pub unwatched: Vec<Window>,
     /// Whether the recording is complete.
     pub health: Health,
 }

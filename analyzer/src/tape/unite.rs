@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use flowtape_schemas::manifest::{NodeRecording, Window};
+use flowtape_schemas::manifest::{ClusterRecording, NodeRecording, Window};
 use flowtape_schemas::metadata::ClusterRows;
 use rayon::slice::ParallelSliceMut as _;
 
@@ -44,6 +44,8 @@ pub(super) fn tape(recordings: &[Recording], contents: Vec<Vec<Content>>) -> Tap
     }
     tape.nodes = nodes.into_iter().map(|(name, node)| finished(name, node)).collect();
     sort_cluster(&mut tape.cluster);
+    tape.unwatched.sort_unstable_by_key(|window| (window.start, window.end));
+    tape.unwatched.dedup();
     let from_rows = tape
         .nodes
         .iter()
@@ -67,6 +69,7 @@ fn add_manifest(tape: &mut Tape, nodes: &mut BTreeMap<String, NodeTape>, recordi
         .iter()
         .chain(manifest.nodes.iter().map(|node| &node.window));
     tape.window = windows.fold(tape.window, |window, other| Some(united(window, *other)));
+    tape.unwatched.extend(manifest.cluster.iter().flat_map(unwatched));
     for node in &manifest.nodes {
         nodes
             .entry(node.name.clone())
@@ -74,6 +77,20 @@ fn add_manifest(tape: &mut Tape, nodes: &mut BTreeMap<String, NodeTape>, recordi
             .recordings
             .push(node.clone());
     }
+}
+
+/// When the metadata of a recording may have changed unseen.
+fn unwatched(recording: &ClusterRecording) -> Vec<Window> {
+    let gaps = recording.gaps.iter().map(|gap| Window {
+        start: gap.start,
+        end: gap.end,
+    });
+    let between = recording.snapshots.iter().zip(recording.snapshots.iter().skip(1));
+    let between = between.map(|(start, end)| Window {
+        start: *start,
+        end: *end,
+    });
+    gaps.chain(between).collect()
 }
 
 fn add_rows(

@@ -37,6 +37,17 @@ pub enum CgroupDriver {
     Systemd,
 }
 
+/// How the metadata of the cluster was obtained: by a watch that sees every change, unless it says otherwise.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Metadata {
+    /// Line of the text; 0 if there is none.
+    pub line: usize,
+    /// When the cluster was looked at, and only then; empty for a watch.
+    pub snapshots: Vec<Offset>,
+    /// By how much the watch saw changes too late.
+    pub late: Offset,
+}
+
 /// A namespace.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Namespace {

@@ -2,7 +2,7 @@
 
 use super::words::Cursor;
 use super::{Reader, value};
-use crate::model::{CgroupDriver, Cidr, External, Kind, Name, Node, Offset, Policy, Replica, Workload};
+use crate::model::{CgroupDriver, Cidr, External, Kind, Metadata, Name, Node, Offset, Policy, Replica, Workload};
 use crate::problem::Problem;
 
 /// A policy whose text is still being read.
@@ -22,7 +22,7 @@ impl PolicyText {
 
 /// Everything a line of the cluster section may start with.
 const STATEMENTS: &str = "`node`, `namespace`, `deployment`, `statefulset`, `daemonset`, `job`, `cronjob`, `pod`, \
-                          `static-pod`, `replica`, `service`, `external` or `policy`";
+                          `static-pod`, `replica`, `service`, `external`, `metadata` or `policy`";
 
 impl Reader {
     /// Reads a line of the cluster section.
@@ -38,6 +38,7 @@ impl Reader {
             "replica" => self.replica(cursor),
             "service" => self.service(cursor),
             "external" => self.external(cursor),
+            "metadata" => self.metadata(cursor),
             "policy" => self.policy(cursor),
             _ => Err(cursor.expected(STATEMENTS)),
         }
@@ -193,6 +194,28 @@ impl Reader {
             Ok(true)
         });
         self.scenario.externals.push(external);
+        Ok(())
+    }
+
+    fn metadata(&mut self, cursor: &mut Cursor<'_>) -> Result<(), Problem> {
+        if self.scenario.metadata.line > 0 {
+            return Err(cursor.expected("`metadata` only once"));
+        }
+        cursor.skip();
+        let mut metadata = Metadata {
+            line: cursor.line(),
+            ..Metadata::default()
+        };
+        cursor.clauses("`snapshots` or `late`", &mut self.problems, |word, cursor| {
+            match word {
+                "snapshots" => metadata.snapshots = cursor.read(&value::OFFSETS)?,
+                "late" => metadata.late = cursor.read(&value::OFFSET)?,
+                _ => return Ok(false),
+            }
+            Ok(true)
+        });
+        metadata.snapshots.sort_unstable();
+        self.scenario.metadata = metadata;
         Ok(())
     }
 

@@ -28,6 +28,10 @@ pub(super) const OFFSET: Form<Offset> = Form {
     expected: "a time since the start of the window such as `1500ms`, `20s` or `-1h`",
     read: offset,
 };
+pub(super) const OFFSETS: Form<Vec<Offset>> = Form {
+    expected: "times since the start of the window such as `0s,20s`",
+    read: |word| list(word, offset),
+};
 pub(super) const SPAN: Form<Span> = Form {
     expected: "a time such as `5s` or a range such as `1s..20s`",
     read: span,

@@ -14,7 +14,8 @@ use crate::flow::role;
 use crate::flow::sighting::{Sighting, endpoint, endpoint_of_pod};
 use crate::identity::Identity;
 use crate::identity::resolve::Party;
-use crate::identity::service::ServiceHit;
+use crate::identity::service::{Backend, ServiceHit};
+use crate::identity::timeline::Span;
 
 /// What backends have of the traffic of a client.
 #[derive(Clone, Copy, Debug)]
@@ -221,20 +222,42 @@ impl<'a> Views<'a> {
         };
         let mut found = BTreeSet::new();
         for hit in &sighting.services {
-            let backends = self.cluster.services.backends(hit, &protocol, sighting.span());
-            let of_family = backends.into_iter().filter(|backend| same_family(backend.address));
+            let span = sighting.span();
+            let backends = self.cluster.services.backends(hit, &protocol, span);
+            let backends = self.unseen_too(hit, &protocol, span, backends).into_iter();
+            let of_family = backends.filter(|backend| same_family(backend.address));
             found.extend(of_family.map(|backend| (service_use(hit), backend)));
         }
-        let candidate = |(service, backend): (ServiceUse, crate::identity::service::Backend)| Candidate {
-            party: self
-                .resolver
-                .backend(backend.pod_uid.as_deref(), backend.address, sighting.span()),
+        let candidate = |(service, backend): (ServiceUse, Backend)| Candidate {
+            party: self.resolver.backend(
+                sighting.node,
+                backend.pod_uid.as_deref(),
+                backend.address,
+                sighting.span(),
+            ),
             address: backend.address,
             port: backend.port,
             service,
             seen: Seen::No,
         };
         found.into_iter().map(candidate).collect()
+    }
+
+    /// In a time that nobody watched, the backends may already have been those that the next look found; of both, those
+    /// whose pods lived then.
+    fn unseen_too(&self, hit: &ServiceHit, protocol: &str, span: Span, known: BTreeSet<Backend>) -> BTreeSet<Backend> {
+        let until = self.resolver.unseen_until(span.last);
+        if until == span.last {
+            return known;
+        }
+        let found = self.cluster.services.backends_found(hit, protocol, span.last, until);
+        let all: BTreeSet<Backend> = known.into_iter().chain(found).collect();
+        let lived = |backend: &Backend| {
+            let uid = backend.pod_uid.as_deref();
+            uid.is_none_or(|uid| self.resolver.may_have_held(uid, backend.address, span))
+        };
+        let living: BTreeSet<Backend> = all.iter().filter(|backend| lived(backend)).cloned().collect();
+        if living.is_empty() { all } else { living }
     }
 
     /// How a backend saw the client at that time; a client on the network of a node, as that node.
