@@ -168,6 +168,72 @@ fn a_typed_list_and_unknown_kinds_are_read() {
 
 /// Plants a canary in every text of the input that the allow-list does not name, and searches every file for it.
 #[test]
+fn whatever_makes_pods_from_a_template_is_a_workload() {
+    let template =
+        json!({"metadata": {"labels": {"app": "web"}}, "spec": {"hostNetwork": true, "containers": [{"name": "app"}]}});
+    let object = |api_version: &str, kind: &str, spec: Value| json!({"apiVersion": api_version, "kind": kind, "metadata": {"name": "web", "namespace": "shop"}, "spec": spec});
+    let full = json!({"matchLabels": {"app": "web"}});
+    let plain = json!({"app": "web"});
+    let items = [
+        object(
+            "apps.kruise.io/v1alpha1",
+            "CloneSet",
+            json!({"selector": full, "template": template}),
+        ),
+        object(
+            "apps.openshift.io/v1",
+            "DeploymentConfig",
+            json!({"selector": plain, "template": template}),
+        ),
+        object(
+            "v1",
+            "ReplicationController",
+            json!({"selector": plain, "template": template}),
+        ),
+        object("serving.knative.dev/v1", "Configuration", json!({"template": template})),
+        // Fields that mean something else here.
+        object(
+            "example.com/v1",
+            "Odd",
+            json!({"selector": "app=web", "template": template}),
+        ),
+        // Templates that are none of pods.
+        object(
+            "example.com/v1",
+            "Other",
+            json!({"selector": full, "template": {"spec": {"image": "app"}}}),
+        ),
+        object(
+            "example.com/v1",
+            "Empty",
+            json!({"selector": full, "template": {"spec": {"containers": []}}}),
+        ),
+        object("v1", "PersistentVolumeClaim", json!({"selector": full})),
+    ];
+    let snapshot = snapshot(&items, None);
+    let skipped: Vec<&str> = snapshot.skipped().keys().map(String::as_str).collect();
+    assert_eq!(skipped, ["Empty", "Odd", "Other", "PersistentVolumeClaim"]);
+    let rows = rows(vec![snapshot]).unwrap();
+    let mut known: Vec<(&str, Option<usize>, bool)> = Vec::new();
+    for row in &rows.workloads {
+        assert_eq!(row.template_labels["app"], "web", "{}", row.kind);
+        assert!(row.match_expressions.is_empty(), "{}", row.kind);
+        let selects = row.match_labels.as_ref().map(std::collections::BTreeMap::len);
+        known.push((&row.kind, selects, row.template_host_network));
+    }
+    known.sort_unstable();
+    assert_eq!(
+        known,
+        [
+            ("CloneSet", Some(1), true),
+            ("Configuration", None, true),
+            ("DeploymentConfig", Some(1), true),
+            ("ReplicationController", Some(1), true),
+        ]
+    );
+}
+
+#[test]
 fn nothing_outside_the_allow_list_reaches_a_tape() {
     const CANARY: &str = "canary-7f3a";
     let secretive = json!({
@@ -212,6 +278,12 @@ fn nothing_outside_the_allow_list_reaches_a_tape() {
                "status": {"conditions": [{"message": CANARY}]}}),
         json!({"apiVersion": "batch/v1", "kind": "CronJob", "metadata": {"name": "c", "namespace": "shop"},
                "spec": {"schedule": CANARY, "jobTemplate": {"spec": {"template": {"spec": {"containers": [{"name": "app", "command": [CANARY]}]}}}}}}),
+        json!({"apiVersion": "apps.kruise.io/v1alpha1", "kind": "CloneSet", "metadata": {"name": "k", "namespace": "shop", "annotations": {"note": CANARY}},
+               "spec": {"selector": {"matchLabels": {"app": "k"}}, "strategy": CANARY, "template": {"metadata": {"annotations": {"note": CANARY}},
+               "spec": {"containers": [{"name": "app", "env": [{"name": "x", "value": CANARY}], "args": [CANARY]}]}}},
+               "status": {"labelSelector": CANARY}}),
+        json!({"apiVersion": "bitnami.com/v1alpha1", "kind": "SealedSecret", "metadata": {"name": "s", "namespace": "shop"},
+               "spec": {"encryptedData": {"password": CANARY}, "template": {"metadata": {"labels": {"x": CANARY}}, "data": {"y": CANARY}}}}),
         json!({"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": {"name": "p", "namespace": "shop", "annotations": {"note": CANARY}},
                "spec": {"podSelector": {}}}),
         json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"}, "data": {"password": CANARY}}),
@@ -222,7 +294,7 @@ fn nothing_outside_the_allow_list_reaches_a_tape() {
     let rows = rows(vec![snapshot(&items, None)]).unwrap();
     assert_eq!(
         (rows.pods.len(), rows.workloads.len()),
-        (1, 2),
+        (1, 3),
         "the input was understood"
     );
     for (table, bytes) in files(&rows) {

@@ -89,9 +89,9 @@ pub struct Pod {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Owner {
     /// API group and version.
-    pub api_version: &'static str,
+    pub api_version: String,
     /// Kind.
-    pub kind: &'static str,
+    pub kind: String,
     /// Name.
     pub name: String,
     /// UID.

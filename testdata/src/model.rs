@@ -11,8 +11,8 @@ mod cluster;
 mod traffic;
 
 pub use cluster::{
-    CgroupDriver, ContainerPort, External, HostName, Kind, Metadata, Namespace, Node, Policy, PortRef, Probe,
-    ProbeKind, ProbeRole, Replica, Service, ServicePort, ServiceTraffic, Workload,
+    CgroupDriver, ContainerPort, CustomKind, External, HostName, Kind, Metadata, Namespace, Node, Policy, PortRef,
+    Probe, ProbeKind, ProbeRole, Replica, Service, ServicePort, ServiceTraffic, Workload,
 };
 pub use traffic::{
     Client, ClientSocket, FoldedSide, Folding, Gap, Loss, Outcome, SeenBy, Server, Sockets, Traffic, WorkloadRef,

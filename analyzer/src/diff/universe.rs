@@ -129,15 +129,10 @@ fn workloads(cluster: &Cluster) -> BTreeMap<(String, String), Workload> {
     {
         workloads.insert((namespace.clone(), OTHER_POD.to_owned()), other(namespace));
     }
-    for row in cluster.owners.topmost() {
-        let workload = Workload {
-            namespace: row.namespace.clone(),
-            kind: row.kind.clone(),
-            name: row.name.clone(),
-            host_network: row.template_host_network,
-        };
+    for (workload, row) in cluster.owners.templates() {
         workloads.insert((row.namespace.clone(), OTHER_POD.to_owned()), other(&row.namespace));
-        workloads.insert((row.namespace.clone(), representative(&row.kind, &row.name)), workload);
+        let name = representative(&workload.kind, &workload.name);
+        workloads.insert((row.namespace.clone(), name), workload);
     }
     for pod in cluster.pods.values() {
         workloads.insert((pod.namespace.clone(), pod.name.clone()), pod.workload.clone());

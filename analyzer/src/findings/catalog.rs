@@ -83,7 +83,7 @@ pub enum Code {
     SelectorOverlap,
     /// FT2004: The pods of a workload have no labels that could select them.
     Unselectable,
-    /// FT2005: The owner of a pod is not in the metadata; the nearest known one stands for it.
+    /// FT2005: The owner of a pod is not in the metadata, which knows only its kind and name.
     OwnerMissing,
     /// FT2006: Pods have addresses outside every pod range that the metadata knows.
     PodRangesUnknown,
@@ -123,6 +123,8 @@ pub enum Code {
     LeftOut,
     /// FT4010: Traffic to a Service cannot be turned into a rule, because no backend is known.
     ServiceUnresolved,
+    /// FT4020: A selector is made of labels of the pods in the tape, because their owner's is not known.
+    SelectorOfPods,
     /// FT5001: The policies compared with do not isolate a workload: everything is allowed there.
     NotIsolated,
 }
@@ -311,7 +313,7 @@ pub const CATALOG: &[Entry] = &[
         "FT2005",
         Info,
         "owner-missing",
-        "The owner of a pod is not in the metadata; the nearest known one stands for it."
+        "The owner of a pod is not in the metadata, which knows only its kind and name."
     ),
     entry!(
         PodRangesUnknown,
@@ -445,6 +447,13 @@ pub const CATALOG: &[Entry] = &[
         Warning,
         "service-unresolved",
         "Traffic to a Service cannot be turned into a rule, because no backend is known."
+    ),
+    entry!(
+        SelectorOfPods,
+        "FT4020",
+        Warning,
+        "selector-of-pods",
+        "A selector is made of labels of the pods in the tape, because their owner's is not known."
     ),
     entry!(
         NotIsolated,

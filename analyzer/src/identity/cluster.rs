@@ -28,6 +28,10 @@ pub struct Pod {
     pub addresses: BTreeSet<Address>,
     /// Its labels, of the last version.
     pub labels: BTreeMap<String, String>,
+    /// Other labels that it had before.
+    pub earlier_labels: BTreeSet<BTreeMap<String, String>>,
+    /// UID of its controlling owner.
+    pub owner_uid: Option<String>,
     /// Its workload.
     pub workload: Workload,
     /// Ports its containers declare.
@@ -123,6 +127,11 @@ impl Cluster {
 }
 
 impl Pod {
+    /// All labels that it had at some time.
+    pub fn all_labels(&self) -> impl Iterator<Item = &BTreeMap<String, String>> {
+        std::iter::once(&self.labels).chain(&self.earlier_labels)
+    }
+
     /// The name of a port, where a container declares one.
     #[must_use]
     pub fn port_name(&self, port: u16, protocol: &str) -> Option<&str> {
@@ -155,13 +164,15 @@ fn pods(rows: &ClusterRows, owners: &Owners, findings: &mut Findings) -> BTreeMa
         if let Some(owner) = missing {
             findings.report(
                 Code::OwnerMissing,
-                format!("{owner} owns pods of {workload} and is not in the metadata"),
+                format!("{owner}, which owns pods, is not in the metadata"),
             );
         }
         let mut pod = pod(row, workload, of_pod);
         if let Some(earlier) = pods.get(&row.uid) {
             pod.addresses.extend(&earlier.addresses);
             pod.node = pod.node.or_else(|| earlier.node.clone());
+            pod.earlier_labels.extend(earlier.all_labels().cloned());
+            pod.earlier_labels.remove(&pod.labels);
         }
         pods.insert(row.uid.clone(), pod);
     }
@@ -193,6 +204,8 @@ fn pod(row: &PodRow, workload: Workload, containers: &[&ContainerRow]) -> Pod {
         host_network: row.host_network,
         addresses: row.pod_ips.iter().copied().collect(),
         labels: row.labels.clone(),
+        earlier_labels: BTreeSet::new(),
+        owner_uid: row.owner_uid.clone(),
         workload,
         ports: containers.iter().flat_map(declared).collect(),
         probed_ports: containers.iter().flat_map(probed).collect(),

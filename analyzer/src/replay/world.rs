@@ -29,17 +29,11 @@ pub fn world(cluster: &Cluster) -> World {
         pods.insert((pod.namespace.clone(), pod.name.clone()), pod_of_tape(pod));
     }
     let alive: BTreeSet<&Workload> = cluster.pods.values().map(|pod| &pod.workload).collect();
-    for row in cluster.owners.topmost() {
-        let workload = Workload {
-            namespace: row.namespace.clone(),
-            kind: row.kind.clone(),
-            name: row.name.clone(),
-            host_network: row.template_host_network,
-        };
+    for (workload, row) in cluster.owners.templates() {
         if alive.contains(&workload) {
             continue;
         }
-        let name = representative(&row.kind, &row.name);
+        let name = representative(&workload.kind, &workload.name);
         let named = row
             .template_ports
             .iter()

@@ -9,6 +9,7 @@ mod peers;
 mod rules;
 mod selectors;
 pub mod settings;
+mod volatile;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -381,11 +382,11 @@ impl Synthesis<'_> {
         let rows = self
             .cluster
             .owners
-            .topmost()
-            .filter(|row| row.namespace == namespace && !row.template_host_network);
+            .templates()
+            .filter(|(workload, _)| workload.namespace == namespace && !workload.host_network);
         let of_rows = rows
-            .filter(|row| !covered(&row.template_labels))
-            .map(|row| format!("{}/{}/{}", row.namespace, row.kind, row.name));
+            .filter(|(_, row)| !covered(&row.template_labels))
+            .map(|(workload, _)| workload.to_string());
         of_pods.chain(of_rows).collect()
     }
 }

@@ -2,34 +2,24 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use flowtape_schemas::cluster::WorkloadRow;
+
+use super::volatile::{is_controlled, is_volatile};
 use crate::findings::{Code, Findings};
 use crate::identity::Workload;
-use crate::identity::cluster::Cluster;
+use crate::identity::cluster::{Cluster, Pod};
 use crate::policy::names;
 use crate::policy::one_or_more::OneOrMore;
 use crate::policy::select::{Labels, Requirement, Selector, Test};
 
-/// Labels that change with a revision, a run or a pod, so that no selector may rest on them.
-const VOLATILE: [&str; 12] = [
-    // Deployment controller: `apps/v1` DefaultDeploymentUniqueLabelKey.
-    "pod-template-hash",
-    // StatefulSet and DaemonSet controllers: `apps/v1` ControllerRevisionHashLabelKey, and its predecessor.
-    "controller-revision-hash",
-    "pod-template-generation",
-    // StatefulSet controller: `apps/v1` StatefulSetPodNameLabel, PodIndexLabel.
-    "statefulset.kubernetes.io/pod-name",
-    "apps.kubernetes.io/pod-index",
-    // Job controller: `batch/v1` ControllerUidLabel, JobNameLabel and their predecessors, JobCompletionIndexAnnotation.
-    "batch.kubernetes.io/controller-uid",
-    "batch.kubernetes.io/job-name",
-    "batch.kubernetes.io/job-completion-index",
-    "controller-uid",
-    "job-name",
-    // Argo Rollouts: DefaultRolloutUniqueLabelKey.
-    "rollouts-pod-template-hash",
-    // OpenShift deployment configurations: the name of one revision.
-    "deployment",
-];
+/// What a selector rests on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Chosen {
+    /// What an owner says: its selector, or its template.
+    ByOwner,
+    /// Nothing but the labels of the pods that the tape has.
+    OfPods,
+}
 
 /// Selectors of workloads, each chosen and proved once.
 #[derive(Debug, Default)]
@@ -43,11 +33,19 @@ impl Selectors {
         if let Some(known) = self.chosen.get(workload) {
             return known.clone();
         }
-        let selector = choose(cluster, workload);
+        let (selector, chosen) = choose(cluster, workload).unzip();
         let fault = selector.as_ref().and_then(|selector| fault(workload, selector));
         let selector = selector.filter(|_| fault.is_none());
         match &selector {
-            Some(selector) => prove(cluster, workload, selector, findings),
+            Some(selector) => {
+                if chosen == Some(Chosen::OfPods) && workload.kind != "Pod" {
+                    let count = cluster.pods_of(workload).count();
+                    let message =
+                        format!("the selector of {workload} is what the labels of its {count} pods have in common");
+                    findings.report(Code::SelectorOfPods, message);
+                }
+                prove(cluster, workload, selector, findings);
+            }
             None if fault.is_some() => findings.report(
                 Code::Unselectable,
                 format!("{workload} has a name or labels that no API server takes, so no policy can be written"),
@@ -76,43 +74,45 @@ fn fault(workload: &Workload, selector: &Selector) -> Option<&'static str> {
         .or_else(|| selector.requirements().iter().find_map(of_requirement))
 }
 
-/// The workload's own selector where it has one; otherwise the labels common to its pods or its template.
-fn choose(cluster: &Cluster, workload: &Workload) -> Option<Selector> {
-    let own = own_requirements(cluster, workload);
-    if !own.is_empty() {
-        return Some(Selector::new(own));
+/// The workload's own selector, or the one that those have which it makes anew; otherwise the labels common to all its
+/// pods and its template.
+fn choose(cluster: &Cluster, workload: &Workload) -> Option<(Selector, Chosen)> {
+    let row = cluster.owners.row(workload);
+    if let Some(own) = row.and_then(own_selector).or_else(|| inherited(cluster, workload)) {
+        return Some((own, Chosen::ByOwner));
     }
-    let template = cluster.owners.row(workload).map(|row| row.template_labels.clone());
-    let labels = common_labels(cluster, workload).or(template)?;
-    let stable: Labels = labels.into_iter().filter(|(key, _)| !is_volatile(key)).collect();
-    (!stable.is_empty()).then(|| Selector::from_labels(stable))
-}
-
-fn is_volatile(key: &str) -> bool {
-    VOLATILE.contains(&key)
-}
-
-/// Whether a key of a workload's own selector was put there for one revision or run. `deployment` was not: it names a
-/// revision only on the pods of an OpenShift deployment configuration, which selects by `deploymentconfig`; others who
-/// select by it chose it themselves, as `oc new-app` does.
-fn is_volatile_selector(key: &str) -> bool {
-    key != "deployment" && is_volatile(key)
-}
-
-fn own_requirements(cluster: &Cluster, workload: &Workload) -> Vec<Requirement> {
-    let Some(row) = cluster.owners.row(workload) else {
-        return Vec::new();
+    let template = row.map(|row| &row.template_labels).filter(|labels| !labels.is_empty());
+    let of_pods = cluster.pods_of(workload).flat_map(Pod::all_labels);
+    let common = of_pods.chain(template).cloned().reduce(|mut common, labels| {
+        common.retain(|key, value| labels.get(key) == Some(value));
+        common
+    });
+    let stable: Labels = common?.into_iter().filter(|(key, _)| !is_volatile(key)).collect();
+    let chosen = if template.is_some() {
+        Chosen::ByOwner
+    } else {
+        Chosen::OfPods
     };
-    let labels = row
-        .match_labels
-        .iter()
-        .flatten()
-        .filter(|(key, _)| !is_volatile_selector(key));
+    (!stable.is_empty()).then(|| (Selector::from_labels(stable), chosen))
+}
+
+/// The selector of what a workload makes anew, as ReplicaSets are, where all agree: who makes them gives them its own
+/// selector, less what tells revisions apart. It stands for owners that the metadata lacks, or that have none themselves.
+fn inherited(cluster: &Cluster, workload: &Workload) -> Option<Selector> {
+    let selector_of = |pod: &Pod| own_selector(cluster.owners.by_uid(pod.owner_uid.as_deref()?)?);
+    let mut selectors = cluster.pods_of(workload).map(selector_of);
+    let first = selectors.next()??;
+    selectors.all(|other| other.as_ref() == Some(&first)).then_some(first)
+}
+
+/// What an owner selects by, less what a controller put there for one revision or run; `None` if nothing is left.
+fn own_selector(row: &WorkloadRow) -> Option<Selector> {
+    let labels = row.match_labels.iter().flatten().filter(|(key, _)| !is_controlled(key));
     let mut requirements: Vec<Requirement> = labels.map(|(key, value)| Requirement::equals(key, value)).collect();
     for expression in row
         .match_expressions
         .iter()
-        .filter(|expression| !is_volatile_selector(&expression.key))
+        .filter(|expression| !is_controlled(&expression.key))
     {
         let values = || OneOrMore::new(expression.values.iter().cloned());
         let test = match expression.operator.as_str() {
@@ -130,26 +130,11 @@ fn own_requirements(cluster: &Cluster, workload: &Workload) -> Vec<Requirement> 
     }
     // A selector of negations alone would select by absence, which any new pod meets.
     let positive = |requirement: &Requirement| matches!(requirement.test, Test::In(_) | Test::Exists);
-    if requirements.iter().any(positive) {
-        requirements
-    } else {
-        Vec::new()
-    }
+    requirements.iter().any(positive).then(|| Selector::new(requirements))
 }
 
-fn common_labels(cluster: &Cluster, workload: &Workload) -> Option<Labels> {
-    cluster
-        .pods_of(workload)
-        .map(|pod| pod.labels.clone())
-        .reduce(|common, labels| {
-            common
-                .into_iter()
-                .filter(|(key, value)| labels.get(key) == Some(value))
-                .collect()
-        })
-}
-
-/// Reports pods of the workload that the selector misses, and pods of others that it also selects.
+/// Reports pods of the workload that the selector misses, and pods of others that it also selects, with whatever labels
+/// they had at some time.
 fn prove(cluster: &Cluster, workload: &Workload, selector: &Selector, findings: &mut Findings) {
     // By name: pods of an earlier revision can bear labels that the template no longer has.
     let mut others: BTreeSet<String> = BTreeSet::new();
@@ -158,26 +143,27 @@ fn prove(cluster: &Cluster, workload: &Workload, selector: &Selector, findings: 
         .values()
         .filter(|pod| pod.namespace == workload.namespace && !pod.host_network)
     {
-        let selected = selector.matches(&pod.labels);
-        if selected && pod.workload != *workload {
+        let own = pod.workload == *workload;
+        if !own && pod.all_labels().any(|labels| selector.matches(labels)) {
             others.insert(pod.workload.to_string());
         }
-        if !selected && pod.workload == *workload {
-            let message = format!(
-                "the selector of {workload} misses its pod {}/{}",
-                pod.namespace, pod.name
-            );
+        let missed = pod.all_labels().filter(|labels| !selector.matches(labels)).count();
+        if own && missed > 0 {
+            let pod_name = format!("{}/{}", pod.namespace, pod.name);
+            let message = if missed > pod.earlier_labels.len() {
+                format!("the selector of {workload} misses its pod {pod_name}")
+            } else {
+                format!(
+                    "the selector of {workload} missed its pod {pod_name} for a part of the window: its labels changed"
+                )
+            };
             findings.report(Code::SelectorOverlap, message);
         }
     }
-    for row in cluster
-        .owners
-        .topmost()
-        .filter(|row| row.namespace == workload.namespace)
-    {
-        let same = row.kind == workload.kind && row.name == workload.name;
-        if !same && !row.template_host_network && selector.matches(&row.template_labels) {
-            others.insert(format!("{}/{}/{}", row.namespace, row.kind, row.name));
+    for (other, row) in cluster.owners.templates() {
+        let beside = other.namespace == workload.namespace && !other.host_network;
+        if beside && other.to_string() != workload.to_string() && selector.matches(&row.template_labels) {
+            others.insert(other.to_string());
         }
     }
     for other in others {

@@ -19,7 +19,8 @@ record! {
 }
 
 table! {
-    /// Versions of what owns pods: Deployments, ReplicaSets, StatefulSets, DaemonSets, Jobs, CronJobs.
+    /// Versions of what owns pods: Deployments, ReplicaSets, StatefulSets, DaemonSets, Jobs, CronJobs, and objects of any
+    /// other kind that make pods from a template.
     pub struct WorkloadRow in Cluster "workloads" {
         /// `metadata.uid`.
         pub uid: String,

@@ -6,8 +6,8 @@ use serde::Deserialize as _;
 use serde_json::Value;
 
 use super::object::{
-    AnyObject, Container, ContainerStatus, EndpointSlice, Ip, LabelSelector, Metadata, NodeSpec, NodeStatus, Object,
-    OwnerReference, PodSpec, PodStatus, Policy, Port, PortReference, ProbeSpec, ServiceSpec, ServiceStatus, Template,
+    AnyObject, Container, ContainerStatus, EndpointSlice, Ip, Metadata, NodeSpec, NodeStatus, Object, OwnerReference,
+    PodSpec, PodStatus, Policy, Port, PortReference, ProbeSpec, Selector, ServiceSpec, ServiceStatus, Template,
     WorkloadSpec,
 };
 use super::{ALLOWED_ANNOTATIONS, ObjectError, Reduced};
@@ -60,21 +60,37 @@ fn reduce_kind(item: Value) -> Result<Option<Reduced>, serde_json::Error> {
         ("discovery.k8s.io", "EndpointSlice") => endpoint_slice(into, EndpointSlice::deserialize(item)?),
         ("", "Namespace") => namespace(into, metadata),
         ("", "Node") => node(into, Object::deserialize(with_defaults(item))?),
-        ("apps" | "batch", _) | ("argoproj.io", "Rollout") => {
-            let Object::<_, Value> {
-                metadata,
-                spec,
-                status: _,
-            } = Object::deserialize(with_defaults(item))?;
+        ("apps" | "batch", _) | ("argoproj.io", "Rollout") | ("", "ReplicationController") => {
+            let Object::<_, Value> { metadata, spec, .. } = Object::deserialize(with_defaults(item))?;
             workload(into, api_version, kind, metadata, spec);
         }
         ("networking.k8s.io", "NetworkPolicy")
         | ("policy.networking.k8s.io" | "cilium.io" | "crd.projectcalico.org" | "projectcalico.org", _) => {
             network_policy(into, api_version, kind, Policy::deserialize(item)?);
         }
+        _ if has_pod_template(&item) => {
+            // Nothing says that another's kind means by a field what those of Kubernetes do: what has another shape is
+            // none of ours.
+            let Ok(Object::<_, Value> { metadata, spec, .. }) = Object::deserialize(with_defaults(item)) else {
+                return Ok(None);
+            };
+            workload(into, api_version, kind, metadata, spec);
+        }
         _ => return Ok(None),
     }
     Ok(Some(reduced))
+}
+
+/// Whether an object makes pods from a template, as the kinds of OpenKruise or OpenShift do, whatever it is called.
+fn has_pod_template(item: &Value) -> bool {
+    let containers = |path: &str| item.pointer(path).and_then(Value::as_array);
+    [
+        "/spec/template/spec/containers",
+        "/spec/jobTemplate/spec/template/spec/containers",
+    ]
+    .into_iter()
+    .filter_map(containers)
+    .any(|containers| !containers.is_empty())
 }
 
 /// `spec` and `status` may be absent from hand-written manifests, or null.
@@ -410,13 +426,15 @@ fn workload(reduced: &mut Reduced, api_version: String, kind: String, metadata: 
         spec: template_spec,
     } = template;
     let owner = controller(&metadata.owner_references);
-    let requirements = |selector: &LabelSelector| {
-        let requirement = |entry: &super::object::Requirement| SelectorRequirement {
-            key: entry.key.clone(),
-            operator: entry.operator.clone(),
-            values: entry.values.clone(),
-        };
-        selector.match_expressions.iter().map(requirement).collect()
+    let requirement = |entry: super::object::Requirement| SelectorRequirement {
+        key: entry.key,
+        operator: entry.operator,
+        values: entry.values,
+    };
+    let (match_labels, match_expressions) = match spec.selector {
+        Some(Selector::Full(selector)) => (Some(selector.match_labels), selector.match_expressions),
+        Some(Selector::Plain(labels)) => (Some(labels), Vec::new()),
+        None => (None, Vec::new()),
     };
     reduced.rows.workloads.push(WorkloadRow {
         uid: uid(&kind, &metadata),
@@ -428,8 +446,8 @@ fn workload(reduced: &mut Reduced, api_version: String, kind: String, metadata: 
         kind,
         namespace: metadata.namespace,
         name: metadata.name,
-        match_expressions: spec.selector.as_ref().map(requirements).unwrap_or_default(),
-        match_labels: spec.selector.map(|selector| selector.match_labels),
+        match_labels,
+        match_expressions: match_expressions.into_iter().map(requirement).collect(),
         template_labels: template_metadata.labels,
         template_host_network: template_spec.host_network,
         template_ports: template_spec

@@ -294,13 +294,21 @@ pub(super) struct NodeInfo {
 #[serde(rename_all = "camelCase")]
 pub(super) struct WorkloadSpec {
     pub(super) replicas: Option<i32>,
-    pub(super) selector: Option<LabelSelector>,
+    pub(super) selector: Option<Selector>,
     pub(super) template: Option<Template>,
     pub(super) job_template: Option<JobTemplate>,
 }
 
+/// A label selector, or the plain labels that kinds older than those have: ReplicationController, DeploymentConfig.
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(untagged)]
+pub(super) enum Selector {
+    Full(LabelSelector),
+    Plain(Labels),
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct LabelSelector {
     #[serde(default, deserialize_with = "null_is_empty")]
     pub(super) match_labels: Labels,

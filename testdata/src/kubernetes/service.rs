@@ -217,8 +217,8 @@ fn slice(
         super::set_owner(
             &mut object,
             &Owner {
-                api_version: "v1",
-                kind: "Service",
+                api_version: "v1".to_owned(),
+                kind: "Service".to_owned(),
                 name: name.clone(),
                 uid: object_uid("Service", namespace, name),
             },

@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value, json};
 
 use super::{CANARY, Cluster, pod, set_labels, set_meta, set_owner};
-use crate::layout::pod::{object_uid, owner, run_name, template_hash};
+use crate::layout::Owner;
+use crate::layout::pod::{above, hash_label, object_uid, owner_of_pods, run_name, template_hash};
 use crate::model::{Kind, Labels, Workload};
 
 /// All workload objects, kinds in the order that `kubectl` was asked for.
@@ -19,7 +20,7 @@ pub(super) fn workloads(cluster: &Cluster<'_>) -> Vec<Map<String, Value>> {
             .filter(move |(_, workload)| workload.kind == kind)
     };
     let mut objects = Vec::new();
-    objects.extend(of(Kind::Deployment).map(|(_, workload)| controller(cluster, workload, "Deployment")));
+    objects.extend(of(Kind::Deployment).filter_map(|(_, workload)| controller(cluster, workload)));
     for (place, workload) in of(Kind::Deployment) {
         objects.extend(
             revisions(cluster, place, workload)
@@ -27,13 +28,15 @@ pub(super) fn workloads(cluster: &Cluster<'_>) -> Vec<Map<String, Value>> {
                 .map(|(revision, pods)| replica_set(cluster, workload, revision, pods)),
         );
     }
-    objects.extend(of(Kind::StatefulSet).map(|(_, workload)| controller(cluster, workload, "StatefulSet")));
-    objects.extend(of(Kind::DaemonSet).map(|(_, workload)| controller(cluster, workload, "DaemonSet")));
-    objects.extend(of(Kind::Job).map(|(_, workload)| job(cluster, workload, &workload.name.name)));
+    objects.extend(of(Kind::StatefulSet).filter_map(|(_, workload)| controller(cluster, workload)));
+    objects.extend(of(Kind::DaemonSet).filter_map(|(_, workload)| controller(cluster, workload)));
+    let listed = of(Kind::Job).filter(|(_, workload)| workload.listed);
+    objects.extend(listed.map(|(_, workload)| job(cluster, workload, &workload.name.name)));
     for (_, workload) in of(Kind::CronJob) {
         objects.extend(runs(cluster, workload));
     }
-    objects.extend(of(Kind::CronJob).map(|(_, workload)| cron_job(cluster, workload)));
+    let listed = of(Kind::CronJob).filter(|(_, workload)| workload.listed);
+    objects.extend(listed.map(|(_, workload)| cron_job(cluster, workload)));
     objects
 }
 
@@ -52,21 +55,26 @@ fn template(workload: &Workload, added: &Labels) -> Value {
     json!({ "metadata": { "labels": labels }, "spec": pod::spec(workload) })
 }
 
-fn controller(cluster: &Cluster<'_>, workload: &Workload, kind: &str) -> Map<String, Value> {
-    let mut object = cluster.meta("apps/v1", kind, &workload.name.namespace, &workload.name.name);
+/// The object of a workload whose pods have all one template; `None` if the metadata has it not.
+fn controller(cluster: &Cluster<'_>, workload: &Workload) -> Option<Map<String, Value>> {
+    let Owner { api_version, kind, .. } = owner_of_pods(workload);
+    let mut object = cluster.meta(&api_version, &kind, &workload.name.namespace, &workload.name.name);
     annotate(&mut object);
     set_labels(&mut object, &workload.labels);
+    if let Some(owner) = above(workload) {
+        set_owner(&mut object, &owner);
+    }
     let mut spec = Map::new();
-    if kind != "DaemonSet" {
+    if workload.kind != Kind::DaemonSet {
         spec.insert("replicas".to_owned(), json!(workload.replicas));
     }
-    if kind == "StatefulSet" {
+    if workload.kind == Kind::StatefulSet {
         spec.insert("serviceName".to_owned(), json!(workload.name.name));
     }
     spec.insert("selector".to_owned(), json!({ "matchLabels": workload.selects }));
     spec.insert("template".to_owned(), template(workload, &Labels::new()));
     object.insert("spec".to_owned(), Value::Object(spec));
-    object
+    workload.listed.then_some(object)
 }
 
 /// The revisions of a Deployment that have pods, with their number; always at least the one new pods are made from.
@@ -100,10 +108,10 @@ fn replica_set(cluster: &Cluster<'_>, workload: &Workload, revision: u32, pods: 
         &format!("{}-{hash}", workload.name.name),
     );
     annotate(&mut object);
-    let added: Labels = std::iter::once(("pod-template-hash".to_owned(), hash)).collect();
+    let added: Labels = std::iter::once((hash_label(workload).to_owned(), hash)).collect();
     let with_hash = |labels: &Labels| -> Labels { labels.clone().into_iter().chain(added.clone()).collect() };
     set_labels(&mut object, &with_hash(&workload.labels));
-    set_owner(&mut object, &owner("Deployment", namespace, &workload.name.name));
+    set_owner(&mut object, &owner_of_pods(workload));
     object.insert(
         "spec".to_owned(),
         json!({
@@ -150,10 +158,7 @@ fn runs(cluster: &Cluster<'_>, workload: &Workload) -> Vec<Map<String, Value>> {
     due.map(|(nth, run)| {
         let mut object = job(cluster, workload, &run_name(workload, nth));
         set_meta(&mut object, "creationTimestamp", cluster.timestamp(run.first));
-        set_owner(
-            &mut object,
-            &owner("CronJob", &workload.name.namespace, &workload.name.name),
-        );
+        set_owner(&mut object, &owner_of_pods(workload));
         object
     })
     .collect()

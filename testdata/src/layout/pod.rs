@@ -2,7 +2,7 @@
 
 use super::{Cgroup, Owner, Pod, counted, settings};
 use crate::identity;
-use crate::model::{Kind, Labels, Offset, Replica, Scenario, Span, Workload};
+use crate::model::{CustomKind, Kind, Labels, Name, Offset, Replica, Scenario, Span, Workload};
 use crate::problem::Problem;
 
 /// Minutes since 1970 at the start of the window: a CronJob names its Jobs after the minute they are due.
@@ -30,7 +30,8 @@ pub(super) fn add_pods(
         match workload.kind {
             Kind::DaemonSet => u32::try_from(nodes.len()).unwrap_or(u32::MAX),
             Kind::CronJob => u32::try_from(workload.runs.len()).unwrap_or(u32::MAX),
-            Kind::Pod | Kind::StaticPod | Kind::Deployment | Kind::StatefulSet | Kind::Job => 1,
+            Kind::StaticPod => u32::try_from(workload.nodes.len().max(1)).unwrap_or(u32::MAX),
+            Kind::Pod | Kind::Deployment | Kind::StatefulSet | Kind::Job => 1,
         }
     };
     for (replica, single) in workload.overrides.iter().filter(|(replica, _)| *replica >= count) {
@@ -161,12 +162,13 @@ fn named(workload: &Workload, replica: u32, revision: u32, node: &str) -> (Strin
     let place = replica.to_string();
     let random = |parent: &str| identity::suffix(&["pod", namespace, parent, &place], 5);
     let owned = |kind, name: &str| Some(owner(kind, namespace, name));
+    let own = || Some(owner_of_pods(workload));
     match workload.kind {
         Kind::Deployment => {
             let hash = template_hash(workload, revision);
             let set = format!("{name}-{hash}");
             let pod = format!("{set}-{}", random(&set));
-            (pod, owned("ReplicaSet", &set), labels(&[("pod-template-hash", &hash)]))
+            (pod, owned("ReplicaSet", &set), labels(&[(hash_label(workload), &hash)]))
         }
         Kind::StatefulSet => {
             let pod = format!("{name}-{replica}");
@@ -176,7 +178,7 @@ fn named(workload: &Workload, replica: u32, revision: u32, node: &str) -> (Strin
                 ("controller-revision-hash", &hash),
                 ("statefulset.kubernetes.io/pod-name", &pod),
             ]);
-            (pod, owned("StatefulSet", name), added)
+            (pod, own(), added)
         }
         Kind::DaemonSet => {
             let generation = revision.to_string();
@@ -185,13 +187,9 @@ fn named(workload: &Workload, replica: u32, revision: u32, node: &str) -> (Strin
                 ("controller-revision-hash", &hash),
                 ("pod-template-generation", &generation),
             ]);
-            (format!("{name}-{}", random(name)), owned("DaemonSet", name), added)
+            (format!("{name}-{}", random(name)), own(), added)
         }
-        Kind::Job => (
-            format!("{name}-{}", random(name)),
-            owned("Job", name),
-            job_labels(namespace, name),
-        ),
+        Kind::Job => (format!("{name}-{}", random(name)), own(), job_labels(namespace, name)),
         Kind::CronJob => {
             let job = run_name(workload, replica);
             (
@@ -200,23 +198,67 @@ fn named(workload: &Workload, replica: u32, revision: u32, node: &str) -> (Strin
                 job_labels(namespace, &job),
             )
         }
-        Kind::Pod => (name.to_owned(), None, Labels::new()),
+        Kind::Pod => (name.to_owned(), above(workload), Labels::new()),
         Kind::StaticPod => (format!("{name}-{node}"), Some(owner("Node", "", node)), Labels::new()),
     }
 }
 
 /// An owner reference to an object of the scenario.
-pub(crate) fn owner(kind: &'static str, namespace: &str, name: &str) -> Owner {
+pub(crate) fn owner(kind: &str, namespace: &str, name: &str) -> Owner {
     let (api_version, uid) = match kind {
         "Node" => ("v1", identity::uid(&["node", name])),
         "Job" | "CronJob" => ("batch/v1", object_uid(kind, namespace, name)),
         _ => ("apps/v1", object_uid(kind, namespace, name)),
     };
     Owner {
-        api_version,
-        kind,
+        api_version: api_version.to_owned(),
+        kind: kind.to_owned(),
         name: name.to_owned(),
         uid,
+    }
+}
+
+fn custom_owner(custom: &CustomKind, namespace: &str, name: &str) -> Owner {
+    Owner {
+        api_version: custom.api_version(),
+        kind: custom.kind.clone(),
+        name: name.to_owned(),
+        uid: object_uid(&custom.kind, namespace, name),
+    }
+}
+
+/// A workload's own object as an owner.
+pub(crate) fn owner_of_pods(workload: &Workload) -> Owner {
+    let Name { namespace, name } = &workload.name;
+    match &workload.custom {
+        Some(custom) => custom_owner(custom, namespace, name),
+        None => owner(object_kind(workload.kind), namespace, name),
+    }
+}
+
+/// What owns a workload's object, if the text says so.
+pub(crate) fn above(workload: &Workload) -> Option<Owner> {
+    let (kind, name) = workload.owner.as_ref()?;
+    Some(custom_owner(kind, &workload.name.namespace, name))
+}
+
+/// The kind of the objects that a word of the text declares.
+pub(crate) const fn object_kind(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Deployment => "Deployment",
+        Kind::StatefulSet => "StatefulSet",
+        Kind::DaemonSet => "DaemonSet",
+        Kind::Job => "Job",
+        Kind::CronJob => "CronJob",
+        Kind::Pod | Kind::StaticPod => "Pod",
+    }
+}
+
+/// The label that tells the pods of revisions apart. Argo Rollouts has one of its own.
+pub(crate) fn hash_label(workload: &Workload) -> &'static str {
+    match &workload.custom {
+        Some(custom) if custom.group == "argoproj.io" => "rollouts-pod-template-hash",
+        Some(_) | None => "pod-template-hash",
     }
 }
 

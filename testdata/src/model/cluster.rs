@@ -103,6 +103,12 @@ pub struct Workload {
     pub kind: Kind,
     /// Namespace and name.
     pub name: Name,
+    /// The kind of another API group that its object has in place of its own.
+    pub custom: Option<CustomKind>,
+    /// Whether the metadata has its object.
+    pub listed: bool,
+    /// What owns its object, as operators do: kind and name.
+    pub owner: Option<(CustomKind, String)>,
     /// Number of pods; ignored by DaemonSet (one per node) and CronJob (one per run).
     pub replicas: u32,
     /// Nodes its pods are spread over in turn; empty means all nodes.
@@ -127,6 +133,23 @@ pub struct Workload {
     pub defaults: Replica,
     /// Settings for single pods, by their place.
     pub overrides: Vec<(u32, Replica)>,
+}
+
+/// A kind that is none of Kubernetes' own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CustomKind {
+    /// Kind.
+    pub kind: String,
+    /// API group.
+    pub group: String,
+}
+
+impl CustomKind {
+    /// `apiVersion` of its objects.
+    #[must_use]
+    pub fn api_version(&self) -> String {
+        format!("{}/v1alpha1", self.group)
+    }
 }
 
 /// Settings of pods that the text may give for all pods of a workload or for one.

@@ -109,6 +109,9 @@ impl Reader {
             kind,
             labels: std::iter::once(("app".to_owned(), name.name.clone())).collect(),
             name,
+            custom: None,
+            listed: true,
+            owner: None,
             replicas: 1,
             nodes: Vec::new(),
             selects: crate::model::Labels::new(),
@@ -126,7 +129,7 @@ impl Reader {
         };
         let mut selects = None;
         let known = "`replicas`, `on`, `labels`, `selects`, `ports`, `probes`, `host-network`, `answers`, \
-                     `account`, `runs`, `revision`, `address`, `from` or `to`";
+                     `account`, `runs`, `kind`, `owner`, `unlisted`, `revision`, `address`, `from` or `to`";
         cursor.clauses(known, &mut self.problems, |word, cursor| {
             match word {
                 "replicas" => workload.replicas = cursor.read(&value::COUNT)?,
@@ -138,6 +141,9 @@ impl Reader {
                 "host-network" => workload.host_network = true,
                 "answers" => workload.answers = cursor.read(&value::ADDRESSES)?,
                 "account" => workload.account = cursor.read(&value::HOST)?,
+                "kind" => workload.custom = Some(cursor.read(&value::CUSTOM_KIND)?),
+                "owner" => workload.owner = Some(cursor.read(&value::OWNER)?),
+                "unlisted" => workload.listed = false,
                 "runs" => workload.runs = cursor.read(&value::SPANS)?,
                 _ => return replica_clause(&mut workload.defaults, word, cursor),
             }

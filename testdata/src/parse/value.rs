@@ -6,7 +6,8 @@ use flowtape_schemas::node::{Counter, Hook, Loss, SocketFamily, SocketType};
 use flowtape_schemas::value::Words as _;
 
 use crate::model::{
-    Cidr, ContainerPort, Labels, Name, Offset, PortRef, Probe, ProbeKind, ProbeRole, Protocol, ServicePort, Span,
+    Cidr, ContainerPort, CustomKind, Labels, Name, Offset, PortRef, Probe, ProbeKind, ProbeRole, Protocol, ServicePort,
+    Span,
 };
 
 /// How one word is read, and what to say when it cannot be.
@@ -66,6 +67,17 @@ pub(super) const REPLICA: Form<(Name, u32)> = Form {
 pub(super) const LABELS: Form<Labels> = Form {
     expected: "labels such as `app=web,tier=frontend`",
     read: labels,
+};
+pub(super) const CUSTOM_KIND: Form<CustomKind> = Form {
+    expected: "a kind with its API group, such as `Rollout.argoproj.io`",
+    read: custom_kind,
+};
+pub(super) const OWNER: Form<(CustomKind, String)> = Form {
+    expected: "an owner such as `Kafka.kafka.strimzi.io/events`",
+    read: |word| {
+        let (kind, name) = word.split_once('/')?;
+        Some((custom_kind(kind)?, (HOST.read)(name)?))
+    },
 };
 pub(super) const ADDRESS: Form<IpAddr> = Form {
     expected: "an IPv4 or IPv6 address",
@@ -191,6 +203,16 @@ fn span(word: &str) -> Option<Span> {
 fn dns_label(word: &str) -> bool {
     let inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     !word.is_empty() && word.len() <= 63 && word.chars().all(inner) && !word.starts_with('-') && !word.ends_with('-')
+}
+
+/// A kind and the API group after it, which has a dot as all that are not Kubernetes' own have.
+fn custom_kind(word: &str) -> Option<CustomKind> {
+    let (kind, group) = word.split_once('.')?;
+    let is_kind = kind.starts_with(|c: char| c.is_ascii_uppercase()) && kind.chars().all(|c| c.is_ascii_alphanumeric());
+    (is_kind && kind.len() <= 63 && subdomain(group) && group.contains('.')).then(|| CustomKind {
+        kind: kind.to_owned(),
+        group: group.to_owned(),
+    })
 }
 
 /// RFC 1123 subdomain.
