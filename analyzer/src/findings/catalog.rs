@@ -75,6 +75,8 @@ pub enum Code {
     MetadataGap,
     /// FT1016: Control groups came and went unseen, so pods may have sockets that no control group names.
     NamesLost,
+    /// FT1020: The clocks of nodes are apart; they are compared by connections that both sides saw.
+    ClocksApart,
     /// FT2001: A peer has no identity that the tape can prove.
     UnknownPeer,
     /// FT2002: A peer had more than one possible identity at that time.
@@ -279,6 +281,13 @@ pub const CATALOG: &[Entry] = &[
         Error,
         "names-lost",
         "Control groups came and went unseen, so pods may have sockets that no control group names."
+    ),
+    entry!(
+        ClocksApart,
+        "FT1020",
+        Warning,
+        "clocks-apart",
+        "The clocks of nodes are apart; they are compared by connections that both sides saw."
     ),
     entry!(
         UnknownPeer,

@@ -148,7 +148,7 @@ impl Views<'_> {
             && others.all(|party| {
                 let Party::Pod(pod) = party else { return false };
                 let node = pod.node.as_deref().filter(|_| !pod.host_network);
-                node.is_some_and(|node| self.resolver.saw_all(node, sighting.span()))
+                node.is_some_and(|node| self.resolver.saw_all(node, sighting.aligned))
             })
     }
 

@@ -77,6 +77,7 @@ pub fn edges(tape: &Tape, cluster: &Cluster, findings: &mut Findings) -> Flows {
     join::join(&sightings, &resolver, cluster, &mut collector, findings);
     let unseen = socket::unseen(tape, &resolver, findings);
     resolver.report_ranges(findings);
+    resolver.clocks().report(findings);
     let partial = report_partial(tape, findings);
     let (edges, ignored) = collector.finish();
     let edges = role::with_published(role::with_dns(edges, cluster), cluster);

@@ -35,13 +35,13 @@ pub(super) struct Sighting<'a> {
     pub(super) met_server: bool,
     /// The server's port as this side saw it.
     pub(super) port: u16,
+    /// When it was, by the clock that those of all nodes are aligned with.
+    pub(super) aligned: Span,
+    /// When it was, by the clock of the metadata; longer where that is not known exactly.
+    pub(super) when: Span,
 }
 
 impl<'a> Sighting<'a> {
-    pub(super) fn span(&self) -> Span {
-        span_of(self.row)
-    }
-
     pub(super) fn protocol(&self) -> Transport {
         Transport(self.row.protocol)
     }
@@ -89,7 +89,7 @@ impl<'a> Sighting<'a> {
     /// From when to when this was there: a connection that is older than the window was there all the time before it was
     /// found, and recorders do not begin at the same instant.
     pub(super) fn presence(&self) -> Span {
-        let span = self.span();
+        let span = self.aligned;
         if self.row.predates_window {
             Span {
                 first: Time::MIN,
@@ -156,12 +156,16 @@ fn sighting<'a>(
     }
     let port = row.service_port?;
     let remote = resolver.remote(node, row);
+    let when = resolver.clocks().in_metadata(node, span_of(row));
     let (services, node_port) = match (row.direction, row.asked_ip) {
         (Direction::Out, Some(asked)) => {
             let party = resolver.by_address(node, Some(asked), span_of(row));
-            services(row, Some(asked), row.asked_port.unwrap_or(port), &party, cluster)
+            services(row, when, (asked, row.asked_port.unwrap_or(port)), &party, cluster)
         }
-        (Direction::Out, None) => services(row, row.remote_ip, port, &remote, cluster),
+        (Direction::Out, None) => match row.remote_ip {
+            Some(address) => services(row, when, (address, port), &remote, cluster),
+            None => (Vec::new(), None),
+        },
         (Direction::In | Direction::None | Direction::Unknown, _) => (Vec::new(), None),
     };
     Some(Sighting {
@@ -173,24 +177,23 @@ fn sighting<'a>(
         node_port,
         met_server: row.asked_ip.is_some(),
         port,
+        aligned: resolver.clocks().aligned(node, span_of(row)),
+        when,
     })
 }
 
 /// The Services behind the address and port that a client addressed, and that port if it is one of every node.
 fn services(
     row: &FlowRow,
-    address: Option<Address>,
-    port: u16,
+    when: Span,
+    (address, port): (Address, u16),
     party: &Party<'_>,
     cluster: &Cluster,
 ) -> (Vec<ServiceHit>, Option<u16>) {
-    let Some(address) = address else {
-        return (Vec::new(), None);
-    };
-    let (protocol, span) = (Transport(row.protocol).to_string(), span_of(row));
-    let found = cluster.services.at_address(address, port, &protocol, span);
+    let protocol = Transport(row.protocol).to_string();
+    let found = cluster.services.at_address(address, port, &protocol, when);
     if found.is_empty() && matches!(party, Party::Node(_)) {
-        let found = cluster.services.at_node_port(port, &protocol, span);
+        let found = cluster.services.at_node_port(port, &protocol, when);
         let node_port = (!found.is_empty()).then_some(port);
         return (found, node_port);
     }

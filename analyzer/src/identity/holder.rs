@@ -11,6 +11,7 @@ use flowtape_schemas::cluster::{Bound, PodRow};
 use flowtape_schemas::node::CgroupRow;
 use flowtape_schemas::time::Time;
 
+use super::clock::Clocks;
 use super::timeline::{Span, Timeline};
 use crate::tape::Tape;
 
@@ -39,11 +40,11 @@ pub(super) struct Holders<'a> {
 
 impl<'a> Holders<'a> {
     /// Collects what the metadata says of the addresses of pods; hostNetwork pods hold none of their own.
-    pub(super) fn new(tape: &'a Tape) -> Self {
-        let lives = lives(tape);
+    pub(super) fn new(tape: &'a Tape, clocks: &Clocks<'_>) -> Self {
+        let lives = lives(tape, clocks);
         let mut terms: BTreeMap<Address, Vec<Term<'a>>> = BTreeMap::new();
         for row in tape.cluster.pods.iter().filter(|row| !row.host_network) {
-            let term = Term::new(row, lives.get(row.uid.as_str()));
+            let term = Term::new(row, lives.get(row.uid.as_str()), clocks);
             for address in &row.pod_ips {
                 terms.entry(*address).or_default().push(term);
             }
@@ -110,8 +111,12 @@ struct Term<'a> {
 }
 
 impl<'a> Term<'a> {
-    fn new(row: &'a PodRow, life: Option<&Life>) -> Self {
+    fn new(row: &'a PodRow, life: Option<&Life>, clocks: &Clocks<'_>) -> Self {
         let mut span = Span::of_validity(row.valid_from, row.valid_to);
+        if let (Some(node), Bound::Declared) = (&row.node, row.from_bound) {
+            // The kubelet declares the start of a pod, by the clock of its node.
+            span.first = span.first.min(clocks.in_metadata(node, span).first);
+        }
         if let Some(life) = life {
             // A life that the row does not touch is no better knowledge than the row.
             let narrowed = Span {
@@ -157,9 +162,22 @@ struct Life {
     last: Option<Time>,
 }
 
-fn lives(tape: &Tape) -> BTreeMap<&str, Life> {
+fn lives<'a>(tape: &'a Tape, clocks: &Clocks<'_>) -> BTreeMap<&'a str, Life> {
     let mut lives: BTreeMap<&str, Life> = BTreeMap::new();
-    for row in tape.nodes.iter().flat_map(|node| &node.cgroups) {
+    let rows = tape
+        .nodes
+        .iter()
+        .flat_map(|node| node.cgroups.iter().map(move |row| (&node.name, row)));
+    for (node, row) in rows {
+        let instant = |time: Time| {
+            clocks.in_metadata(
+                node,
+                Span {
+                    first: time,
+                    last: time,
+                },
+            )
+        };
         // Containers of a pod come and go while it lives.
         if let (Some(uid), None) = (&row.pod_uid, &row.container_id) {
             let CgroupRow {
@@ -172,6 +190,10 @@ fn lives(tape: &Tape) -> BTreeMap<&str, Life> {
             let life = lives.entry(uid).or_default();
             let first = valid_from.filter(|_| *from_bound == Bound::Observed);
             let last = valid_to.filter(|_| *to_bound == Bound::Observed);
+            let (first, last) = (
+                first.map(|time| instant(time).first),
+                last.map(|time| instant(time).last),
+            );
             // One recording of a node saw it begin, another may have seen it end.
             (life.first, life.last) = (life.first.or(first), life.last.or(last));
         }

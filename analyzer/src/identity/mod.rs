@@ -3,6 +3,7 @@
 //! Resolved from the cgroup of the socket first, its network namespace second, its address at that time last. What
 //! cannot be proved is [`Identity::Unknown`] with a reason, and never a guess.
 
+pub mod clock;
 pub mod cluster;
 mod holder;
 pub mod owner;

@@ -8,6 +8,7 @@ use flowtape_schemas::manifest::Window;
 use flowtape_schemas::node::FlowRow;
 use flowtape_schemas::time::Time;
 
+use super::clock::Clocks;
 use super::cluster::{Cluster, Pod};
 use super::holder::{Held, Holders, Used};
 use super::prefix::Prefix;
@@ -49,6 +50,7 @@ pub struct Socket {
 /// Resolves endpoints of one tape.
 pub struct Resolver<'a> {
     cluster: &'a Cluster,
+    clocks: Clocks<'a>,
     holders: Holders<'a>,
     unwatched: &'a [Window],
     /// What a cgroup id of a node stood for: the UID of a pod or the hash of a static one.
@@ -84,9 +86,11 @@ impl<'a> Resolver<'a> {
     #[must_use]
     pub fn new(tape: &'a Tape, cluster: &'a Cluster) -> Self {
         let nodes = || tape.nodes.iter();
+        let clocks = Clocks::new(tape, &cluster.services);
         let mut resolver = Self {
             cluster,
-            holders: Holders::new(tape),
+            holders: Holders::new(tape, &clocks),
+            clocks,
             unwatched: &tape.unwatched,
             cgroups: nodes()
                 .map(|node| (node.name.as_str(), cgroup_timeline(&node.cgroups)))
@@ -114,7 +118,8 @@ impl<'a> Resolver<'a> {
                     node.window.map(|window| window.end),
                 );
                 let spans = resolver.recorded.entry(host).or_default();
-                spans.push(Span::of_validity(start, end));
+                let window = Span::of_validity(start, end);
+                spans.push(resolver.clocks.aligned(&node.name, window));
                 if node.is_whole() {
                     resolver.whole.insert(host);
                 }
@@ -137,8 +142,9 @@ impl<'a> Resolver<'a> {
                         continue;
                     }
                 };
-                let span = used.entry((address, pod)).or_insert_with(|| span_of(row));
-                *span = span.hull(span_of(row));
+                let using = resolver.clocks.in_metadata(&node.name, span_of(row));
+                let span = used.entry((address, pod)).or_insert(using);
+                *span = span.hull(using);
             }
         }
         resolver.holders = resolver.holders.with_used(used);
@@ -200,7 +206,13 @@ impl<'a> Resolver<'a> {
             .unwrap_or_else(|| self.by_address(node, socket.address, socket.span))
     }
 
-    /// Whether a node was recorded all the time of `span`, within the tolerance of its clock.
+    /// How the clocks of the recordings compare.
+    #[must_use]
+    pub fn clocks(&self) -> &Clocks<'a> {
+        &self.clocks
+    }
+
+    /// Whether a node was recorded all the time of an aligned `span`, within the tolerance of its clock.
     #[must_use]
     pub fn was_recorded(&self, node: &str, span: Span) -> bool {
         let recorded = self.recorded.get(node).into_iter().flatten();
@@ -209,7 +221,7 @@ impl<'a> Resolver<'a> {
             .any(|recorded| recorded.first <= span.first && span.last <= recorded.last)
     }
 
-    /// Whether a pod may have had an address during `span`; one on the network of its node always.
+    /// Whether a pod may have had an address during a `span` of the metadata; one on the network of its node always.
     #[must_use]
     pub fn may_have_held(&self, uid: &str, address: Address, span: Span) -> bool {
         let on_host = self.cluster.pods.get(uid).is_some_and(|pod| pod.host_network);
@@ -226,7 +238,7 @@ impl<'a> Resolver<'a> {
         within.map(|window| window.end).fold(time, Time::max)
     }
 
-    /// Whether every connection that a node had in `span` must be in its recording, also where clocks or the ends of
+    /// Whether every connection that a node had in an aligned `span` must be in its recording, also where clocks or the ends of
     /// windows are a little apart.
     #[must_use]
     pub fn saw_all(&self, node: &str, span: Span) -> bool {
@@ -249,6 +261,7 @@ impl<'a> Resolver<'a> {
     /// them.
     #[must_use]
     pub fn by_address(&self, node: &str, address: Option<Address>, span: Span) -> Party<'a> {
+        let span = self.clocks.in_metadata(node, span);
         // A wildcard is nobody's address.
         let Some(address) = address.filter(|address| !address.ip().is_unspecified()) else {
             return Party::Unknown(None, Reason::NoAddress);

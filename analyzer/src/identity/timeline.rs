@@ -54,6 +54,15 @@ impl Span {
         self.first.saturating_add(TOLERANCE_NANOS)
     }
 
+    /// The span with each of its ends moved by so many nanoseconds.
+    #[must_use]
+    pub fn shifted(self, first: i64, last: i64) -> Self {
+        Self {
+            first: self.first.saturating_add(first),
+            last: self.last.saturating_add(last),
+        }
+    }
+
     /// The span with the tolerance for late metadata at both ends.
     #[must_use]
     pub fn tolerant(self) -> Self {

@@ -131,6 +131,13 @@ fn probe_of(probe: &Probe, workload: &Workload) -> (&'static str, Value) {
 
 fn status(cluster: &Cluster<'_>, pod: &Pod, workload: &Workload, host: &[std::net::IpAddr], started: Offset) -> Value {
     let completed = cluster.completed(pod);
+    // The kubelet states it, by the clock of its node.
+    let clock = cluster
+        .scenario
+        .nodes
+        .get(pod.node)
+        .map_or(Offset(0), |node| node.clock);
+    let by_kubelet = Offset(started.0.saturating_add(clock.0));
     let state = match (completed, pod.to) {
         (true, Some(to)) => json!({ "terminated": {
             "exitCode": 0, "finishedAt": cluster.timestamp(to), "reason": "Completed", "startedAt": cluster.timestamp(started),
@@ -153,6 +160,6 @@ fn status(cluster: &Cluster<'_>, pod: &Pod, workload: &Workload, host: &[std::ne
         "podIP": pod.addresses.first(),
         "podIPs": ip_list(&pod.addresses),
         "qosClass": "Burstable",
-        "startTime": cluster.timestamp(started),
+        "startTime": cluster.timestamp(by_kubelet),
     })
 }

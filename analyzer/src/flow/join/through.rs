@@ -13,7 +13,7 @@ use crate::flow::host::{host_of, node_of, same_node};
 use crate::flow::role;
 use crate::flow::sighting::{Sighting, endpoint, endpoint_of_pod};
 use crate::identity::Identity;
-use crate::identity::resolve::Party;
+use crate::identity::resolve::{Party, span_of};
 use crate::identity::service::{Backend, ServiceHit};
 use crate::identity::timeline::Span;
 
@@ -204,7 +204,7 @@ impl<'a> Views<'a> {
 
     /// Whether a backend's node was recorded at that time.
     fn was_recorded(&self, candidate: &Candidate<'_>, sighting: &Sighting<'_>) -> bool {
-        node_of(&candidate.party).is_some_and(|node| self.resolver.was_recorded(node, sighting.span()))
+        node_of(&candidate.party).is_some_and(|node| self.resolver.was_recorded(node, sighting.aligned))
     }
 
     fn is_api_server(&self, candidate: &Candidate<'_>) -> bool {
@@ -222,7 +222,7 @@ impl<'a> Views<'a> {
         };
         let mut found = BTreeSet::new();
         for hit in &sighting.services {
-            let span = sighting.span();
+            let span = sighting.when;
             let backends = self.cluster.services.backends(hit, &protocol, span);
             let backends = self.unseen_too(hit, &protocol, span, backends).into_iter();
             let of_family = backends.filter(|backend| same_family(backend.address));
@@ -233,7 +233,7 @@ impl<'a> Views<'a> {
                 sighting.node,
                 backend.pod_uid.as_deref(),
                 backend.address,
-                sighting.span(),
+                span_of(sighting.row),
             ),
             address: backend.address,
             port: backend.port,
@@ -283,7 +283,7 @@ impl<'a> Views<'a> {
     fn only_translates(&self, sighting: &Sighting<'_>, candidate: &Candidate<'_>) -> bool {
         translator_key(sighting, candidate).is_some_and(|key| {
             let own = self.host_clients.get(&key);
-            own.is_none_or(BTreeSet::is_empty) && self.resolver.was_recorded(&key.0, sighting.span())
+            own.is_none_or(BTreeSet::is_empty) && self.resolver.was_recorded(&key.0, sighting.aligned)
         })
     }
 
