@@ -38,9 +38,9 @@ live: cc ## Record real traffic between network namespaces; needs root and eBPF,
 	$(say) LIVE 'cargo test --test live*'
 	@cargo test --workspace --locked --no-fail-fast --test 'live*'
 
-spec: cc ## Run the written specification and the golden scenarios
+spec: cc ## Run the written semantics: each scenario by name, whether it passes, and how many there are
 	$(say) SPEC 'testdata/spec'
-	@cargo test --locked -p flowtape --test 'spec*'
+	@cargo test --locked -p flowtape --test spec
 
 lint: fmt-check clippy deny docs ## Check format, lints, dependencies and documentation
 

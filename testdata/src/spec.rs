@@ -30,6 +30,20 @@ pub struct Report {
     pub commands: usize,
     /// What did not come out as written, each a text for a person.
     pub failures: Vec<String>,
+    /// The same by what the commands are about, in the order of the text.
+    pub units: Vec<Unit>,
+}
+
+/// A part of a specification that passes or fails: a scenario with all commands that name it, or the commands below one
+/// heading that name none.
+#[derive(Debug, Default)]
+pub struct Unit {
+    /// Name of the scenario, or the heading.
+    pub name: String,
+    /// How many commands it has.
+    pub commands: usize,
+    /// What of them did not come out as written.
+    pub failures: Vec<String>,
 }
 
 /// Why a specification could not be run at all.
@@ -61,11 +75,18 @@ pub enum SpecError {
 pub fn run(markdown: &Path, flowtape: &Path, bless: bool) -> Result<Report, SpecError> {
     let text = io("read", markdown, std::fs::read_to_string(markdown))?;
     let scratch = io("make a directory in", &std::env::temp_dir(), tempfile::tempdir())?;
-    let mut report = Report::default();
+    let mut report = Report {
+        units: units(&text),
+        ..Report::default()
+    };
     let mut blessed = String::new();
+    let mut heading = "";
     for block in markdown::blocks(&text) {
         match &block {
-            Block::Prose(prose) => blessed.push_str(prose),
+            Block::Prose(prose) => {
+                heading = markdown::heading(prose).unwrap_or(heading);
+                blessed.push_str(prose);
+            }
             Block::Fenced {
                 kind, name, line, body, ..
             } => {
@@ -80,7 +101,8 @@ pub fn run(markdown: &Path, flowtape: &Path, bless: bool) -> Result<Report, Spec
                         prepare(markdown, scratch.path(), name, body)?.map_err(block_error)?;
                     }
                     ("console", None) => {
-                        shown = console(body, flowtape, scratch.path(), *line, &mut report)?.map_err(block_error)?;
+                        let ran = console(body, flowtape, scratch.path(), *line, heading, &mut report)?;
+                        shown = ran.map_err(block_error)?;
                     }
                     (_, Some(name)) => {
                         let path = inside(scratch.path(), name)
@@ -96,8 +118,87 @@ pub fn run(markdown: &Path, flowtape: &Path, bless: bool) -> Result<Report, Spec
     if bless && blessed != text {
         io("write", markdown, std::fs::write(markdown, blessed))?;
         report.failures.clear();
+        report.units.iter_mut().for_each(|unit| unit.failures.clear());
     }
     Ok(report)
+}
+
+/// What passes or fails in a specification, in the order of the text, not run yet.
+#[must_use]
+pub fn units(text: &str) -> Vec<Unit> {
+    let mut units: Vec<Unit> = Vec::new();
+    let mut add = |name: &str| {
+        if !units.iter().any(|unit| unit.name == name) {
+            let name = name.to_owned();
+            units.push(Unit {
+                name,
+                ..Unit::default()
+            });
+        }
+    };
+    let blocks = markdown::blocks(text);
+    let scenarios = scenarios(&blocks);
+    let mut heading = "";
+    for block in &blocks {
+        match block {
+            Block::Prose(prose) => heading = markdown::heading(prose).unwrap_or(heading),
+            Block::Fenced {
+                kind: "scenario",
+                name: Some(name),
+                ..
+            } => add(name),
+            Block::Fenced {
+                kind: "console", body, ..
+            } => {
+                let commands = markdown::commands(body).into_iter();
+                let words = commands.filter_map(|(command, _)| markdown::words(command));
+                let names_none = |words: &[String]| !scenarios.iter().any(|name| names(words, name));
+                if words.map(|(words, _)| words).any(|words| names_none(&words)) {
+                    add(heading);
+                }
+            }
+            Block::Fenced { .. } => {}
+        }
+    }
+    units
+}
+
+fn scenarios<'t>(blocks: &[Block<'t>]) -> Vec<&'t str> {
+    let scenario = |block: &Block<'t>| match block {
+        Block::Fenced {
+            kind: "scenario", name, ..
+        } => *name,
+        Block::Fenced { .. } | Block::Prose(_) => None,
+    };
+    blocks.iter().filter_map(scenario).collect()
+}
+
+/// Whether a command is about a scenario: it names its tape, a part of that, or its objects.
+fn names(words: &[String], scenario: &str) -> bool {
+    words.iter().any(|word| match word.strip_prefix(scenario) {
+        Some(rest) => rest.is_empty() || rest.starts_with('/') || rest == ".json",
+        None => false,
+    })
+}
+
+impl Report {
+    /// Notes a command that was run.
+    fn note(&mut self, words: &[String], heading: &str, failure: Option<String>) {
+        self.commands += 1;
+        let named = self.units.iter().any(|unit| names(words, &unit.name));
+        let concerned = |unit: &&mut Unit| {
+            if named {
+                names(words, &unit.name)
+            } else {
+                unit.name == heading
+            }
+        };
+        for unit in self.units.iter_mut().filter(concerned) {
+            unit.commands += 1;
+            unit.failures.extend(failure.clone());
+        }
+        self.failures.extend(failure);
+    }
 }
 
 fn io<T>(action: &'static str, path: &Path, result: std::io::Result<T>) -> Result<T, SpecError> {
@@ -157,6 +258,7 @@ fn console(
     flowtape: &Path,
     scratch: &Path,
     line: usize,
+    heading: &str,
     report: &mut Report,
 ) -> Result<Result<String, String>, SpecError> {
     let mut shown = String::new();
@@ -187,14 +289,12 @@ fn console(
             }
             None => printed.push_str("[killed]\n"),
         }
-        report.commands += 1;
-        if printed != expected {
+        let failure = (printed != expected).then(|| {
             let errors = String::from_utf8_lossy(&output.stderr);
-            report.failures.push(format!(
-                "in the block on line {line}:\n$ {command}\n{}standard error:\n{errors}",
-                difference(&expected, &printed)
-            ));
-        }
+            let difference = difference(&expected, &printed);
+            format!("in the block on line {line}:\n$ {command}\n{difference}standard error:\n{errors}")
+        });
+        report.note(&words, heading, failure);
         // Writing to a string cannot fail.
         let _ = write!(shown, "$ {command}\n{printed}");
     }

@@ -103,3 +103,28 @@ fn blocks_that_make_no_sense_are_errors() {
         assert_eq!(Bench::new(markdown).error(), expected);
     }
 }
+
+#[test]
+fn each_scenario_passes_or_fails_by_its_name() {
+    let other = SCENARIO.replace("small", "other");
+    let idle = SCENARIO.replace("small", "idle");
+    let bench = Bench::new(&format!(
+        "# Title\n{SCENARIO}{other}{idle}\n```console\n$ flowtape ls small\nwrong\n$ flowtape echo other/x\nother/x\n```\n\n\
+         ## About none\n```console\n$ flowtape echo a\na\n$ flowtape echo small.json smaller\nsmall.json smaller\n$ flowtape echo b\nc\n```\n"
+    ));
+    let report = bench.run(false);
+    let shown = |unit: &spec::Unit| (unit.name.clone(), unit.commands, unit.failures.len());
+    let units: Vec<(String, usize, usize)> = report.units.iter().map(shown).collect();
+    let expected = [("small", 2, 1), ("other", 1, 0), ("idle", 0, 0), ("About none", 2, 1)];
+    assert_eq!(
+        units,
+        expected.map(|(name, commands, failures)| (name.to_owned(), commands, failures))
+    );
+    assert_eq!((report.commands, report.failures.len()), (5, 2));
+    let declared: Vec<String> = spec::units(&bench.text()).into_iter().map(|unit| unit.name).collect();
+    assert_eq!(
+        declared,
+        expected.map(|(name, ..)| name.to_owned()),
+        "known without running anything"
+    );
+}

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use flowtape::flow::edge::{Edge, EdgeKey, Endpoint, Evidence, ServiceUse, Side};
+use flowtape::flow::edge::{Edge, EdgeKey, Endpoint, Evidence, ServiceUse, Side, Translation};
 use flowtape::identity::Identity;
 
 use crate::Outcome;
@@ -13,6 +13,8 @@ use crate::recorded::Opened;
 struct Facts<'a> {
     count: u64,
     services: &'a BTreeSet<ServiceUse>,
+    node_ports: &'a BTreeSet<u16>,
+    translated: &'a BTreeSet<Translation>,
     seen_by: &'a BTreeSet<Side>,
     pairs: &'a BTreeSet<(Endpoint, Endpoint)>,
     port_name: Option<&'a str>,
@@ -67,6 +69,8 @@ fn of(evidence: &Evidence, times: u64) -> Facts<'_> {
     Facts {
         count: evidence.count * times,
         services: &evidence.services,
+        node_ports: &evidence.node_ports,
+        translated: &evidence.translated,
         seen_by: &evidence.seen_by,
         pairs: &evidence.pairs,
         port_name: evidence.port_name.as_deref(),

@@ -53,7 +53,7 @@ pub(crate) struct Recorded {
     pub(crate) verdict: String,
     /// What the recorder wrote, of the whole machine, with the cluster's metadata.
     pub(crate) machine: Tape,
-    /// What of it is the lab's, with the findings of reading it.
+    /// What of it is the lab's, node by node, with the findings of reading it.
     pub(crate) opened: Opened,
     /// Control groups of the lab.
     pub(crate) groups: LabGroups,
@@ -86,7 +86,7 @@ impl Recorded {
         let groups = LabGroups::below(lab.cgroup())?;
         all_in_groups(&lab, &machine, &groups)?;
         let mut tape = machine.clone();
-        groups.keep(&mut tape);
+        groups.part(&mut tape);
         slice::write(&tape, &at("tape"))?;
         Ok(Self {
             scenario,

@@ -1,9 +1,9 @@
 //! What a recording says of one lab: the recorder sees the whole machine, other labs with the same addresses included.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use flowtape::tape::Tape;
+use flowtape::tape::{NodeTape, Tape};
 use flowtape_schemas::manifest::{ClusterRecording, ClusterSource, FileEntry, MANIFEST_FILE, Manifest, Origin, Tool};
 use flowtape_schemas::metadata::EachRows;
 use flowtape_schemas::node::CgroupRow;
@@ -27,30 +27,62 @@ impl LabGroups {
         })
     }
 
-    fn has(&self, row: &CgroupRow) -> bool {
+    /// The node of the lab that a control group is on.
+    fn node_of<'a>(&self, row: &'a CgroupRow) -> Option<&'a str> {
         let mut parts = row.path.split('/').skip_while(|part| *part != self.name).skip(1);
-        parts.next().is_some_and(|node| node != "outside")
+        parts.next().filter(|node| *node != "outside")
     }
 
     /// Their identifiers in a recording.
     pub(crate) fn ids(&self, tape: &Tape) -> BTreeSet<u64> {
         let groups = tape.nodes.iter().flat_map(|node| &node.cgroups);
-        groups.filter(|row| self.has(row)).map(|row| row.cgroup_id).collect()
+        groups
+            .filter(|row| self.node_of(row).is_some())
+            .map(|row| row.cgroup_id)
+            .collect()
     }
 
     /// Leaves only what their sockets did.
     pub(crate) fn keep(&self, tape: &mut Tape) {
         let ids = self.ids(tape);
-        let is_own = |id: Option<u64>| id.is_some_and(|id| ids.contains(&id));
         for node in &mut tape.nodes {
-            node.flows.retain(|row| is_own(row.cgroup_id));
-            node.listens.retain(|row| is_own(row.cgroup_id));
-            node.sockets.retain(|row| is_own(row.cgroup_id));
-            node.cgroups.retain(|row| ids.contains(&row.cgroup_id));
-            let own: BTreeSet<u32> = node.flows.iter().filter_map(|row| row.netns).collect();
-            node.netns.retain(|row| own.contains(&row.netns));
+            keep(&ids, node);
         }
     }
+
+    /// Leaves of each node what a recorder of its own would have recorded there: one recorder sees all nodes of a lab.
+    pub(crate) fn part(&self, tape: &mut Tape) {
+        let mut parts = Vec::new();
+        for machine in &tape.nodes {
+            let mut ids: BTreeMap<&str, BTreeSet<u64>> = BTreeMap::new();
+            for row in &machine.cgroups {
+                if let Some(node) = self.node_of(row) {
+                    ids.entry(node).or_default().insert(row.cgroup_id);
+                }
+            }
+            for (name, ids) in ids {
+                let mut node = machine.clone();
+                name.clone_into(&mut node.name);
+                for recording in &mut node.recordings {
+                    name.clone_into(&mut recording.name);
+                }
+                keep(&ids, &mut node);
+                parts.push(node);
+            }
+        }
+        tape.nodes = parts;
+    }
+}
+
+/// Leaves what the sockets of these control groups did.
+fn keep(ids: &BTreeSet<u64>, node: &mut NodeTape) {
+    let is_own = |id: Option<u64>| id.is_some_and(|id| ids.contains(&id));
+    node.flows.retain(|row| is_own(row.cgroup_id));
+    node.listens.retain(|row| is_own(row.cgroup_id));
+    node.sockets.retain(|row| is_own(row.cgroup_id));
+    node.cgroups.retain(|row| ids.contains(&row.cgroup_id));
+    let own: BTreeSet<u32> = node.flows.iter().filter_map(|row| row.netns).collect();
+    node.netns.retain(|row| own.contains(&row.netns));
 }
 
 /// Writes a tape as one directory, which the verbs take as one side of a diff.
