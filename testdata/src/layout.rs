@@ -13,7 +13,7 @@ use crate::model::{
 };
 use crate::problem::{Problem, Problems};
 
-mod cgroup;
+pub(crate) mod cgroup;
 pub(crate) mod pod;
 
 /// Inode of the network namespace that a machine starts with.
@@ -71,6 +71,8 @@ pub struct Pod {
     pub cgroup: Cgroup,
     /// The cgroup of its container, which is that of its sockets.
     pub container_cgroup: Cgroup,
+    /// The cgroup of its proxy, if it has one.
+    pub proxy_cgroup: Option<Cgroup>,
     /// Inode of its network namespace.
     pub netns: u32,
     /// When it got its addresses; `None`: before the window.
@@ -170,11 +172,10 @@ pub(crate) fn lay_out(scenario: &Scenario) -> (Layout, Vec<Problem>) {
     let mut next = vec![0_u32; scenario.nodes.len()];
     for pod in &mut layout.pods {
         if let (Some(node), Some(next)) = (scenario.nodes.get(pod.node), next.get_mut(pod.node)) {
-            let host_network = scenario
-                .workloads
-                .get(pod.workload)
-                .is_some_and(|workload| workload.host_network);
-            cgroup::assign(pod, node.cgroups, *next, host_network);
+            let workload = scenario.workloads.get(pod.workload);
+            let host_network = workload.is_some_and(|workload| workload.host_network);
+            let proxy = workload.is_some_and(|workload| workload.proxy.is_some());
+            cgroup::assign(pod, node.cgroups, *next, host_network, proxy);
             *next += 1;
         }
     }

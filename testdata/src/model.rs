@@ -12,7 +12,7 @@ mod traffic;
 
 pub use cluster::{
     CgroupDriver, ContainerPort, CustomKind, External, HostName, Kind, Metadata, Namespace, Node, Policy, PortRef,
-    Probe, ProbeKind, ProbeRole, Replica, Service, ServicePort, ServiceTraffic, Workload,
+    Probe, ProbeKind, ProbeRole, Proxy, Replica, Service, ServicePort, ServiceTraffic, Workload,
 };
 pub use traffic::{
     Client, ClientSocket, FoldedSide, Folding, Gap, Loss, Outcome, SeenBy, Server, Sockets, Traffic, WorkloadRef,

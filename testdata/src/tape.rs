@@ -25,6 +25,7 @@ use crate::problem::Problems;
 
 mod cluster;
 mod node;
+mod proxy;
 mod traffic;
 
 /// How often a recorder writes what it counted.

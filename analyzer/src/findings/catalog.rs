@@ -105,6 +105,14 @@ pub enum Code {
     SocketsUnseen,
     /// FT3020: One side of a connection was counted, and the other, which was recorded as well, was not.
     ViewsDisagree,
+    /// FT3030: Connections of an application ended at the proxy in its own pod, which reached no such server.
+    ProxyEnded,
+    /// FT3031: Clients reached the proxy in a pod, and the port behind it is not known.
+    ProxyPortUnknown,
+    /// FT3032: What a proxy in a pod took or handed on cannot be told apart, and is supposed.
+    ProxySupposed,
+    /// FT3033: Proxies of a mesh speak to each other on a port of their own.
+    MeshTunnel,
     /// FT4001: A recorded connection would be denied by the generated policies.
     Unsound,
     /// FT4002: A policy denies a whole direction, because nothing was seen in it.
@@ -386,6 +394,34 @@ pub const CATALOG: &[Entry] = &[
         Warning,
         "views-disagree",
         "One side of a connection was counted, and the other, which was recorded as well, was not."
+    ),
+    entry!(
+        ProxyEnded,
+        "FT3030",
+        Warning,
+        "proxy-ended",
+        "Connections of an application ended at the proxy in its own pod, which reached no such server."
+    ),
+    entry!(
+        ProxyPortUnknown,
+        "FT3031",
+        Warning,
+        "proxy-port-unknown",
+        "Clients reached the proxy in a pod, and the port behind it is not known."
+    ),
+    entry!(
+        ProxySupposed,
+        "FT3032",
+        Warning,
+        "proxy-supposed",
+        "What a proxy in a pod took or handed on cannot be told apart, and is supposed."
+    ),
+    entry!(
+        MeshTunnel,
+        "FT3033",
+        Info,
+        "mesh-tunnel",
+        "Proxies of a mesh speak to each other on a port of their own."
     ),
     entry!(
         Unsound,

@@ -117,7 +117,7 @@ impl Collector {
         sum.translated.extend(translated);
         sum.port_names.extend(port_name);
         sum.pairs.insert(pair);
-        sum.samples.add(sighting.node, sighting.row);
+        sum.samples.add(sighting.node, sighting.recorded);
     }
 
     /// The edges, by key.

@@ -44,7 +44,9 @@ pub fn governed(key: &EdgeKey) -> Governed {
         return Governed::Exempt;
     }
     let unknown = |identity: &Identity| matches!(identity, Identity::Unknown { .. } | Identity::Service { .. });
-    if unknown(&from.identity) || unknown(&to.identity) || !NAMEABLE.contains(protocol) {
+    // The port of a proxy that connections are redirected to is not the one that they were sent to.
+    let hidden = to.role == Some(Role::Redirected);
+    if hidden || unknown(&from.identity) || unknown(&to.identity) || !NAMEABLE.contains(protocol) {
         return Governed::Undecided;
     }
     Governed::Yes

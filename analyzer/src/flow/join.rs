@@ -18,7 +18,7 @@ use crate::identity::cluster::Cluster;
 use crate::identity::resolve::{Party, Resolver};
 use crate::identity::service::ServiceHit;
 use crate::identity::timeline::Span;
-use crate::identity::{Identity, Workload};
+use crate::identity::{Identity, Role, Workload};
 
 /// A node, a server it reached, the protocol and the server's port.
 type HostKey = (String, Endpoint, Transport, u16);
@@ -82,7 +82,7 @@ pub(super) fn join(
 
 impl Views<'_> {
     fn server_view(&self, sighting: &Sighting<'_>, joined: &mut Joined<'_>) {
-        let row = sighting.row;
+        let row = &sighting.row;
         let (client, server) = (endpoint(&sighting.remote, row, false), server_endpoint(sighting));
         if ignored(sighting, &sighting.remote, &client, &server, joined.collector) {
             return;
@@ -110,7 +110,7 @@ impl Views<'_> {
     }
 
     fn direct_view(&self, sighting: &Sighting<'_>, joined: &mut Joined<'_>) {
-        let row = sighting.row;
+        let row = &sighting.row;
         let (client, server) = (endpoint(&sighting.local, row, true), server_endpoint(sighting));
         if ignored(sighting, &sighting.remote, &client, &server, joined.collector) {
             return;
@@ -168,7 +168,10 @@ impl Views<'_> {
         let ((client_party, _), (server_party, address)) = if sighting.is_server() { (far, near) } else { (near, far) };
         let own_node = same_node(client_party, server_party);
         let from = role::client(from, server_party, own_node, sighting.port);
-        let to = role::server(to, address, sighting.port, &self.api_server);
+        let mut to = role::server(to, address, sighting.port, &self.api_server);
+        if sighting.redirected {
+            to.role = Some(Role::Redirected);
+        }
         let asked = sighting.services.iter().filter(|_| sighting.met_server);
         collector.add(
             sighting,
@@ -180,7 +183,7 @@ impl Views<'_> {
                 node_port: None,
                 translated,
                 port_name: port_name(server_party, sighting.port, sighting.protocol()),
-                assumed: false,
+                assumed: sighting.supposed,
             },
         );
     }
@@ -297,7 +300,11 @@ fn host_clients(sightings: &[Sighting<'_>], views: &Views<'_>) -> BTreeMap<HostK
         }
         if !direct {
             let backends = views.candidates(sighting);
-            servers.extend(backends.iter().map(|candidate| (candidate.endpoint(), candidate.port)));
+            servers.extend(
+                backends
+                    .iter()
+                    .map(|candidate| (candidate.endpoint(), candidate.port())),
+            );
         }
         for (server, port) in servers {
             let key = (node.to_owned(), server, sighting.protocol(), port);

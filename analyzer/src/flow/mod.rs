@@ -5,12 +5,14 @@
 //! client at that time. Only where no server row shows it, the Service's backends of that time stand for the server,
 //! and where they are several, a finding says so.
 
+mod backend;
 mod collect;
 pub mod edge;
 pub mod filter;
 pub mod governed;
 mod host;
 mod join;
+mod proxy;
 mod role;
 pub mod share;
 mod sighting;
@@ -73,6 +75,7 @@ pub struct Ignored {
 pub fn edges(tape: &Tape, cluster: &Cluster, findings: &mut Findings) -> Flows {
     let resolver = Resolver::new(tape, cluster);
     let sightings = sighting::sightings(tape, &resolver, cluster);
+    let (sightings, mesh) = proxy::unfold(sightings, &resolver, cluster, findings);
     let mut collector = Collector::default();
     join::join(&sightings, &resolver, cluster, &mut collector, findings);
     let unseen = socket::unseen(tape, &resolver, findings);
@@ -81,6 +84,7 @@ pub fn edges(tape: &Tape, cluster: &Cluster, findings: &mut Findings) -> Flows {
     let partial = report_partial(tape, findings);
     let (edges, ignored) = collector.finish();
     let edges = role::with_published(role::with_dns(edges, cluster), cluster);
+    let edges = proxy::with_mesh(edges, &mesh, findings);
     report(&edges, ignored, findings);
     let shares = Shares::of(&edges, partial);
     Flows {

@@ -1,5 +1,6 @@
 //! One counted flow with both of its ends resolved.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use flowtape_schemas::address::Address;
@@ -17,11 +18,14 @@ use crate::identity::timeline::Span;
 use crate::tape::Tape;
 
 /// A flow as one side saw it.
+#[derive(Clone, Debug)]
 pub(super) struct Sighting<'a> {
     /// Node whose recorder saw it.
     pub(super) node: &'a str,
-    /// What was counted.
-    pub(super) row: &'a FlowRow,
+    /// The row of the tape.
+    pub(super) recorded: &'a FlowRow,
+    /// What was counted, without proxies in the way.
+    pub(super) row: Cow<'a, FlowRow>,
     /// Whose socket it was.
     pub(super) local: Party<'a>,
     /// Who was at the other end.
@@ -33,6 +37,10 @@ pub(super) struct Sighting<'a> {
     /// Whether `remote` is the server itself although a Service was addressed: a load balancer in the client's own socket
     /// put the backend in place, or the client's node itself answers at the address.
     pub(super) met_server: bool,
+    /// Whether it is supposed, not seen.
+    pub(super) supposed: bool,
+    /// Whether `port` is that of a proxy in the server's pod, and nothing tells to which port it was sent.
+    pub(super) redirected: bool,
     /// The server's port as this side saw it.
     pub(super) port: u16,
     /// When it was, by the clock that those of all nodes are aligned with.
@@ -83,7 +91,7 @@ impl<'a> Sighting<'a> {
 
     /// Reports something of every operation of it.
     pub(super) fn report(&self, code: Code, message: String, findings: &mut Findings) {
-        findings.report_rows(code, message, self.row.count, &Samples::of(self.node, self.row));
+        findings.report_rows(code, message, self.row.count, &Samples::of(self.node, self.recorded));
     }
 
     /// From when to when this was there: a connection that is older than the window was there all the time before it was
@@ -170,12 +178,15 @@ fn sighting<'a>(
     };
     Some(Sighting {
         node,
-        row,
+        recorded: row,
+        row: Cow::Borrowed(row),
         local: resolver.local(node, row),
         remote,
         services,
         node_port,
         met_server: row.asked_ip.is_some(),
+        supposed: false,
+        redirected: false,
         port,
         aligned: resolver.clocks().aligned(node, span_of(row)),
         when,
@@ -214,7 +225,7 @@ pub(super) fn server_endpoint(sighting: &Sighting<'_>) -> Endpoint {
         (Party::Pod(pod), Some(address)) if pod.host_network && !pod.addresses.contains(&address) => {
             Endpoint::Address(address)
         }
-        _ => endpoint(party, sighting.row, local),
+        _ => endpoint(party, &sighting.row, local),
     }
 }
 

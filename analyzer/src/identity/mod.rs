@@ -111,17 +111,23 @@ pub enum Role {
     MetadataService,
     /// From outside, to a port that the cluster itself publishes.
     Published,
+    /// A port of the proxy in a pod, which other proxies address.
+    MeshProxy,
+    /// Behind a proxy in its pod, at a port that is not known.
+    Redirected,
 }
 
 impl Role {
     /// Every role.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 8] = [
         Self::Kubelet,
         Self::OwnNode,
         Self::ApiServer,
         Self::Dns,
         Self::MetadataService,
         Self::Published,
+        Self::MeshProxy,
+        Self::Redirected,
     ];
 
     /// The stable word of reports and JSON.
@@ -134,6 +140,8 @@ impl Role {
             Self::Dns => "dns",
             Self::MetadataService => "metadata-service",
             Self::Published => "ingress",
+            Self::MeshProxy => "mesh-proxy",
+            Self::Redirected => "redirected",
         }
     }
 }

@@ -4,7 +4,12 @@ use serde_json::{Map, Value, json};
 
 use super::{CANARY, Cluster, PODS_STARTED, ip_list, set_labels, set_meta, set_owner};
 use crate::layout::Pod;
+use crate::layout::cgroup::proxy_id;
 use crate::model::{Kind, Offset, PortRef, Probe, ProbeKind, ProbeRole, Workload};
+
+/// Name and image of the container of a proxy.
+const PROXY: &str = "proxy";
+const PROXY_IMAGE: &str = "registry.example.com/proxy:1";
 
 pub(super) fn pods(cluster: &Cluster<'_>) -> Vec<Map<String, Value>> {
     let known = cluster.layout.pods.iter().filter(|pod| cluster.knows(pod));
@@ -67,7 +72,11 @@ pub(super) fn spec(workload: &Workload) -> Map<String, Value> {
         container.insert(field.to_owned(), value);
     }
     let mut spec = Map::new();
-    spec.insert("containers".to_owned(), json!([container]));
+    let mut containers = vec![Value::Object(container)];
+    if workload.proxy.is_some() {
+        containers.push(json!({ "name": PROXY, "image": PROXY_IMAGE, "args": [format!("--token={CANARY}")] }));
+    }
+    spec.insert("containers".to_owned(), Value::Array(containers));
     spec.insert("dnsPolicy".to_owned(), json!("ClusterFirst"));
     let restart = match workload.kind {
         Kind::Job | Kind::CronJob => "Never",
@@ -144,16 +153,24 @@ fn status(cluster: &Cluster<'_>, pod: &Pod, workload: &Workload, host: &[std::ne
         } }),
         _ => json!({ "running": { "startedAt": cluster.timestamp(started) } }),
     };
-    json!({
-        "containerStatuses": [{
-            "containerID": format!("containerd://{}", pod.container_id),
-            "image": format!("registry.example.com/{}:1", workload.name),
-            "name": container_name(workload),
+    let container = |id: &str, image: String, name: &str| {
+        json!({
+            "containerID": format!("containerd://{id}"),
+            "image": image,
+            "name": name,
             "ready": !completed,
             "restartCount": 0,
             "started": !completed,
             "state": state,
-        }],
+        })
+    };
+    let image = format!("registry.example.com/{}:1", workload.name);
+    let mut containers = vec![container(&pod.container_id, image, container_name(workload))];
+    if workload.proxy.is_some() {
+        containers.push(container(&proxy_id(pod), PROXY_IMAGE.to_owned(), PROXY));
+    }
+    json!({
+        "containerStatuses": containers,
         "hostIP": host.first(),
         "hostIPs": ip_list(host),
         "phase": if completed { "Succeeded" } else { "Running" },

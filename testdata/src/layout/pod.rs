@@ -137,6 +137,7 @@ fn pod(place: usize, workload: &Workload, replica: u32, node: usize, node_name: 
             id: 0,
             path: String::new(),
         },
+        proxy_cgroup: None,
         netns: 0,
         from,
         to,

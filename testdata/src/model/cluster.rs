@@ -125,6 +125,8 @@ pub struct Workload {
     pub host_network: bool,
     /// Addresses besides the node's at which its pods on the node's network answer, to the pods of that node alone.
     pub answers: Vec<IpAddr>,
+    /// Ports of a proxy in each of its pods, which takes what TCP carries out of and into the pod.
+    pub proxy: Option<Proxy>,
     /// Service account name.
     pub account: String,
     /// Runs of a CronJob.
@@ -150,6 +152,15 @@ impl CustomKind {
     pub fn api_version(&self) -> String {
         format!("{}/v1alpha1", self.group)
     }
+}
+
+/// Where a proxy in a pod takes connections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Proxy {
+    /// What the pod opens.
+    pub outbound: u16,
+    /// What is opened to the pod.
+    pub inbound: u16,
 }
 
 /// Settings of pods that the text may give for all pods of a workload or for one.

@@ -45,6 +45,14 @@ pub enum ClientSocket {
     Unconnected,
     /// It connects, and a load balancer in it puts the backend in place.
     Balanced,
+    /// It connects past the proxies of both pods.
+    Past,
+    /// It connects, and the proxy of its pod takes the connection and carries it nowhere.
+    Taken,
+    /// It is a socket of the proxy, for no connection of the application.
+    Proxy,
+    /// It connects, and the proxies of both pods speak to each other on the port of the server's.
+    Tunnelled,
 }
 
 /// Whose recorder folded.

@@ -119,6 +119,7 @@ impl Reader {
             probes: Vec::new(),
             host_network: false,
             answers: Vec::new(),
+            proxy: None,
             account: "default".to_owned(),
             runs: Vec::new(),
             defaults: Replica {
@@ -129,7 +130,7 @@ impl Reader {
         };
         let mut selects = None;
         let known = "`replicas`, `on`, `labels`, `selects`, `ports`, `probes`, `host-network`, `answers`, \
-                     `account`, `runs`, `kind`, `owner`, `unlisted`, `revision`, `address`, `from` or `to`";
+                     `proxy`, `account`, `runs`, `kind`, `owner`, `unlisted`, `revision`, `address`, `from` or `to`";
         cursor.clauses(known, &mut self.problems, |word, cursor| {
             match word {
                 "replicas" => workload.replicas = cursor.read(&value::COUNT)?,
@@ -139,6 +140,7 @@ impl Reader {
                 "ports" => workload.ports = cursor.read(&value::CONTAINER_PORTS)?,
                 "probes" => workload.probes = cursor.read(&value::PROBES)?,
                 "host-network" => workload.host_network = true,
+                "proxy" => workload.proxy = Some(cursor.read(&value::PROXY)?),
                 "answers" => workload.answers = cursor.read(&value::ADDRESSES)?,
                 "account" => workload.account = cursor.read(&value::HOST)?,
                 "kind" => workload.custom = Some(cursor.read(&value::CUSTOM_KIND)?),

@@ -17,7 +17,8 @@ const SERVER: &str = "a server: `service NAMESPACE/NAME:PORT[/PROTOCOL]`, `load-
                       `[pod] NAMESPACE/NAME[/N]:PORT`, `node NAME:PORT`, `external ADDRESS:PORT` or \
                       `address ADDRESS:PORT`";
 const CLAUSES: &str = "`xCOUNT`, `at`, `established`, `refused`, `timeout`, `unreachable`, `unknown`, `ipv6`, \
-                       `seen-by`, `predates`, `synthetic`, `socket-balanced`, `unconnected`, `folded` or `folded-ports`";
+                       `seen-by`, `predates`, `synthetic`, `socket-balanced`, `unconnected`, \
+                       `past-proxies`, `taken`, `by-proxy`, `tunnelled`, `folded` or `folded-ports`";
 
 const WORKLOAD: Form<(Name, Option<u32>)> = Form {
     expected: CLIENT,
@@ -150,8 +151,9 @@ impl Reader {
         if traffic.predates {
             traffic.count = 1;
         }
-        // The lab has neither such a load balancer nor a recorder with so small a quota.
-        traffic.synthetic |= traffic.socket == ClientSocket::Balanced || traffic.folded.is_some();
+        // The lab has neither such a load balancer, nor proxies, nor a recorder with so small a quota.
+        traffic.synthetic |= !matches!(traffic.socket, ClientSocket::Connected | ClientSocket::Unconnected);
+        traffic.synthetic |= traffic.folded.is_some();
         self.scenario.traffic.push(traffic);
         Ok(())
     }
@@ -169,6 +171,10 @@ fn clause(traffic: &mut Traffic, word: &str, cursor: &mut Cursor<'_>) -> Result<
         "synthetic" => traffic.synthetic = true,
         "seen-by" => traffic.seen_by = seen_by(cursor)?,
         "socket-balanced" => traffic.socket = ClientSocket::Balanced,
+        "past-proxies" => traffic.socket = ClientSocket::Past,
+        "taken" => traffic.socket = ClientSocket::Taken,
+        "by-proxy" => traffic.socket = ClientSocket::Proxy,
+        "tunnelled" => traffic.socket = ClientSocket::Tunnelled,
         "unconnected" => traffic.socket = ClientSocket::Unconnected,
         "folded" => traffic.folded = Some((folded_side(cursor)?, Folding::Peers)),
         "folded-ports" => traffic.folded = Some((folded_side(cursor)?, Folding::PeersAndPorts)),

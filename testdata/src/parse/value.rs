@@ -6,8 +6,8 @@ use flowtape_schemas::node::{Counter, Hook, Loss, SocketFamily, SocketType};
 use flowtape_schemas::value::Words as _;
 
 use crate::model::{
-    Cidr, ContainerPort, CustomKind, Labels, Name, Offset, PortRef, Probe, ProbeKind, ProbeRole, Protocol, ServicePort,
-    Span,
+    Cidr, ContainerPort, CustomKind, Labels, Name, Offset, PortRef, Probe, ProbeKind, ProbeRole, Protocol, Proxy,
+    ServicePort, Span,
 };
 
 /// How one word is read, and what to say when it cannot be.
@@ -116,6 +116,16 @@ pub(super) const SERVICE_PORTS: Form<Vec<ServicePort>> = Form {
     expected: "Service ports such as `80->8080,dns:53/UDP,http:80:30080->http` \
                (`[NAME:]PORT[:NODEPORT][->TARGET][/PROTOCOL]`)",
     read: |word| list(word, service_port),
+};
+pub(super) const PROXY: Form<Proxy> = Form {
+    expected: "the ports of a proxy such as `15001,15006`: for what leaves the pod, and for what comes in",
+    read: |word| {
+        let (outbound, inbound) = word.split_once(',')?;
+        Some(Proxy {
+            outbound: port(outbound)?,
+            inbound: port(inbound)?,
+        })
+    },
 };
 pub(super) const PROBES: Form<Vec<Probe>> = Form {
     expected: "probes such as `readiness=http:8080,liveness=tcp:mysql`",

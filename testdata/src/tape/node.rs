@@ -10,6 +10,7 @@ use flowtape_schemas::time::Time;
 
 use super::{INTERVAL, View};
 use crate::connection::listeners;
+use crate::layout::cgroup::proxy_id;
 use crate::layout::{Cgroup, HOST_NETNS, Pod};
 use crate::model::{CgroupDriver, Offset, Protocol};
 
@@ -123,16 +124,22 @@ pub(super) fn cgroups(view: &View<'_>) -> Vec<CgroupRow> {
             qos: Some(Qos::Burstable),
             ..row(&pod.cgroup, view.life(pod.from, pod.to))
         };
-        rows.push(CgroupRow {
-            cgroup_id: pod.container_cgroup.id,
-            path: pod.container_cgroup.path.clone(),
-            container_id: Some(pod.container_id.clone()),
+        let of_container = |cgroup: &Cgroup, container_id: String| CgroupRow {
+            cgroup_id: cgroup.id,
+            path: cgroup.path.clone(),
+            container_id: Some(container_id),
             runtime: Some(match view.node.cgroups {
                 CgroupDriver::Cgroupfs => Runtime::Unnamed,
                 CgroupDriver::Systemd => Runtime::Containerd,
             }),
             ..of_pod.clone()
-        });
+        };
+        rows.push(of_container(&pod.container_cgroup, pod.container_id.clone()));
+        rows.extend(
+            pod.proxy_cgroup
+                .iter()
+                .map(|cgroup| of_container(cgroup, proxy_id(pod))),
+        );
         rows.push(of_pod);
     }
     rows.sort();

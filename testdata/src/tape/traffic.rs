@@ -7,21 +7,24 @@ use flowtape_schemas::node::{Direction, DirectionSource, EventKind, EventRow, Fl
 use flowtape_schemas::time::Time;
 
 use super::View;
+use super::proxy::Proxies;
 use crate::connection::{Connection, Endpoint, Socket};
 use crate::layout::HOST_NETNS;
 use crate::model::{self, ClientSocket, FoldedSide, Folding, Offset, Protocol, SeenBy};
 
 /// One side's view of one connection.
-struct Sight<'c> {
-    connection: &'c Connection,
-    direction: Direction,
-    local: Endpoint,
-    remote: Endpoint,
+#[derive(Clone)]
+pub(super) struct Sight<'c> {
+    pub(super) connection: &'c Connection,
+    pub(super) direction: Direction,
+    pub(super) outcome: model::Outcome,
+    pub(super) local: Endpoint,
+    pub(super) remote: Endpoint,
     /// What the program asked for, where a load balancer in its socket put `remote` in place.
-    asked: Option<Endpoint>,
-    folding: Option<Folding>,
-    cgroup: u64,
-    netns: u32,
+    pub(super) asked: Option<Endpoint>,
+    pub(super) folding: Option<Folding>,
+    pub(super) cgroup: u64,
+    pub(super) netns: u32,
 }
 
 /// What flows are counted by.
@@ -115,6 +118,7 @@ fn sights<'c>(view: &View<'_>, connection: &'c Connection) -> Vec<Sight<'c>> {
         Some(Sight {
             connection,
             direction,
+            outcome: connection.outcome,
             local,
             remote,
             asked: (balanced && direction == Direction::Out).then_some(connection.dialed),
@@ -143,7 +147,10 @@ fn sights<'c>(view: &View<'_>, connection: &'c Connection) -> Vec<Sight<'c>> {
     );
     let client = client.filter(|_| seen_by != SeenBy::Server);
     let server = server.filter(|_| seen_by != SeenBy::Client);
-    client.into_iter().chain(server).collect()
+    let proxies = Proxies::of(view, connection);
+    let client = client.map(|sight| proxies.at_client(sight)).into_iter().flatten();
+    let server = server.map(|sight| proxies.at_server(sight)).into_iter().flatten();
+    client.chain(server).collect()
 }
 
 impl Sight<'_> {
@@ -163,7 +170,7 @@ impl Sight<'_> {
             folded,
             port: (self.folding != Some(Folding::PeersAndPorts)).then_some(port),
             asked: self.asked.filter(|_| !folded).map(|(ip, port)| (ip.into(), port)),
-            outcome: outcome(self.connection.outcome),
+            outcome: outcome(self.outcome),
             cgroup: self.cgroup,
             netns: self.netns,
             predates: self.connection.predates,
@@ -186,8 +193,8 @@ impl Sight<'_> {
             remote_port: Some(self.remote.1),
             asked_ip: self.asked.map(|(ip, _)| ip.into()),
             asked_port: self.asked.map(|(_, port)| port),
-            outcome: Some(outcome(self.connection.outcome)),
-            errno: errno(self.connection.outcome),
+            outcome: Some(outcome(self.outcome)),
+            errno: errno(self.outcome),
             cgroup_id: Some(self.cgroup),
             netns: Some(self.netns),
             // On the server's side the current task is not the one that acts.
@@ -201,7 +208,7 @@ impl Sight<'_> {
 
     /// What happened, and how its direction is known.
     fn kind(&self) -> (EventKind, DirectionSource) {
-        let established = self.connection.outcome == model::Outcome::Established;
+        let established = self.outcome == model::Outcome::Established;
         match (self.connection.predates, self.connection.protocol, self.direction) {
             (true, Protocol::Udp, _) => (EventKind::Snapshot, DirectionSource::BindFlag),
             (true, Protocol::Tcp | Protocol::Sctp, _) => (EventKind::Snapshot, DirectionSource::Backlog),

@@ -25,7 +25,7 @@ impl Served {
     pub(super) fn new(sightings: &[Sighting<'_>]) -> Self {
         let mut seen = Self::default();
         for sighting in sightings.iter().filter(|sighting| sighting.is_server()) {
-            let client = endpoint(&sighting.remote, sighting.row, false);
+            let client = endpoint(&sighting.remote, &sighting.row, false);
             let server = server_endpoint(sighting);
             if let Party::Node(node) = &sighting.remote {
                 let key = ((*node).to_owned(), server.clone(), sighting.protocol(), sighting.port);

@@ -2,20 +2,19 @@
 
 use std::collections::BTreeSet;
 
-use flowtape_schemas::address::Address;
 use flowtape_schemas::node::Outcome;
 
 use super::{Joined, Views, edge_key, port_name, service_use};
 use crate::findings::Code;
+use crate::flow::backend::ResolvedBackend;
 use crate::flow::collect::Contribution;
 use crate::flow::edge::{Endpoint, Peer, ServiceUse, Translation, Transport};
 use crate::flow::host::{host_of, node_of, same_node};
 use crate::flow::role;
-use crate::flow::sighting::{Sighting, endpoint, endpoint_of_pod};
+use crate::flow::sighting::{Sighting, endpoint};
 use crate::identity::Identity;
-use crate::identity::resolve::{Party, span_of};
-use crate::identity::service::{Backend, ServiceHit};
-use crate::identity::timeline::Span;
+use crate::identity::resolve::Party;
+use crate::identity::service::ServiceHit;
 
 /// What backends have of the traffic of a client.
 #[derive(Clone, Copy, Debug)]
@@ -47,9 +46,7 @@ enum Seen {
 
 /// A backend of a Service, resolved.
 pub(super) struct Candidate<'a> {
-    party: Party<'a>,
-    address: Address,
-    pub(super) port: u16,
+    backend: ResolvedBackend<'a>,
     service: ServiceUse,
     seen: Seen,
 }
@@ -57,16 +54,15 @@ pub(super) struct Candidate<'a> {
 impl Candidate<'_> {
     /// What it comes to in an edge.
     fn answer(&self) -> (Option<Identity>, u16) {
-        (self.party.identity(), self.port)
+        (self.backend.party.identity(), self.backend.port)
     }
 
     pub(super) fn endpoint(&self) -> Endpoint {
-        match &self.party {
-            Party::Pod(pod) => endpoint_of_pod(pod),
-            Party::Node(_) | Party::External(_) | Party::Loopback | Party::Group | Party::Unknown(..) => {
-                Endpoint::Address(self.address)
-            }
-        }
+        self.backend.endpoint()
+    }
+
+    pub(super) const fn port(&self) -> u16 {
+        self.backend.port
     }
 
     fn translated(&self) -> Option<Translation> {
@@ -79,7 +75,7 @@ impl Candidate<'_> {
 
 impl<'a> Views<'a> {
     pub(super) fn service_view(&self, sighting: &Sighting<'_>, joined: &mut Joined<'_>) {
-        let client = endpoint(&sighting.local, sighting.row, true);
+        let client = endpoint(&sighting.local, &sighting.row, true);
         // A node port of another node is translated there: what leaves the client still goes to that node.
         if let Party::Node(node) = &sighting.remote
             && node_of(&sighting.local) != Some(*node)
@@ -123,7 +119,7 @@ impl<'a> Views<'a> {
     /// That no backend saw the client: nobody recorded them, or what was recorded does not agree.
     fn report_unseen(&self, sighting: &Sighting<'_>, all: &[&Candidate<'_>], several: bool, joined: &mut Joined<'_>) {
         let place = place(sighting);
-        let servers = all.iter().map(|candidate| &candidate.party);
+        let servers = all.iter().map(|candidate| &candidate.backend.party);
         if self.must_have_counted(sighting, servers) {
             let client = sighting.local.identity().map(|identity| Peer { identity, role: None });
             if let Some(client) = client {
@@ -204,65 +200,28 @@ impl<'a> Views<'a> {
 
     /// Whether a backend's node was recorded at that time.
     fn was_recorded(&self, candidate: &Candidate<'_>, sighting: &Sighting<'_>) -> bool {
-        node_of(&candidate.party).is_some_and(|node| self.resolver.was_recorded(node, sighting.aligned))
+        node_of(&candidate.backend.party).is_some_and(|node| self.resolver.was_recorded(node, sighting.aligned))
     }
 
     fn is_api_server(&self, candidate: &Candidate<'_>) -> bool {
-        self.api_server.contains(&(candidate.address, candidate.port))
+        self.api_server
+            .contains(&(candidate.backend.address, candidate.backend.port))
     }
 
-    /// The backends of the Services behind what the client addressed, each once: a port that was renamed leads to the
-    /// same ones under both names.
-    pub(super) fn candidates(&self, sighting: &Sighting<'_>) -> Vec<Candidate<'a>> {
-        let protocol = sighting.protocol().to_string();
-        // A client reaches backends of its own family: a Service of two families has slices of both.
-        let same_family = |address: Address| {
-            let remote = sighting.row.remote_ip;
-            remote.is_none_or(|remote| remote.ip().is_ipv4() == address.ip().is_ipv4())
-        };
-        let mut found = BTreeSet::new();
-        for hit in &sighting.services {
-            let span = sighting.when;
-            let backends = self.cluster.services.backends(hit, &protocol, span);
-            let backends = self.unseen_too(hit, &protocol, span, backends).into_iter();
-            let of_family = backends.filter(|backend| same_family(backend.address));
-            found.extend(of_family.map(|backend| (service_use(hit), backend)));
-        }
-        let candidate = |(service, backend): (ServiceUse, Backend)| Candidate {
-            party: self.resolver.backend(
-                sighting.node,
-                backend.pod_uid.as_deref(),
-                backend.address,
-                span_of(sighting.row),
-            ),
-            address: backend.address,
-            port: backend.port,
-            service,
+    /// The backends of the Services behind what the client addressed.
+    pub(super) fn candidates(&self, sighting: &Sighting<'a>) -> Vec<Candidate<'a>> {
+        let backends = sighting.backends(self.resolver, self.cluster).into_iter();
+        let candidate = |backend: ResolvedBackend<'a>| Candidate {
+            service: service_use(&backend.service),
+            backend,
             seen: Seen::No,
         };
-        found.into_iter().map(candidate).collect()
-    }
-
-    /// In a time that nobody watched, the backends may already have been those that the next look found; of both, those
-    /// whose pods lived then.
-    fn unseen_too(&self, hit: &ServiceHit, protocol: &str, span: Span, known: BTreeSet<Backend>) -> BTreeSet<Backend> {
-        let until = self.resolver.unseen_until(span.last);
-        if until == span.last {
-            return known;
-        }
-        let found = self.cluster.services.backends_found(hit, protocol, span.last, until);
-        let all: BTreeSet<Backend> = known.into_iter().chain(found).collect();
-        let lived = |backend: &Backend| {
-            let uid = backend.pod_uid.as_deref();
-            uid.is_none_or(|uid| self.resolver.may_have_held(uid, backend.address, span))
-        };
-        let living: BTreeSet<Backend> = all.iter().filter(|backend| lived(backend)).cloned().collect();
-        if living.is_empty() { all } else { living }
+        backends.map(candidate).collect()
     }
 
     /// How a backend saw the client at that time; a client on the network of a node, as that node.
     fn seen(&self, client: &Endpoint, candidate: &Candidate<'_>, sighting: &Sighting<'_>) -> Seen {
-        let (server, protocol, port) = (candidate.endpoint(), sighting.protocol(), candidate.port);
+        let (server, protocol, port) = (candidate.endpoint(), sighting.protocol(), candidate.backend.port);
         let key = (client.clone(), server.clone(), protocol, port);
         let itself = self.served.itself(&key, sighting);
         // At the address of a node nobody but the node itself may be expected, unless its port was addressed.
@@ -297,7 +256,7 @@ impl<'a> Views<'a> {
             node.to_owned(),
             candidate.endpoint(),
             sighting.protocol(),
-            candidate.port,
+            candidate.backend.port,
         );
         self.host_clients.get(&key).is_some_and(|clients| clients.len() > 1)
     }
@@ -315,29 +274,41 @@ impl<'a> Views<'a> {
         let Share { mut count, supposed } = share;
         for candidate in candidates {
             let server = candidate.endpoint();
-            let Some(to) = candidate.party.identity() else { continue };
-            let key = (client.clone(), server.clone(), sighting.protocol(), candidate.port);
+            let Some(to) = candidate.backend.party.identity() else {
+                continue;
+            };
+            let key = (
+                client.clone(),
+                server.clone(),
+                sighting.protocol(),
+                candidate.backend.port,
+            );
             joined.asked.insert(key);
             if server == *client {
                 let same = &mut joined.collector.ignored.same_pod;
                 *same = same.saturating_add(std::mem::take(&mut count));
                 continue;
             }
-            let to = self.host_server(to, sighting.protocol(), candidate.port);
-            let own_node = same_node(&sighting.local, &candidate.party);
-            let from = role::client(from.clone(), &candidate.party, own_node, candidate.port);
-            let to = role::server(to, Some(candidate.address), candidate.port, &self.api_server);
+            let to = self.host_server(to, sighting.protocol(), candidate.backend.port);
+            let own_node = same_node(&sighting.local, &candidate.backend.party);
+            let from = role::client(from.clone(), &candidate.backend.party, own_node, candidate.backend.port);
+            let to = role::server(
+                to,
+                Some(candidate.backend.address),
+                candidate.backend.port,
+                &self.api_server,
+            );
             joined.collector.add(
                 sighting,
                 Contribution {
-                    key: edge_key(sighting, from, to, candidate.port),
+                    key: edge_key(sighting, from, to, candidate.backend.port),
                     count: std::mem::take(&mut count),
                     pair: (client.clone(), server),
                     services: vec![candidate.service.clone()],
                     node_port: sighting.node_port,
                     translated: candidate.translated().into_iter().collect(),
-                    port_name: port_name(&candidate.party, candidate.port, sighting.protocol()),
-                    assumed: supposed,
+                    port_name: port_name(&candidate.backend.party, candidate.backend.port, sighting.protocol()),
+                    assumed: supposed || sighting.supposed,
                 },
             );
         }
@@ -364,7 +335,7 @@ impl<'a> Views<'a> {
                 node_port: sighting.node_port,
                 translated: BTreeSet::new(),
                 port_name: hit.port_name.clone(),
-                assumed: false,
+                assumed: sighting.supposed,
             },
         );
     }
@@ -404,5 +375,5 @@ fn translator_key(sighting: &Sighting<'_>, candidate: &Candidate<'_>) -> Option<
         }
     };
     let server = candidate.endpoint();
-    Some((node?.to_owned(), server, sighting.protocol(), candidate.port))
+    Some((node?.to_owned(), server, sighting.protocol(), candidate.backend.port))
 }

@@ -21,6 +21,8 @@ mod case_failed;
 #[cfg(target_os = "linux")]
 mod case_handed;
 #[cfg(target_os = "linux")]
+mod case_mesh;
+#[cfg(target_os = "linux")]
 mod case_old;
 #[cfg(target_os = "linux")]
 mod case_pods;
@@ -135,8 +137,8 @@ mod cases {
     use crate::seen::Seen;
     use crate::stage::Stage;
     use crate::{
-        Case, Outcome, Ran, case_balanced, case_failed, case_handed, case_old, case_pods, case_socket, case_tcp,
-        case_udp, preflight,
+        Case, Outcome, Ran, case_balanced, case_failed, case_handed, case_mesh, case_old, case_pods, case_socket,
+        case_tcp, case_udp, preflight,
     };
 
     const CASES: &[&[Case]] = &[
@@ -148,6 +150,7 @@ mod cases {
         case_failed::CASES,
         case_socket::CASES,
         case_old::CASES,
+        case_mesh::CASES,
     ];
 
     /// Ports of the first case; each has as many from there on as it needs, up to [`PORTS`].

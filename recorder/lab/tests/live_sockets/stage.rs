@@ -40,6 +40,8 @@ cluster
   deployment s/server on n2 labels app=server ports web:19001,balanced:19011
   deployment s/other on n1 labels app=other
   deployment s/walled on n2 labels app=walled
+  deployment s/caller on n1 labels app=caller
+  deployment s/callee on n2 labels app=callee
   pod s/one on n1 labels app=one host-network
   pod s/two on n1 labels app=two host-network
   static-pod s/static on n2 labels app=static
@@ -61,7 +63,9 @@ pub(crate) struct Stage {
     pub(crate) lab: Lab,
 }
 
-const PODS: &[&str] = &["client", "server", "other", "walled", "one", "two", "static", "old"];
+const PODS: &[&str] = &[
+    "client", "server", "other", "walled", "one", "two", "static", "old", "caller", "callee",
+];
 
 impl Stage {
     /// Builds the cluster.
