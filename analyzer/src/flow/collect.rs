@@ -120,6 +120,22 @@ impl Collector {
         sum.samples.add(sighting.node, sighting.recorded);
     }
 
+    /// Notes that the server saw these edges as well, whose counts and times the clients' views have. Does nothing unless
+    /// all of them are there.
+    pub(super) fn witness(&mut self, sighting: &Sighting<'_>, edges: &[EdgeKey], port_name: Option<&str>) -> bool {
+        let known = edges.iter().all(|key| self.edges.contains_key(key));
+        for key in edges.iter().filter(|_| known) {
+            if let Some(sum) = self.edges.get_mut(key) {
+                sum.seen_by.insert(Side::Server);
+                sum.confirmed = true;
+                sum.nodes.insert(sighting.node.to_owned());
+                sum.port_names.extend(port_name.map(str::to_owned));
+                sum.samples.add(sighting.node, sighting.recorded);
+            }
+        }
+        known
+    }
+
     /// The edges, by key.
     pub(super) fn finish(mut self) -> (Vec<Edge>, Ignored) {
         self.judge_connected();

@@ -1,16 +1,18 @@
 //! The client's and the server's view of the same traffic, joined.
 
+mod hosts;
 mod served;
 mod through;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use flowtape_schemas::node::Outcome;
+use hosts::{HostClients, HostKey, Place};
 use served::{PairKey, Served};
 
 use super::collect::{Collector, Contribution};
 use super::edge::{EdgeKey, Endpoint, Peer, ServiceUse, Translation, Transport};
-use super::host::{host_of, host_servers, node_of, same_node};
+use super::host::{host_servers, node_of, same_node};
 use super::role::{self, ApiServer};
 use super::sighting::{Sighting, endpoint, server_endpoint};
 use crate::findings::{Code, Findings};
@@ -20,9 +22,6 @@ use crate::identity::service::ServiceHit;
 use crate::identity::timeline::Span;
 use crate::identity::{Identity, Role, Workload};
 
-/// A node, a server it reached, the protocol and the server's port.
-type HostKey = (String, Endpoint, Transport, u16);
-
 /// What both views are looked up by.
 struct Views<'a> {
     cluster: &'a Cluster,
@@ -30,7 +29,7 @@ struct Views<'a> {
     api_server: ApiServer,
     served: Served,
     /// Workloads on the network of a node that connected to a server.
-    host_clients: BTreeMap<HostKey, BTreeSet<Identity>>,
+    host_clients: HostClients,
     /// Workloads on the network of a node that served a port, by node, protocol and port.
     host_servers: BTreeMap<(String, Transport, u16), BTreeSet<Workload>>,
 }
@@ -58,10 +57,10 @@ pub(super) fn join(
         resolver,
         api_server: api_server(cluster),
         served: Served::new(sightings),
-        host_clients: BTreeMap::new(),
+        host_clients: HostClients::default(),
         host_servers: host_servers(sightings, cluster),
     };
-    views.host_clients = host_clients(sightings, &views);
+    views.host_clients = HostClients::new(sightings, &views);
     let mut joined = Joined {
         collector,
         findings,
@@ -92,11 +91,14 @@ impl Views<'_> {
         };
         let mut translated = BTreeSet::new();
         if let Party::Node(node) = &sighting.remote {
-            let key = ((*node).to_owned(), server.clone(), sighting.protocol(), sighting.port);
-            let clients: Vec<&Identity> = self.host_clients.get(&key).into_iter().flatten().collect();
+            let place = Place::of_server(sighting);
+            let key = ((*node).to_owned(), place, sighting.protocol(), sighting.port);
+            if self.are_witnessed(sighting, &key, &to, joined.collector) {
+                return;
+            }
             // Only a single candidate is an answer.
-            if let [only] = clients.as_slice() {
-                from = (*only).clone();
+            if let Some(only) = self.host_clients.only(&key) {
+                from = only.clone();
             }
             translated = joined.translated.get(&key).cloned().unwrap_or_default();
         }
@@ -107,6 +109,26 @@ impl Views<'_> {
             report_disagreement(sighting, &from, &to, joined.findings);
         }
         self.add_pair(sighting, (from, client), (to, server), translated, joined.collector);
+    }
+
+    /// Whether all that a server saw of a node is what several clients there say, which then are what it saw.
+    fn are_witnessed(&self, sighting: &Sighting<'_>, key: &HostKey, to: &Identity, collector: &mut Collector) -> bool {
+        let Some(clients) = self
+            .host_clients
+            .all_seen(key, sighting)
+            .filter(|_| self.host_clients.several(key))
+        else {
+            return false;
+        };
+        let own_node = same_node(&sighting.remote, &sighting.local);
+        let to = role::server(to.clone(), sighting.row.local_ip, sighting.port, &self.api_server);
+        let edge = |from: &Identity| {
+            let from = role::client(from.clone(), &sighting.local, own_node, sighting.port);
+            edge_key(sighting, from, to.clone(), sighting.port)
+        };
+        let edges: Vec<EdgeKey> = clients.map(edge).collect();
+        let port_name = port_name(&sighting.local, sighting.port, sighting.protocol());
+        collector.witness(sighting, &edges, port_name.as_deref())
     }
 
     fn direct_view(&self, sighting: &Sighting<'_>, joined: &mut Joined<'_>) {
@@ -121,12 +143,15 @@ impl Views<'_> {
         let to = self.host_server(to, sighting.protocol(), sighting.port);
         let key = (client.clone(), server.clone(), sighting.protocol(), sighting.port);
         let mut translated = BTreeSet::new();
-        if !self.served.itself(&key, sighting) && self.must_have_counted(sighting, std::iter::once(&sighting.remote)) {
-            let by_node = node_of(&sighting.local).map(|node| (node.to_owned(), server.clone(), key.2, key.3));
+        let place = Place::of_server(sighting);
+        if !self.served.itself(&key, &place, sighting)
+            && self.must_have_counted(sighting, std::iter::once(&sighting.remote))
+        {
+            let by_node = node_of(&sighting.local).map(|node| (node.to_owned(), place, key.2, key.3));
             match by_node.filter(|key| self.served.host(key, sighting)) {
                 Some(key) => {
                     translated.insert(Translation::Source);
-                    if self.host_clients.get(&key).is_none_or(BTreeSet::is_empty) {
+                    if self.host_clients.none(&key) {
                         joined.translated.entry(key).or_default().insert(Translation::Source);
                     }
                 }
@@ -284,32 +309,4 @@ fn api_server(cluster: &Cluster) -> ApiServer {
         .into_iter()
         .flat_map(|name| cluster.services.backends(&kubernetes(name), "TCP", always));
     backends.map(|backend| (backend.address, backend.port)).collect()
-}
-
-/// Who connected from the network of a node, by the server it reached.
-fn host_clients(sightings: &[Sighting<'_>], views: &Views<'_>) -> BTreeMap<HostKey, BTreeSet<Identity>> {
-    let mut clients: BTreeMap<_, BTreeSet<Identity>> = BTreeMap::new();
-    for sighting in sightings.iter().filter(|sighting| !sighting.is_server()) {
-        let (Some(node), Some(identity)) = (host_of(&sighting.local), sighting.local.identity()) else {
-            continue;
-        };
-        let mut servers = Vec::new();
-        let direct = sighting.services.is_empty() || sighting.met_server;
-        if direct {
-            servers.push((server_endpoint(sighting), sighting.port));
-        }
-        if !direct {
-            let backends = views.candidates(sighting);
-            servers.extend(
-                backends
-                    .iter()
-                    .map(|candidate| (candidate.endpoint(), candidate.port())),
-            );
-        }
-        for (server, port) in servers {
-            let key = (node.to_owned(), server, sighting.protocol(), port);
-            clients.entry(key).or_default().insert(identity.clone());
-        }
-    }
-    clients
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::HostKey;
+use super::hosts::{HostKey, Place};
 use crate::flow::edge::{Endpoint, Transport};
 use crate::flow::host::host_of;
 use crate::flow::sighting::{Sighting, endpoint, server_endpoint};
@@ -28,7 +28,8 @@ impl Served {
             let client = endpoint(&sighting.remote, &sighting.row, false);
             let server = server_endpoint(sighting);
             if let Party::Node(node) = &sighting.remote {
-                let key = ((*node).to_owned(), server.clone(), sighting.protocol(), sighting.port);
+                let place = Place::of_server(sighting);
+                let key = ((*node).to_owned(), place, sighting.protocol(), sighting.port);
                 seen.hosts.entry(key).or_default().push(sighting.presence());
             }
             let key = (client, server, sighting.protocol(), sighting.port);
@@ -38,9 +39,9 @@ impl Served {
     }
 
     /// Whether a server saw this client at that time; one on the network of a node, as that node.
-    pub(super) fn itself(&self, key: &PairKey, sighting: &Sighting<'_>) -> bool {
+    pub(super) fn itself(&self, key: &PairKey, server: &Place, sighting: &Sighting<'_>) -> bool {
         match host_of(&sighting.local) {
-            Some(node) => self.host(&(node.to_owned(), key.1.clone(), key.2, key.3), sighting),
+            Some(node) => self.host(&(node.to_owned(), server.clone(), key.2, key.3), sighting),
             None => overlaps(self.pairs.get(key), sighting),
         }
     }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use flowtape_schemas::node::Outcome;
 
+use super::hosts::{HostKey, Place};
 use super::{Joined, Views, edge_key, port_name, service_use};
 use crate::findings::Code;
 use crate::flow::backend::ResolvedBackend;
@@ -55,6 +56,11 @@ impl Candidate<'_> {
     /// What it comes to in an edge.
     fn answer(&self) -> (Option<Identity>, u16) {
         (self.backend.party.identity(), self.backend.port)
+    }
+
+    /// Where it is, as servers on the network of a node are seen by both sides.
+    pub(super) fn place(&self) -> Place {
+        Place::of(&self.backend.party, self.endpoint())
     }
 
     pub(super) fn endpoint(&self) -> Endpoint {
@@ -223,7 +229,7 @@ impl<'a> Views<'a> {
     fn seen(&self, client: &Endpoint, candidate: &Candidate<'_>, sighting: &Sighting<'_>) -> Seen {
         let (server, protocol, port) = (candidate.endpoint(), sighting.protocol(), candidate.backend.port);
         let key = (client.clone(), server.clone(), protocol, port);
-        let itself = self.served.itself(&key, sighting);
+        let itself = self.served.itself(&key, &candidate.place(), sighting);
         // At the address of a node nobody but the node itself may be expected, unless its port was addressed.
         let expected =
             || sighting.node_port.is_some() || server == *client || self.only_translates(sighting, candidate);
@@ -240,10 +246,8 @@ impl<'a> Views<'a> {
     /// Whether a backend that saw the node before it saw clients whose address that node replaced, and none of the node's
     /// own.
     fn only_translates(&self, sighting: &Sighting<'_>, candidate: &Candidate<'_>) -> bool {
-        translator_key(sighting, candidate).is_some_and(|key| {
-            let own = self.host_clients.get(&key);
-            own.is_none_or(BTreeSet::is_empty) && self.resolver.was_recorded(&key.0, sighting.aligned)
-        })
+        translator_key(sighting, candidate)
+            .is_some_and(|key| self.host_clients.none(&key) && self.resolver.was_recorded(&key.0, sighting.aligned))
     }
 
     /// Whether others on the network of the client's node reached this server too, so that it may not be the client that
@@ -254,11 +258,11 @@ impl<'a> Views<'a> {
         };
         let key = (
             node.to_owned(),
-            candidate.endpoint(),
+            candidate.place(),
             sighting.protocol(),
-            candidate.backend.port,
+            candidate.port(),
         );
-        self.host_clients.get(&key).is_some_and(|clients| clients.len() > 1)
+        self.host_clients.several(&key)
     }
 
     /// Adds the client's view to the edges of these backends.
@@ -367,13 +371,17 @@ fn place(sighting: &Sighting<'_>) -> String {
 
 /// The node that puts its own address in the client's place where one does, as a backend sees it: the one whose port was
 /// addressed, else the client's own.
-fn translator_key(sighting: &Sighting<'_>, candidate: &Candidate<'_>) -> Option<super::HostKey> {
+fn translator_key(sighting: &Sighting<'_>, candidate: &Candidate<'_>) -> Option<HostKey> {
     let node = match &sighting.remote {
         Party::Node(node) => Some(*node),
         Party::Pod(_) | Party::External(_) | Party::Loopback | Party::Group | Party::Unknown(..) => {
             node_of(&sighting.local)
         }
     };
-    let server = candidate.endpoint();
-    Some((node?.to_owned(), server, sighting.protocol(), candidate.backend.port))
+    Some((
+        node?.to_owned(),
+        candidate.place(),
+        sighting.protocol(),
+        candidate.port(),
+    ))
 }

@@ -1,0 +1,140 @@
+//! Clients and servers on the network of a node, whom the other side knows by the node's addresses only.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use flowtape_schemas::node::Outcome;
+
+use super::Views;
+use crate::flow::edge::{Endpoint, Transport};
+use crate::flow::host::host_of;
+use crate::flow::sighting::{Sighting, server_endpoint};
+use crate::identity::Identity;
+use crate::identity::resolve::Party;
+
+/// Where a server is, as both sides see it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Place {
+    /// On the network of this node, at whichever of its addresses.
+    Host(String),
+    /// At an address of its own.
+    Own(Endpoint),
+}
+
+/// A node, a server it reached, the protocol and the server's port.
+pub(super) type HostKey = (String, Place, Transport, u16);
+
+impl Place {
+    /// That of the server of a sighting.
+    pub(super) fn of_server(sighting: &Sighting<'_>) -> Self {
+        let server = server_endpoint(sighting);
+        let party = if sighting.is_server() {
+            &sighting.local
+        } else {
+            &sighting.remote
+        };
+        // A pod that is an address answers at one that is not its node's.
+        if matches!((party, &server), (Party::Pod(_), Endpoint::Address(_))) {
+            return Self::Own(server);
+        }
+        Self::of(party, server)
+    }
+
+    /// That of a party, which is this endpoint where it has an address of its own.
+    pub(super) fn of(party: &Party<'_>, endpoint: Endpoint) -> Self {
+        host_of(party).map_or(Self::Own(endpoint), |node| Self::Host(node.to_owned()))
+    }
+}
+
+/// Who connected from the network of a node, by the server it reached.
+#[derive(Debug, Default)]
+pub(super) struct HostClients {
+    tallies: BTreeMap<HostKey, Tally>,
+}
+
+/// What clients on one node and a server say of each other.
+#[derive(Debug, Default)]
+struct Tally {
+    /// How many TCP connections each client counted.
+    clients: BTreeMap<Identity, u64>,
+    /// Whether some of them may have gone to another server.
+    divided: bool,
+    /// How many the server counted.
+    served: u64,
+}
+
+impl HostClients {
+    /// Collects them from both views.
+    pub(super) fn new(sightings: &[Sighting<'_>], views: &Views<'_>) -> Self {
+        let mut tallies: BTreeMap<HostKey, Tally> = BTreeMap::new();
+        for sighting in sightings {
+            let counted = if is_counted_by_both(sighting) {
+                sighting.row.count
+            } else {
+                0
+            };
+            if sighting.is_server() {
+                if let Party::Node(node) = &sighting.remote {
+                    let place = Place::of_server(sighting);
+                    let key = ((*node).to_owned(), place, sighting.protocol(), sighting.port);
+                    let tally = tallies.entry(key).or_default();
+                    tally.served = tally.served.saturating_add(counted);
+                }
+                continue;
+            }
+            let (Some(node), Some(identity)) = (host_of(&sighting.local), sighting.local.identity()) else {
+                continue;
+            };
+            let servers = servers(sighting, views);
+            for (place, port) in &servers {
+                let key = (node.to_owned(), place.clone(), sighting.protocol(), *port);
+                let tally = tallies.entry(key).or_default();
+                let own = tally.clients.entry(identity.clone()).or_default();
+                *own = own.saturating_add(counted);
+                tally.divided |= servers.len() > 1;
+            }
+        }
+        Self { tallies }
+    }
+
+    /// Whether none is known.
+    pub(super) fn none(&self, key: &HostKey) -> bool {
+        self.clients(key).next().is_none()
+    }
+
+    /// Whether there are several, any of which the server may have seen.
+    pub(super) fn several(&self, key: &HostKey) -> bool {
+        self.clients(key).nth(1).is_some()
+    }
+
+    /// The only one.
+    pub(super) fn only(&self, key: &HostKey) -> Option<&Identity> {
+        self.clients(key).next().filter(|_| !self.several(key))
+    }
+
+    /// All of them, if what the server counted of their node is what they counted together, to the last connection: each
+    /// of theirs is then one that the server saw.
+    pub(super) fn all_seen(&self, key: &HostKey, sighting: &Sighting<'_>) -> Option<impl Iterator<Item = &Identity>> {
+        let tally = self.tallies.get(key)?;
+        let counted: u64 = tally.clients.values().fold(0, |sum, count| sum.saturating_add(*count));
+        let exact = !tally.divided && counted == tally.served && is_counted_by_both(sighting);
+        exact.then(|| tally.clients.keys())
+    }
+
+    fn clients(&self, key: &HostKey) -> impl Iterator<Item = &Identity> {
+        self.tallies.get(key).into_iter().flat_map(|tally| tally.clients.keys())
+    }
+}
+
+/// Whether both sides count the same of it: a datagram that was sent is not always received.
+fn is_counted_by_both(sighting: &Sighting<'_>) -> bool {
+    sighting.protocol() == Transport::TCP && sighting.outcome() == Outcome::Established
+}
+
+/// The servers that a client may have reached.
+fn servers(sighting: &Sighting<'_>, views: &Views<'_>) -> BTreeSet<(Place, u16)> {
+    if sighting.services.is_empty() || sighting.met_server {
+        return [(Place::of_server(sighting), sighting.port)].into();
+    }
+    let candidates = views.candidates(sighting);
+    candidates.iter().map(|one| (one.place(), one.port())).collect()
+}
