@@ -156,6 +156,7 @@ pub fn stats_rows(by: HookId, did: &Counters, interval: Interval) -> Vec<StatsRo
         unkept_sent: _,
         unheld: _,
         unheld_ended: _,
+        unended: _,
     } = *did;
     let counts = [
         (Counter::Invocations, invocations),
@@ -212,6 +213,7 @@ pub fn growth(now: &Counters, before: &Counters) -> Counters {
         unkept_sent: now.unkept_sent.saturating_sub(before.unkept_sent),
         unheld: now.unheld.saturating_sub(before.unheld),
         unheld_ended: now.unheld_ended.saturating_sub(before.unheld_ended),
+        unended: now.unended.saturating_sub(before.unended),
     }
 }
 

@@ -94,8 +94,13 @@ impl Attempt {
             (self.asked_ip, self.asked_port)
         };
         let (asked_ip, asked_port) = self.asked_instead_of(&remote_ip, remote_port);
+        let kind = if matches!(outcome, Outcome::Established) {
+            RecordKind::ConnectOk
+        } else {
+            RecordKind::ConnectFail
+        };
         Event {
-            kind: RecordKind::ConnectFail.id(),
+            kind: kind.id(),
             hook: self.hook,
             protocol: Protocol::Tcp.id(),
             direction: Direction::Out.id(),

@@ -34,6 +34,9 @@ pub struct Counters {
     pub unheld: u64,
     /// Handshakes that began so and ended: they are recorded like every other.
     pub unheld_ended: u64,
+    /// Handshakes whose end the program was not shown, as their sockets told later: each is counted as `unknown`, and is proof
+    /// of a run that the kernel skipped.
+    pub unended: u64,
 }
 
 /// Slot of the second instance of `tp_btf/inet_sock_set_state`, which is no hook of its own: its `invocations` are those the
@@ -41,7 +44,7 @@ pub struct Counters {
 pub const RESCUE_SLOT: u32 = HOOK_SLOTS - 1;
 
 /// Number of counters.
-pub const COUNTERS_LEN: usize = 13;
+pub const COUNTERS_LEN: usize = 14;
 
 const _: () = assert!(size_of::<Counters>() == COUNTERS_LEN * 8 && align_of::<Counters>() == 8);
 
@@ -63,6 +66,7 @@ impl Counters {
             unkept_sent,
             unheld,
             unheld_ended,
+            unended,
         ] = words;
         Self {
             invocations,
@@ -78,6 +82,7 @@ impl Counters {
             unkept_sent,
             unheld,
             unheld_ended,
+            unended,
         }
     }
 
@@ -98,6 +103,7 @@ impl Counters {
             unkept_sent: self.unkept_sent + other.unkept_sent,
             unheld: self.unheld + other.unheld,
             unheld_ended: self.unheld_ended + other.unheld_ended,
+            unended: self.unended + other.unended,
         }
     }
 }
@@ -108,7 +114,7 @@ mod tests {
 
     #[test]
     fn words_are_in_field_order() {
-        let counters = Counters::from_words([1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13]);
+        let counters = Counters::from_words([1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14]);
         assert_eq!(
             counters,
             Counters {
@@ -125,12 +131,13 @@ mod tests {
                 unkept_sent: 11,
                 unheld: 12,
                 unheld_ended: 13,
+                unended: 14,
             }
         );
-        assert_eq!(core::mem::offset_of!(Counters, unheld_ended), 96);
+        assert_eq!(core::mem::offset_of!(Counters, unended), 104);
         assert_eq!(
             counters.plus(counters),
-            Counters::from_words([2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26])
+            Counters::from_words([2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28])
         );
     }
 }

@@ -50,20 +50,29 @@ fn tcp(counters: &mut Counters, peer: &Peer) -> bool {
     if attempt::begin(sk as u64, &asked) {
         return false;
     }
-    let counted = attempt::find(sk as u64).is_some_and(|earlier| failed_before(counters, earlier));
+    let counted = attempt::find(sk as u64).is_some_and(|earlier| {
+        count_earlier(counters, earlier);
+        true
+    });
     if !attempt::replace(sk as u64, &asked) {
         bump(&mut counters.unkept);
     }
     counted
 }
 
-/// Counts what was asked for at this address before, if no packet ever left for it.
+/// Counts what was asked for at this address before. If no packet left for it, there was no way to go. If one did, its
+/// handshake is over, or the socket could not connect anew, and the kernel showed that to nobody.
 #[inline(always)]
-fn failed_before(counters: &mut Counters, earlier: &Attempt) -> bool {
-    if earlier.state != ATTEMPT_ASKED {
-        return false;
-    }
-    let key = FlowKey::of(&earlier.event(Outcome::Unreachable));
+fn count_earlier(counters: &mut Counters, earlier: &Attempt) {
+    let outcome = if earlier.state == ATTEMPT_ASKED {
+        Outcome::Unreachable
+    } else {
+        if let Some(counters) = count::counters(HookId::InetSockSetState) {
+            bump(&mut counters.unended);
+        }
+        Outcome::Unknown
+    };
+    let key = FlowKey::of(&earlier.event(outcome));
     let moment = Moment {
         kind: RecordKind::ConnectFail,
         ts_ns: earlier.ts_ns,
@@ -75,7 +84,6 @@ fn failed_before(counters: &mut Counters, earlier: &Attempt) -> bool {
         event.pid = earlier.pid;
         event.comm = earlier.comm;
     });
-    true
 }
 
 /// What is asked for now.

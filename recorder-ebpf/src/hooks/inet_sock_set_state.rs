@@ -126,6 +126,13 @@ fn sent(counters: &mut Counters, sk: *const Sock) {
         ..Attempt::NONE
     };
     task::put_attempt(&mut sent);
+    if attempt::begin(sk as u64, &sent) {
+        return;
+    }
+    if attempt::find(sk as u64).is_some_and(|earlier| earlier.state == ATTEMPT_SENT) {
+        // Its handshake is over, and its end was shown to nobody.
+        bump(&mut counters.unended);
+    }
     if !attempt::replace(sk as u64, &sent) {
         bump(if attempt::begin_unheld(sk as u64) {
             &mut counters.unheld

@@ -63,6 +63,8 @@ pub(super) struct Collector {
     edges_lost: u64,
     /// Control groups that nobody can name any more.
     unnamed: u64,
+    /// Handshakes of which open sockets prove that nobody was shown their end.
+    unended: u64,
     /// What hides addresses and names; `None` if they may be seen.
     redaction: Option<Redaction>,
 }
@@ -86,6 +88,7 @@ impl Collector {
             dropped_lately: 0,
             edges_lost: 0,
             unnamed: 0,
+            unended: 0,
             redaction,
         }
     }
@@ -203,10 +206,14 @@ impl Collector {
         let mut stats = Vec::new();
         for now in counters {
             let before = self.before.get(&now.id).copied();
-            // What is rescued at this moment may already be subtracted and not yet be added.
+            let is_states = now.id == HookId::InetSockSetState;
+            let proved = now.counters.unended + if is_states { self.unended } else { 0 };
+            // What is proved is among what the kernel counts, if that counts it. What is rescued at this moment may already be
+            // subtracted and not yet be added.
             let now = HookCounters {
                 recursion_misses: now
                     .recursion_misses
+                    .max(proved)
                     .max(before.map_or(0, |before| before.recursion_misses)),
                 ..*now
             };
@@ -224,14 +231,21 @@ impl Collector {
         stats
     }
 
-    /// Takes attempts to connect that nothing more will be heard of: those for which no packet left had no way to go, and how
-    /// the others would have ended is not known.
+    /// Takes attempts to connect that nothing more will be heard of: those for which no packet left had no way to go. How the
+    /// others ended is not known, unless the last look at the sockets tells; then the kernel skipped the program that waited for
+    /// it.
     pub(super) fn attempts(&mut self, attempts: &[Attempt]) {
+        let ended = self
+            .looks
+            .last()
+            .map(|look| look.ended_unseen(attempts))
+            .unwrap_or_default();
+        self.unended += ended.len() as u64;
         for attempt in attempts {
-            let outcome = if attempt.state == ATTEMPT_SENT {
-                Outcome::Unknown
-            } else {
-                Outcome::Unreachable
+            let outcome = match ended.get(&attempt.cookie) {
+                _ if attempt.state != ATTEMPT_SENT => Outcome::Unreachable,
+                Some(outcome) => *outcome,
+                None => Outcome::Unknown,
             };
             let mut event = attempt.event(outcome);
             let value = FlowValue {
@@ -353,172 +367,4 @@ fn counted_by(flows: &[(FlowKey, FlowValue)]) -> impl Iterator<Item = (Hook, Cou
 }
 
 #[cfg(test)]
-mod tests {
-    use super::Collector;
-    use crate::clock::Offset;
-    use crate::kernel::config::{Drained, HookCounters};
-    use crate::kernel::record::{CgroupPath, Record};
-    use crate::record::surroundings::Surroundings;
-    use flowtape_recorder_ebpf::abi::attempt::{ATTEMPT_ASKED, ATTEMPT_SENT, Attempt};
-    use flowtape_recorder_ebpf::abi::counters::Counters;
-    use flowtape_recorder_ebpf::abi::event::Event;
-    use flowtape_recorder_ebpf::abi::flow::{FlowKey, FlowValue, Overflow};
-    use flowtape_recorder_ebpf::abi::id::{HookId, Outcome, RecordKind};
-    use flowtape_schemas::node::{ClockRow, Counter, StatsRow};
-    use flowtape_schemas::time::Time;
-
-    fn offset() -> Offset {
-        Offset::of(&ClockRow {
-            boot_nanos: 0,
-            wall_time: Time(0),
-        })
-    }
-
-    fn collector() -> Collector {
-        Collector::new(offset(), Time(100), 4_096, None)
-    }
-
-    fn overflow(port: u16, ts_ns: u64, sampled: u8) -> Record {
-        let key = FlowKey {
-            service_port: port,
-            ..FlowKey::default()
-        };
-        Record::Overflow(Overflow {
-            sampled,
-            occurrences: 1,
-            ts_ns,
-            key,
-            ..Overflow::default()
-        })
-    }
-
-    fn counters(invocations: u64, ring_full: u64, misses: u64) -> Vec<HookCounters> {
-        vec![HookCounters {
-            id: HookId::InetSockSetState,
-            counters: Counters {
-                invocations,
-                ring_full,
-                ..Counters::default()
-            },
-            rescued: 0,
-            recursion_misses: misses,
-        }]
-    }
-
-    fn count(stats: &[StatsRow], counter: Counter) -> Option<u64> {
-        stats.iter().find(|row| row.counter == counter).map(|row| row.value)
-    }
-
-    #[test]
-    fn counters_become_what_grew_and_zeros_have_no_row() {
-        let mut all = collector();
-        let first = all.end_interval(Time(200), Drained::default(), &counters(5, 0, 0));
-        let second = all.end_interval(Time(300), Drained::default(), &counters(9, 2, 1));
-        assert_eq!((first.interval.start, first.interval.end), (Time(100), Time(200)));
-        assert_eq!((second.interval.start, second.interval.end), (Time(200), Time(300)));
-        assert_eq!(count(&first.stats, Counter::Invocations), Some(5));
-        assert_eq!(count(&first.stats, Counter::RingFull), None);
-        assert_eq!(count(&second.stats, Counter::Invocations), Some(4));
-        assert_eq!(count(&second.stats, Counter::RingFull), Some(2));
-        assert_eq!(count(&second.stats, Counter::RecursionMissed), Some(1));
-        let third = all.end_interval(Time(400), Drained::default(), &counters(9, 2, 1));
-        assert!(third.stats.is_empty());
-        let fewer_missed = all.end_interval(Time(500), Drained::default(), &counters(9, 2, 0));
-        let as_before = all.end_interval(Time(600), Drained::default(), &counters(9, 2, 1));
-        assert!(fewer_missed.stats.is_empty() && as_before.stats.is_empty());
-    }
-
-    #[test]
-    fn occurrences_the_map_had_no_room_for_are_counted_here() {
-        let mut all = collector();
-        let mut around = Surroundings::new();
-        for record in [overflow(80, 120, 1), overflow(80, 110, 0), overflow(81, 130, 1)] {
-            all.take(record, &mut around, offset());
-        }
-        let drained = Drained {
-            flows: vec![(
-                FlowKey::default(),
-                FlowValue {
-                    count: 7,
-                    ..FlowValue::default()
-                },
-            )],
-            ..Drained::default()
-        };
-        let counted = all.end_interval(Time(200), drained, &[]);
-        assert_eq!(count(&counted.stats, Counter::Counted), Some(10));
-        let port_80 = counted.flows.iter().find(|(key, _)| key.service_port == 80).unwrap().1;
-        assert_eq!(
-            (port_80.count, port_80.samples, port_80.first_ns, port_80.last_ns),
-            (2, 1, 110, 120)
-        );
-        assert!(
-            all.end_interval(Time(300), Drained::default(), &[]).flows.is_empty(),
-            "counted once"
-        );
-    }
-
-    #[test]
-    fn attempts_that_wait_are_rows_and_events() {
-        let mut all = collector();
-        let attempt = |state, asked_port| Attempt {
-            state,
-            asked_port,
-            remote_port: 9,
-            ts_ns: 120,
-            ..Attempt::default()
-        };
-        all.attempts(&[attempt(ATTEMPT_ASKED, 80), attempt(ATTEMPT_SENT, 0)]);
-        assert_eq!(all.take_chunk().len(), 2);
-        let counted = all.end_interval(Time(200), Drained::default(), &[]);
-        let rows: Vec<_> = counted
-            .flows
-            .iter()
-            .map(|(key, value)| (key.service_port, key.outcome, value.count, value.samples))
-            .collect();
-        let (unreachable, unknown) = (Outcome::Unreachable.id(), Outcome::Unknown.id());
-        assert_eq!(rows, [(80, unreachable, 1, 1), (9, unknown, 1, 1)]);
-        assert_eq!(count(&counted.stats, Counter::Counted), Some(2));
-    }
-
-    #[test]
-    fn events_are_handed_over_in_chunks_and_drops_are_counted() {
-        let mut all = collector();
-        let mut around = Surroundings::new();
-        let event = Record::Event(Event {
-            kind: RecordKind::Accept.id(),
-            ..Event::default()
-        });
-        let mut handed = 0;
-        for _ in 0..super::CHUNK + 3 {
-            all.take(event.clone(), &mut around, offset());
-            handed += all.full_chunk().map_or(0, |chunk| chunk.len());
-        }
-        assert_eq!((handed, all.take_chunk().len()), (super::CHUNK, 3));
-        all.dropped(3);
-        let counted = all.end_interval(Time(200), Drained::default(), &[]);
-        assert_eq!(count(&counted.stats, Counter::WriterDropped), Some(3));
-    }
-
-    #[test]
-    fn control_groups_reach_their_tracker() {
-        let mut all = collector();
-        let mut around = Surroundings::new();
-        let change = |made, ts_ns| {
-            Record::Cgroup(CgroupPath {
-                made,
-                ts_ns,
-                id: 7,
-                path: "/a".to_owned(),
-                cut: false,
-            })
-        };
-        all.take(change(true, 150), &mut around, offset());
-        all.take(change(false, 160), &mut around, offset());
-        let ended = around.cgroups.take_ended();
-        assert_eq!(
-            (ended[0].valid_from, ended[0].valid_to),
-            (Some(Time(150)), Some(Time(160)))
-        );
-    }
-}
+mod tests;

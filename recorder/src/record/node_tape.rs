@@ -67,6 +67,8 @@ pub(super) struct Written {
     pub(super) lost_events: u64,
     /// Operations missing from `flows`.
     pub(super) lost_edges: u64,
+    /// Those of them that the kernel did not show to the programs.
+    pub(super) skipped: u64,
     /// Control groups of which nothing is known but their number.
     pub(super) unnamed: u64,
     /// What the reader of the manifest should know.
@@ -282,7 +284,12 @@ impl NodeTape {
             match row.counter.loss() {
                 Loss::Nothing => {}
                 Loss::Events => self.written.lost_events += row.value,
-                Loss::Edges => self.written.lost_edges += row.value,
+                Loss::Edges => {
+                    self.written.lost_edges += row.value;
+                    if row.counter == Counter::RecursionMissed {
+                        self.written.skipped += row.value;
+                    }
+                }
                 Loss::Names => self.written.unnamed += row.value,
             }
         }

@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use flowtape_recorder_ebpf::abi::address::Address;
+use flowtape_recorder_ebpf::abi::attempt::{ATTEMPT_SENT, Attempt};
 use flowtape_recorder_ebpf::abi::event::{Event, FLAG_BY_BINDING, FLAG_TASK, FLAG_V4_MAPPED};
 use flowtape_recorder_ebpf::abi::flow::{FOLDED_NOT, FlowKey, FlowValue};
 use flowtape_recorder_ebpf::abi::id::{Direction, HookId, Outcome, Protocol, RecordKind};
@@ -15,6 +16,7 @@ use flowtape_recorder_ebpf::abi::open::{OpenSocket, PORT_LOCK};
 use flowtape_recorder_ebpf::abi::quota::{FOLDED_EDGES, QuotaKey, QuotaValue};
 use flowtape_recorder_ebpf::abi::socket::SocketKey;
 
+use crate::kernel::config::ATTEMPT_PATIENCE;
 use crate::kernel::open::{Found, OpenSockets};
 use crate::listen;
 
@@ -40,6 +42,8 @@ const ESTABLISHED: u8 = 1;
 const LISTEN: u8 = 10;
 /// Handshake done, whoever has closed since: `ESTABLISHED`, `FIN_WAIT1`, `FIN_WAIT2`, `CLOSE_WAIT`, `LAST_ACK`, `CLOSING`.
 const CONNECTED: [u8; 6] = [ESTABLISHED, 4, 5, 8, 9, 11];
+/// Handshake under way: `SYN_SENT`, `SYN_RECV`.
+const HANDSHAKE: [u8; 2] = [2, 3];
 
 /// The sockets that were open at a moment.
 #[derive(Debug)]
@@ -70,6 +74,34 @@ impl Looked {
         }
         found.retain(|_, waiting| waiting.sockets > 0);
         found
+    }
+
+    /// Handshakes that began well before the look and were over when it was taken, by the cookie of their socket, with how they
+    /// ended as far as that tells. Who waited for one of them was shown no end.
+    pub(super) fn ended_unseen(&self, attempts: &[Attempt]) -> BTreeMap<u64, Outcome> {
+        let patience = u64::try_from(ATTEMPT_PATIENCE.as_nanos()).unwrap_or(u64::MAX);
+        let before = self.at_ns.saturating_sub(patience);
+        let waiting = attempts
+            .iter()
+            .filter(|attempt| attempt.state == ATTEMPT_SENT && attempt.ts_ns < before);
+        let waiting: BTreeSet<u64> = waiting.map(|attempt| attempt.cookie).collect();
+        let of_them = self.sockets.iter().filter(|found| {
+            let socket = &found.socket;
+            waiting.contains(&socket.cookie)
+                && protocol(socket) == Some(Protocol::Tcp)
+                && !HANDSHAKE.contains(&socket.state)
+        });
+        of_them
+            .map(|found| {
+                let is_connected = CONNECTED.contains(&found.socket.state);
+                let outcome = if is_connected {
+                    Outcome::Established
+                } else {
+                    Outcome::Unknown
+                };
+                (found.socket.cookie, outcome)
+            })
+            .collect()
     }
 
     /// The kinds of sockets whose traffic is in no edge.
@@ -387,4 +419,4 @@ fn event_of(socket: &OpenSocket, protocol: Protocol, at_ns: u64) -> Event {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -39,10 +39,16 @@ impl Report {
     /// What a recording amounts to.
     pub(super) fn of(recording: &NodeRecording, written: &Written) -> Self {
         let mut reasons = Vec::new();
-        if recording.lost_edges > 0 {
+        let no_room = recording.lost_edges.saturating_sub(written.skipped);
+        if no_room > 0 {
             reasons.push(format!(
-                "{} operations are missing from `flows`; record again with a larger --flow-entries or --ring-bytes",
-                recording.lost_edges
+                "{no_room} operations are missing from `flows`; record again with a larger --flow-entries or --ring-bytes"
+            ));
+        }
+        if written.skipped > 0 {
+            reasons.push(format!(
+                "{} operations were not shown to the programs by this kernel; record again, and unite both tapes",
+                written.skipped
             ));
         }
         if written.unnamed > 0 {
@@ -131,6 +137,16 @@ mod tests {
             "complete: 2.5 s on n1, 0 operations in 0 flows, 0 events (3 more only counted); the disk was full"
         );
         assert!(line(1, 0, HookState::Attached).starts_with("incomplete: "));
+        let skipped = Written {
+            skipped: 2,
+            ..Written::default()
+        };
+        let told = Report::of(&recording(3, 0, HookState::Attached), &skipped).to_string();
+        let said = [
+            "; 1 operations are missing from `flows`",
+            "; 2 operations were not shown to the programs",
+        ];
+        assert!(said.iter().all(|part| told.contains(part)), "{told}");
         let unnamed = Written {
             unnamed: 2,
             ..Written::default()

@@ -24,7 +24,8 @@ words! {
         EdgesLost = "edges_lost",
         /// Operations whose cgroup or network namespace could not be read from kernel memory: recorded without it.
         ReadFailed = "read_failed",
-        /// Runs the kernel skipped because the program was already running on that CPU: lost altogether.
+        /// Runs of a program that the kernel skipped, because it was already running on that CPU or for a reason of the kernel's own:
+        /// lost altogether, or an edge of unknown outcome where the handshake was seen to begin.
         RecursionMissed = "recursion_missed",
         /// Operations folded beyond a quota: counted, without their peer.
         Folded = "folded",

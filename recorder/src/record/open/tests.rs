@@ -15,7 +15,7 @@ const LISTEN: u8 = 10;
 const CLOSE: u8 = 7;
 
 /// A connection of 10.0.0.1:40000 to 10.0.0.2:443.
-fn client(protocol: u16) -> OpenSocket {
+pub(in crate::record) fn client(protocol: u16) -> OpenSocket {
     OpenSocket {
         cookie: 1,
         cgroup_id: 7,
@@ -47,7 +47,7 @@ fn server(protocol: u16) -> OpenSocket {
     }
 }
 
-fn bytes(socket: &OpenSocket) -> Vec<u8> {
+pub(in crate::record) fn bytes(socket: &OpenSocket) -> Vec<u8> {
     let OpenSocket {
         cookie,
         cgroup_id,
