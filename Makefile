@@ -15,7 +15,7 @@ BUILD_DIR := $(or $(CARGO_TARGET_DIR),target)
 
 say = @printf '[%-4s] %s\n'
 
-.PHONY: help demo test live spec lint fmt fmt-check clippy deny docs laptop \
+.PHONY: help demo test live spec query lint fmt fmt-check clippy deny docs laptop \
     generated bless bpf bpf-check tools ci clean cc
 
 help: ## List the targets
@@ -41,6 +41,12 @@ live: cc ## Record real traffic between network namespaces; needs root and eBPF,
 spec: cc ## Run the written semantics: each scenario by name, whether it passes, and how many there are
 	$(say) SPEC 'testdata/spec'
 	@cargo test --locked -p flowtape --test spec
+
+query: cc ## Check and test `flowtape query`, whose SQL engine no other target builds; BLESS=1 rewrites its examples
+	$(say) LINT 'cargo clippy --features query'
+	@cargo clippy --locked -p flowtape --features query --all-targets -- -D warnings
+	$(say) TEST 'cargo test --features query --test query'
+	@cargo test --locked -p flowtape --features query --lib --test query
 
 lint: fmt-check clippy deny docs ## Check format, lints, dependencies and documentation
 
@@ -98,7 +104,7 @@ $(DENY)/bin/cargo-deny: | cc
 	@cargo install --locked --quiet cargo-deny --version $(DENY_VERSION) --root '$(DENY)'
 
 ci: ## Everything the pipeline runs, with the time of each lane
-	@bash .ci/lanes tools fmt-check deny clippy docs laptop test generated bpf-check demo
+	@bash .ci/lanes tools fmt-check deny clippy docs laptop test query generated bpf-check demo
 
 clean: ## Remove what was built and recorded
 	$(say) RM '$(BUILD_DIR) out'

@@ -30,6 +30,7 @@ use crate::flow::filter::{PeerPattern, PortPattern};
         flowtape flows my-tape -n shop              who talks to whom, on which port\n  \
         flowtape generate my-tape -n shop -o out    policies that allow what was recorded and nothing else\n  \
         flowtape diff old-tape new-tape             what changed between two recordings\n  \
+        flowtape query my-tape 'SELECT ...'         anything else, in SQL\n  \
         flowtape explain FT1003                     what a finding means and what to do\n\n",
         "Exit codes:\n  \
         0    done\n  \
@@ -55,7 +56,8 @@ pub struct Global {
     /// How to print the result
     ///
     /// `text` is for people and may change with any release. `json` is one document with a `schema` field, the health
-    /// of the recording and every finding; fields are added, never renamed. `csv` is for `flows` only.
+    /// of the recording and every finding; fields are added, never renamed. `csv` and `parquet` are for `flows` and
+    /// `query` only, and hold the rows and nothing else.
     #[arg(long, global = true, value_enum, default_value_t = Format::Text)]
     pub format: Format,
     /// Threads to use [default: one for each processor]
@@ -79,6 +81,8 @@ pub enum Format {
     Json,
     /// For spreadsheets.
     Csv,
+    /// For data frames.
+    Parquet,
 }
 
 /// The verbs. What `--help` says at length stands here, because the line above a verb would take its place elsewhere.
@@ -118,10 +122,30 @@ pub enum Verb {
             `cluster/` is a tape, any other path is policies; the prefixes `tape:` and `policy:` force it."
     )]
     Diff(DiffArgs),
+    /// Ask a recording in SQL
+    #[command(
+        long_about = "Asks a recording in SQL.\n\nThe tables are the edges with who they are between, the samples of single \
+            operations with whose sockets they were, the findings, and every table of the tape; `flowtape schema query` has \
+            their columns. Only the tables that a query names are read. The statement reads nothing else and changes \
+            nothing.\n\nThe same recording and the same query give the same rows in the same order, also where no ORDER BY \
+            stands.\n\nThis verb is in builds with the feature `query`: `cargo install --path analyzer --features query`."
+    )]
+    Query(QueryArgs),
     /// Explain a finding by its code
     Explain(ExplainArgs),
-    /// Print the reference of the tables of a tape
-    Schema,
+    /// Print the reference of the tables of a tape, or of those that a query can name
+    Schema(SchemaArgs),
+}
+
+/// Where a table goes.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Destined {
+    /// Write the result into this file, instead of printing it; one that is there is not replaced
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Replace the file if it is there
+    #[arg(long, requires = "output")]
+    pub force: bool,
 }
 
 /// The recordings a verb reads.
@@ -152,7 +176,7 @@ pub struct InspectArgs {
         that begin or end in namespace `shop`\n  flowtape flows my-tape --from shop/web --port 443     what `web` asks \
         others for on port 443\n  flowtape flows my-tape --to type:external             what leaves the cluster\n  \
         flowtape flows my-tape --outcome refused,timeout      attempts that came to nothing\n  flowtape flows my-tape \
-        --format csv > edges.csv"
+        --format csv > edges.csv\n  flowtape flows my-tape --format parquet -o edges.parquet"
 )]
 pub struct FlowsArgs {
     /// What to read.
@@ -179,6 +203,9 @@ pub struct FlowsArgs {
     /// Only edges seen before this time
     #[arg(long, value_name = "TIME")]
     pub until: Option<Time>,
+    /// Where the result goes.
+    #[command(flatten)]
+    pub destined: Destined,
 }
 
 /// The words of outcomes, and what they mean.
@@ -307,4 +334,41 @@ pub struct ExplainArgs {
     /// Code of the finding, such as `FT1003`; without one, all are listed
     #[arg(value_name = "CODE")]
     pub code: Option<String>,
+}
+
+/// Arguments of `query`.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_long_help = "Examples:\n  flowtape query my-tape 'SHOW TABLES'\n  flowtape query my-tape \"SELECT to_name, port, \
+        SUM(count) AS n FROM edges GROUP BY to_name, port ORDER BY n DESC LIMIT 10\"\n  flowtape query my-tape \"SELECT \
+        DISTINCT process FROM events WHERE local_name = 'web'\"\n  flowtape query my-tape 'SELECT * FROM pods' --format \
+        parquet -o pods.parquet\n  flowtape schema query                                 every table and column"
+)]
+pub struct QueryArgs {
+    /// What to read.
+    #[command(flatten)]
+    pub input: Tapes,
+    /// The question, one SELECT
+    #[arg(value_name = "SQL")]
+    pub sql: String,
+    /// Where the result goes.
+    #[command(flatten)]
+    pub destined: Destined,
+}
+
+/// Arguments of `schema`.
+#[derive(Debug, clap::Args)]
+pub struct SchemaArgs {
+    /// Which tables: those of a tape, or those that a query can name
+    #[arg(value_enum, default_value_t = Tables::Tape)]
+    pub tables: Tables,
+}
+
+/// Which tables a reference is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Tables {
+    /// Those of a tape
+    Tape,
+    /// Those that a query can name
+    Query,
 }

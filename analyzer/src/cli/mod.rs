@@ -3,6 +3,7 @@
 //! With `tape`, the only door to the file system, and the only one to the terminal and the arguments.
 
 pub mod args;
+mod destination;
 mod directory;
 mod edges;
 pub mod exit;
@@ -58,9 +59,15 @@ fn parsed(arguments: impl IntoIterator<Item = OsString>) -> Result<Args, Failure
 
 fn dispatch(args: &Args) -> Result<ExitStatus, Failure> {
     let Args { global, verb } = args;
-    if global.format == Format::Csv && !matches!(verb, Verb::Flows(_)) {
+    let tables = match global.format {
+        Format::Csv => Some("csv"),
+        Format::Parquet => Some("parquet"),
+        Format::Text | Format::Json => None,
+    };
+    if let Some(format) = tables.filter(|_| !matches!(verb, Verb::Flows(_) | Verb::Query(_))) {
         return Err(
-            Failure::plain("only `flows` has rows for `--format csv`").hint("`--format json` is there for every verb")
+            Failure::plain(format!("only `flows` and `query` have rows for `--format {format}`"))
+                .hint("`--format json` is there for every verb"),
         );
     }
     let run = || match verb {
@@ -68,8 +75,9 @@ fn dispatch(args: &Args) -> Result<ExitStatus, Failure> {
         Verb::Flows(args) => verb::flows::run(args, global),
         Verb::Generate(args) => verb::generate::run(args, global),
         Verb::Diff(args) => verb::diff::run(args, global),
+        Verb::Query(args) => verb::query::run(args, global),
         Verb::Explain(args) => verb::explain::run(args),
-        Verb::Schema => verb::schema::run(),
+        Verb::Schema(args) => verb::schema::run(args),
     };
     with_threads(global.threads, run)?
 }

@@ -3,9 +3,9 @@
 use std::io::{self, Write as _};
 
 /// Writes data to stdout, whole.
-pub(super) fn data(text: &str) -> io::Result<()> {
+pub(super) fn data(data: impl AsRef<[u8]>) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
-    stdout.write_all(text.as_bytes())?;
+    stdout.write_all(data.as_ref())?;
     stdout.flush()
 }
 

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::args::{Format, Global};
+use super::destination::Destination;
 use super::exit::ExitStatus;
 use super::failure::Failure;
 use super::output;
@@ -45,28 +46,36 @@ impl Report {
         body: &B,
         text: impl FnOnce(&B) -> String,
     ) -> Result<ExitStatus, Failure> {
+        self.write(Destination::Stdout, global, body, |body| Ok(text(body).into_bytes()))
+    }
+
+    /// The same with a place to go to, and data of any kind.
+    pub(super) fn write<B: Serialize>(
+        &self,
+        destination: Destination<'_>,
+        global: &Global,
+        body: &B,
+        data: impl FnOnce(&B) -> Result<Vec<u8>, Failure>,
+    ) -> Result<ExitStatus, Failure> {
         match global.format {
-            Format::Json => self.print_json(body)?,
-            // Verbs without rows are not called with CSV.
-            Format::Text | Format::Csv => self.print_data(&text(body))?,
+            Format::Json => destination.write(self.document(body)?.as_bytes())?,
+            Format::Text | Format::Csv | Format::Parquet => {
+                let data = data(body)?;
+                // Findings go first: on a terminal, what was asked for then stands last, where it is read.
+                let said = findings::text(&self.findings.list());
+                output::say(&format!("{said}{}\n", shares::text(&self.shares)));
+                destination.write(&data)?;
+            }
         }
         Ok(strict_status(global, &self.health, &self.findings))
     }
 
-    /// Findings go first: on a terminal, what was asked for then stands last, where it is read.
-    fn print_data(&self, data: &str) -> Result<(), Failure> {
-        let said = findings::text(&self.findings.list());
-        output::say(&format!("{said}{}\n", shares::text(&self.shares)));
-        Ok(output::data(data)?)
-    }
-
-    fn print_json<B: Serialize>(&self, body: &B) -> Result<(), Failure> {
+    fn document<B: Serialize>(&self, body: &B) -> Result<String, Failure> {
         let list = self.findings.list();
         let document = json::Document::new(self.schema, &self.inputs, &self.health, &self.shares, &list, body);
-        let text = document.render();
-        Ok(output::data(
-            &text.map_err(|error| Failure::of("cannot write JSON", &error))?,
-        )?)
+        document
+            .render()
+            .map_err(|error| Failure::of("cannot write JSON", &error))
     }
 }
 

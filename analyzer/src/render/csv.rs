@@ -1,48 +1,21 @@
-//! Edges for spreadsheets: one line each below the names of the columns, RFC 4180.
+//! Tables for spreadsheets: one line for each row below the names of the columns, RFC 4180.
 
 use csv::{Terminator, WriterBuilder};
 
 use crate::escape::escaped;
-use crate::json::edge::{Edge, Service};
-use crate::json::peer::{Peer, PeerIdentity};
+use crate::frame::{Cell, Frame};
 
-/// The columns. Names of the cluster have their own, so that nobody has to split a text.
-const HEAD: [&str; 24] = [
-    "id",
-    "from_type",
-    "from_namespace",
-    "from_kind",
-    "from_name",
-    "from_role",
-    "to_type",
-    "to_namespace",
-    "to_kind",
-    "to_name",
-    "to_role",
-    "protocol",
-    "port",
-    "port_name",
-    "services",
-    "outcome",
-    "count",
-    "first_seen",
-    "last_seen",
-    "seen_by",
-    "predates_window",
-    "assumed",
-    "node_ports",
-    "translated",
-];
-
-/// The whole text.
+/// The whole text; null is an empty cell.
 #[must_use]
-pub fn edges(edges: &[Edge]) -> String {
+pub fn text(frame: &Frame) -> String {
     let mut writer = WriterBuilder::new()
         .terminator(Terminator::Any(b'\n'))
         .from_writer(Vec::new());
-    let rows = std::iter::once(HEAD.map(str::to_owned)).chain(edges.iter().map(row));
-    for row in rows {
-        let cells = row.map(|cell| harmless(&cell));
+    let names = frame.columns.iter().map(|column| harmless(&column.name)).collect();
+    let row = |row| frame.columns.iter().map(|column| cell(column.cells.get(row))).collect();
+    let rows = std::iter::once(names).chain((0..frame.height()).map(row));
+    for cells in rows {
+        let cells: Vec<String> = cells;
         writer
             .write_record(&cells)
             .expect("every row has the columns of the head, and memory takes them");
@@ -51,77 +24,13 @@ pub fn edges(edges: &[Edge]) -> String {
     String::from_utf8(bytes).expect("texts stay texts between quotes and commas")
 }
 
-fn row(edge: &Edge) -> [String; 24] {
-    let Edge {
-        id,
-        from,
-        to,
-        protocol,
-        port,
-        port_name,
-        service: _,
-        services,
-        node_ports,
-        translated,
-        outcome,
-        count,
-        first_seen,
-        last_seen,
-        seen_by,
-        predates_window,
-        assumed,
-    } = edge;
-    let [from_type, from_namespace, from_kind, from_name, from_role] = peer(from);
-    let [to_type, to_namespace, to_kind, to_name, to_role] = peer(to);
-    let service = |Service { namespace, name, port }: &Service| format!("{namespace}/{name}:{port}");
-    [
-        id.clone(),
-        from_type,
-        from_namespace,
-        from_kind,
-        from_name,
-        from_role,
-        to_type,
-        to_namespace,
-        to_kind,
-        to_name,
-        to_role,
-        protocol.clone(),
-        port.to_string(),
-        port_name.clone().unwrap_or_default(),
-        services.iter().map(service).collect::<Vec<_>>().join(" "),
-        (*outcome).to_owned(),
-        count.to_string(),
-        first_seen.to_string(),
-        last_seen.to_string(),
-        seen_by.join(" "),
-        predates_window.to_string(),
-        assumed.to_string(),
-        node_ports.iter().map(u16::to_string).collect::<Vec<_>>().join(" "),
-        translated.join(" "),
-    ]
-}
-
-/// Type, namespace, kind, name and role; the name of what has none is its address.
-fn peer(peer: &Peer) -> [String; 5] {
-    let Peer { identity, role } = peer;
-    let (type_, namespace, kind, name) = match identity {
-        PeerIdentity::Workload {
-            namespace,
-            kind,
-            name,
-            host_network: _,
-        } => ("workload", namespace.as_str(), kind.as_str(), name.as_str()),
-        PeerIdentity::Service { namespace, name } => ("service", namespace.as_str(), "", name.as_str()),
-        PeerIdentity::Node { name } => ("node", "", "", name.as_str()),
-        PeerIdentity::External {
-            cidr,
-            except: _,
-            names: _,
-        } => ("external", "", "", cidr.as_str()),
-        PeerIdentity::Unknown { ip, reason } => ("unknown", "", *reason, ip.as_deref().unwrap_or_default()),
-    };
-    [type_, namespace, kind, name, role.unwrap_or_default()].map(str::to_owned)
+fn cell(cell: Option<Cell<'_>>) -> String {
+    match cell {
+        None => String::new(),
+        Some(Cell::Text(text)) => harmless(text),
+        // A number that begins with a minus is meant to be computed with.
+        Some(number @ (Cell::Integer(_) | Cell::Number(_) | Cell::Boolean(_) | Cell::Time(_))) => number.to_string(),
+    }
 }
 
 /// A cell that does nothing but stand there: spreadsheets compute what begins with one of these characters, even between
@@ -137,7 +46,8 @@ fn harmless(cell: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{HEAD, edges, harmless};
+    use super::{harmless, text};
+    use crate::frame;
     use crate::json::edge::{Edge, Service};
     use crate::json::peer::{Peer, PeerIdentity};
     use flowtape_schemas::time::Time;
@@ -188,12 +98,13 @@ mod tests {
 
     #[test]
     fn an_edge_is_a_line() {
-        let text = edges(&[edge("web")]);
+        let text = text(&frame::edges::frame(&[edge("web")]));
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(
             lines,
             [
-                HEAD.join(",").as_str(),
+                "id,from_type,from_namespace,from_kind,from_name,from_role,to_type,to_namespace,to_kind,to_name,to_role,protocol,\
+                 port,port_name,services,outcome,count,first_seen,last_seen,seen_by,predates_window,assumed,node_ports,translated",
                 "0facac9585ad53f0,external,,,203.0.113.7/32,ingress,workload,shop,Deployment,web,,TCP,8080,,\
                  shop/api:80 shop/api:443,established,3,1970-01-01T00:00:00.000000000Z,1970-01-01T00:00:00.000000001Z,\
                  client server,false,true,30080,snat"
@@ -203,7 +114,7 @@ mod tests {
 
     #[test]
     fn a_hostile_name_is_a_text() {
-        let text = edges(&[edge("=cmd|' /C calc'!A1,\"\n@x")]);
+        let text = text(&frame::edges::frame(&[edge("=cmd|' /C calc'!A1,\"\n@x")]));
         assert_eq!(text.lines().count(), 2, "{text}");
         assert!(text.contains(r#","'=cmd|' /C calc'!A1,""\n@x","#), "{text}");
         for (cell, stands) in [

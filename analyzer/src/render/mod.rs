@@ -1,10 +1,11 @@
 //! Values to bytes.
 //!
 //! Place in the data flow: the last stage. Rendering never adds or drops a rule; reading back what was rendered gives
-//! the same policy set. YAML knows policies only, CSV edges only, text shows any result
-//! to people.
+//! the same policy set. YAML knows policies only, CSV and Parquet tables only, text
+//! shows any result to people.
 
 pub mod csv;
 pub mod kubernetes;
+pub mod parquet;
 pub mod text;
 pub mod yaml;

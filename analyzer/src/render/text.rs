@@ -4,6 +4,7 @@ pub mod diff;
 pub mod findings;
 pub mod flows;
 pub mod inspect;
+pub mod rows;
 pub mod shares;
 
 use std::fmt::Write as _;

@@ -4,30 +4,13 @@
 //! instant of each operation, as far as there are samples; only then is it read. What has no sample stays a count.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
 
-use bytes::Bytes;
 use flowtape_schemas::address::Address;
-use flowtape_schemas::manifest::sha256_hex;
 use flowtape_schemas::node::{Direction, EventKind, EventRow, FlowRow, Hook, Outcome};
-use flowtape_schemas::parquet::{FileError, TableFile};
 use flowtape_schemas::time::Time;
-use rayon::iter::{IntoParallelIterator as _, IntoParallelRefIterator as _, ParallelIterator as _};
 
-use super::directory::read_bounded;
-use super::limit::{Budget, TABLE_FILE_BYTES};
-use super::{Damage, NodeTape, Tape, TapeError};
-
-/// A file of table `events` that was checked and not decoded.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SampleFile {
-    /// The recording.
-    pub(super) root: PathBuf,
-    /// Path below it.
-    pub(super) path: String,
-    /// SHA-256 of what was checked.
-    pub(super) sha256: String,
-}
+use super::samples::samples;
+use super::{NodeTape, Tape, TapeError};
 
 /// Rows of `flows` that leave more than one answer: the position of the node and of the row in it.
 pub type Unclear = BTreeSet<(usize, usize)>;
@@ -89,60 +72,15 @@ fn singles(row: &FlowRow, instants: &mut Vec<Time>) -> Vec<FlowRow> {
 
 /// When each operation of these edges was, as far as there are samples.
 fn instants(node: &NodeTape, wanted: &BTreeSet<Edge>) -> Result<BTreeMap<Edge, Vec<Time>>, TapeError> {
-    let read: Vec<Result<Vec<(Edge, Time)>, TapeError>> =
-        node.samples.par_iter().map(|file| samples(file, wanted)).collect();
+    let of_batch = |rows: Vec<EventRow>| -> Vec<(Edge, Time)> {
+        let found = rows.iter().filter_map(|row| Some((Edge::of_event(row)?, row.time)));
+        found.filter(|(edge, _)| wanted.contains(edge)).collect()
+    };
     let mut instants: BTreeMap<Edge, Vec<Time>> = BTreeMap::new();
-    for samples in read {
-        for (edge, time) in samples? {
-            instants.entry(edge).or_default().push(time);
-        }
+    for (edge, time) in samples(node, of_batch)?.into_iter().flatten() {
+        instants.entry(edge).or_default().push(time);
     }
     Ok(instants)
-}
-
-/// The samples of one file that are of these edges.
-fn samples(file: &SampleFile, wanted: &BTreeSet<Edge>) -> Result<Vec<(Edge, Time)>, TapeError> {
-    let SampleFile { root, path, sha256 } = file;
-    let damaged = |problem: String| TapeError::Damaged {
-        files: vec![Damage {
-            problems: vec![problem],
-            is_newer: false,
-            path: root.join(path),
-        }],
-    };
-    let bytes = Bytes::from(read_bounded(root, path, TABLE_FILE_BYTES)?);
-    if sha256_hex(&bytes) != *sha256 {
-        return Err(damaged("changed while it was read".to_owned()));
-    }
-    let limit = Budget::of(bytes.len() as u64).limit();
-    let table = TableFile::open(bytes).map_err(|error| damaged(error.to_string()))?;
-    let groups = (0..table.row_groups()).into_par_iter();
-    let read: Vec<Result<Vec<(Edge, Time)>, FileError>> = groups
-        .map(|group| samples_of_group(&table, group, limit, wanted))
-        .collect();
-    let mut samples = Vec::new();
-    for group in read {
-        samples.extend(group.map_err(|error| damaged(error.to_string()))?);
-    }
-    Ok(samples)
-}
-
-fn samples_of_group(
-    table: &TableFile<Bytes>,
-    group: usize,
-    limit: u64,
-    wanted: &BTreeSet<Edge>,
-) -> Result<Vec<(Edge, Time)>, FileError> {
-    if table.group_bytes::<EventRow>(group, limit)? > limit {
-        return Err(FileError::TooLarge);
-    }
-    let mut samples = Vec::new();
-    table.read_group(group, &mut |rows: Vec<EventRow>| {
-        let found = rows.iter().filter_map(|row| Some((Edge::of_event(row)?, row.time)));
-        samples.extend(found.filter(|(edge, _)| wanted.contains(edge)));
-        Ok(())
-    })?;
-    Ok(samples)
 }
 
 /// What the kernel counts by: equal for a row of `flows` and the events that it counts.

@@ -7,7 +7,7 @@
 //! - `recording` decides, from the manifest or without one, which files are read;
 //! - `read` decodes them in parallel within the bounds of `limit`;
 //! - `unite` brings the rows of all recordings together, `health` judges the whole;
-//! - `divide` reads single operations where counts leave more than one answer.
+//! - `samples` reads single operations, and `divide` does so where counts leave more than one answer.
 
 mod directory;
 mod divide;
@@ -17,6 +17,7 @@ mod limit;
 mod place;
 mod read;
 mod recording;
+mod samples;
 mod threads;
 mod unite;
 
@@ -27,8 +28,9 @@ use flowtape_schemas::manifest::{HookReport, HookState, NodeRecording, Stop, Win
 use flowtape_schemas::metadata::ClusterRows;
 use flowtape_schemas::node::{CgroupRow, ClockRow, Counter, FlowRow, ListenRow, Loss, NetnsRow, SocketRow, StatsRow};
 
-pub use self::divide::{SampleFile, Unclear, divide};
+pub use self::divide::{Unclear, divide};
 pub use self::error::{Damage, TapeError};
+pub use self::samples::{SampleFile, samples};
 pub use self::threads::with_threads;
 use crate::findings::Findings;
 

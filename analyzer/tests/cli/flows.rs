@@ -1,7 +1,12 @@
 //! `flowtape flows`: what the filters leave, and its rows for spreadsheets.
 
+use arrow::array::{AsArray as _, RecordBatch};
+use arrow::datatypes::TimestampNanosecondType;
+use arrow::util::display::array_value_to_string;
 use flowtape_schemas::node::EventRow;
 use flowtape_schemas::parquet::encode_file;
+use flowtape_schemas::time::Time;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use crate::support::{Scratch, committed, replace, rows, scenario_files};
 
@@ -79,6 +84,127 @@ fn rows_have_a_head_and_findings_stay_beside_them() {
          2026-01-01T00:00:02.000000000Z,2026-01-01T00:00:12.000000000Z,server,false,false,,\n"
     );
     assert!(shown.stderr.starts_with("info[FT1009]"), "{}", shown.stderr);
+}
+
+/// The only batch of a Parquet file.
+fn batch(scratch: &Scratch, name: &str) -> RecordBatch {
+    let file = std::fs::File::open(scratch.path(name)).unwrap();
+    let mut batches = ParquetRecordBatchReaderBuilder::try_new(file).unwrap().build().unwrap();
+    batches.next().unwrap().unwrap()
+}
+
+#[test]
+fn parquet_holds_what_csv_holds_with_types_and_words_for_the_columns() {
+    let scratch = Scratch::new();
+    scratch.files("tape", &committed("dvwa"));
+    let shown = scratch.run("flows tape --format parquet -o edges.parquet");
+    assert_eq!((shown.code, shown.stdout.as_str()), (0, ""), "{}", shown.stderr);
+    assert!(shown.stderr.starts_with("info[FT1009]"), "{}", shown.stderr);
+    let batch = batch(&scratch, "edges.parquet");
+    let csv = scratch.run("flows tape --format csv").stdout;
+    let mut lines = csv
+        .lines()
+        .map(|line| line.split(',').map(str::to_owned).collect::<Vec<_>>());
+    let names: Vec<String> = batch
+        .schema()
+        .fields()
+        .iter()
+        .map(|field| field.name().clone())
+        .collect();
+    assert_eq!(lines.next().unwrap(), names);
+    let rows: Vec<Vec<String>> = lines.collect();
+    assert_eq!((rows.len(), batch.num_rows()), (4, 4));
+    for (column, field) in batch.schema().fields().iter().enumerate() {
+        assert!(field.metadata().contains_key("doc"), "{field}");
+        for (row, cells) in rows.iter().enumerate() {
+            let values = batch.column(column);
+            let cell = match values.as_primitive_opt::<TimestampNanosecondType>() {
+                Some(times) => Time(times.value(row)).to_string(),
+                None => array_value_to_string(values, row).unwrap(),
+            };
+            assert_eq!(cell, cells[column], "{} of {cells:?}", field.name());
+        }
+    }
+    let types: Vec<String> = ["port", "first_seen", "assumed"]
+        .map(|name| batch.schema().field_with_name(name).unwrap().data_type().to_string())
+        .to_vec();
+    assert_eq!(types, ["Int64", "Timestamp(ns, \"UTC\")", "Boolean"]);
+}
+
+#[test]
+fn the_same_edges_are_the_same_bytes_wherever_they_go() {
+    let scratch = Scratch::new();
+    scratch.files("tape", &committed("dvwa"));
+    for format in ["text", "json", "csv"] {
+        let printed = scratch.run(&format!("flows tape --format {format}"));
+        let written = scratch.run(&format!("flows tape --format {format} -o {format}"));
+        assert_eq!((written.code, written.stdout.as_str()), (0, ""));
+        assert_eq!(written.stderr, printed.stderr);
+        assert_eq!(std::fs::read_to_string(scratch.path(format)).unwrap(), printed.stdout);
+    }
+    for name in ["one", "two"] {
+        assert_eq!(
+            scratch
+                .run(&format!("flows tape --format parquet --output {name}"))
+                .code,
+            0
+        );
+    }
+    let bytes = |name| std::fs::read(scratch.path(name)).unwrap();
+    assert_eq!(bytes("one"), bytes("two"));
+}
+
+#[test]
+fn no_file_is_replaced_unasked() {
+    let scratch = Scratch::new();
+    scratch.files("tape", &committed("dvwa")).file("there", "kept");
+    for (arguments, says) in [
+        ("-o there", "`there` is there already, and nothing was written"),
+        ("-o tape", "`tape` is a directory, give the name of a file"),
+        ("-o tape --force", "`tape` is a directory, give the name of a file"),
+        ("-o missing/edges", "cannot write `missing/edges`"),
+        ("--force", "--output <FILE>"),
+    ] {
+        let shown = scratch.run(&format!("flows tape --format parquet {arguments}"));
+        assert_eq!((shown.code, shown.stdout.as_str()), (2, ""), "{arguments}");
+        assert!(shown.stderr.contains(says), "{arguments}: {}", shown.stderr);
+        assert_eq!(std::fs::read_to_string(scratch.path("there")).unwrap(), "kept");
+    }
+    assert_eq!(scratch.run("flows tape --format parquet -o there --force").code, 0);
+    assert_eq!(batch(&scratch, "there").num_rows(), 4);
+    assert!(!scratch.path("there.tmp").exists());
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn parquet_is_not_written_to_a_terminal() {
+    use std::fs::OpenOptions;
+    use std::process::{Command, Stdio};
+
+    use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+
+    let scratch = Scratch::new();
+    scratch.files("tape", &committed("dvwa"));
+    let controller = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+    grantpt(&controller).unwrap();
+    unlockpt(&controller).unwrap();
+    let name = ptsname(&controller, Vec::new()).unwrap().into_string().unwrap();
+    let terminal = OpenOptions::new().read(true).write(true).open(name).unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_flowtape"))
+        .args(["flows", "tape", "--format", "parquet"])
+        .current_dir(scratch.path(""))
+        .stdout(Stdio::from(terminal))
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap()
+        .wait_with_output()
+        .unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{stderr}");
+    assert_eq!(
+        stderr,
+        "error: Parquet is not for a terminal\n\nhint: write it into a file with `-o FILE`\n"
+    );
 }
 
 /// An address that passes from one pod to another within one interval, seen by the client only.

@@ -12,9 +12,21 @@ fn mistakes_in_the_arguments_say_how_it_is_done_right() {
         ("", "Usage: flowtape"),
         ("dream", "unrecognized subcommand 'dream'"),
         ("inspect", "<TAPE>..."),
-        ("inspect tape --format xml", "[possible values: text, json, csv]"),
+        (
+            "inspect tape --format xml",
+            "[possible values: text, json, csv, parquet]",
+        ),
         ("inspect tape --threads 0", "invalid value '0' for '--threads <N>'"),
-        ("inspect tape --format csv", "only `flows` has rows for `--format csv`"),
+        (
+            "inspect tape --format csv",
+            "only `flows` and `query` have rows for `--format csv`",
+        ),
+        (
+            "generate tape --format parquet",
+            "only `flows` and `query` have rows for `--format parquet`",
+        ),
+        ("query tape", "<TAPE>... <SQL>"),
+        ("schema cluster", "[possible values: tape, query]"),
         ("flows tape --from a/b/c/d", "write NAMESPACE, NAMESPACE/NAME, "),
         (
             "flows tape --to role:boss",
@@ -44,6 +56,7 @@ fn help_teaches_and_names_the_exit_codes() {
         ("flows", "Filters narrow the list, and nothing else"),
         ("generate", "every rule is needed by some recorded connection"),
         ("diff", "the prefixes `tape:` and `policy:` force it"),
+        ("query", "The same recording and the same query give the same rows"),
         ("explain", "Explain a finding by its code"),
     ] {
         let Shown { code, stdout, stderr } = scratch.run(&format!("{verb} --help"));
@@ -86,6 +99,19 @@ fn every_code_is_listed_and_explained() {
     assert_eq!(
         unknown,
         "exit 2\n--- stdout\n--- stderr\nerror: there is no finding with the code `FT9999`\n\nhint: `flowtape explain` lists every code\n"
+    );
+}
+
+#[test]
+#[cfg(not(feature = "query"))]
+fn a_build_without_sql_says_how_to_get_one_with_it() {
+    let scratch = Scratch::new();
+    scratch.files("tape", &committed("dvwa"));
+    let shown = scratch.shown("query tape SELECT");
+    assert_eq!(
+        shown,
+        "exit 2\n--- stdout\n--- stderr\nerror: this build of `flowtape` cannot answer queries\n\nhint: install one that can: \
+         `cargo install --locked --path analyzer --features query`\n"
     );
 }
 

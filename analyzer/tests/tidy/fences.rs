@@ -39,6 +39,16 @@ const FENCES: &[Fence] = &[
         ],
     },
     Fence {
+        what: "arrow",
+        within: "analyzer/src/",
+        only: &["analyzer/src/frame/rows.rs", "analyzer/src/render/parquet.rs"],
+    },
+    Fence {
+        what: "polars",
+        within: "",
+        only: &["analyzer/src/query/"],
+    },
+    Fence {
         what: "rayon",
         within: "",
         only: &["analyzer/src/tape/", "analyzer/src/flow/sighting.rs"],

@@ -37,6 +37,8 @@ const LAYERS: &[(&str, &[&str])] = &[
             "diff",
         ],
     ),
+    ("frame", &["findings", "tape", "identity", "flow", "json"]),
+    ("query", &["frame"]),
     (
         "render",
         &[
@@ -50,6 +52,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "synthesis",
             "diff",
             "json",
+            "frame",
         ],
     ),
     (
@@ -67,6 +70,8 @@ const LAYERS: &[(&str, &[&str])] = &[
             "replay",
             "diff",
             "json",
+            "frame",
+            "query",
             "render",
         ],
     ),

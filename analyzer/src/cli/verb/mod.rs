@@ -5,4 +5,5 @@ pub(super) mod explain;
 pub(super) mod flows;
 pub(super) mod generate;
 pub(super) mod inspect;
+pub(super) mod query;
 pub(super) mod schema;

@@ -1,12 +1,18 @@
-//! `flowtape schema`: the reference of the tables of a tape.
+//! `flowtape schema`: the reference of the tables of a tape, or of those that a query can name.
 
 use flowtape_schemas::reference;
 
+use crate::cli::args::{SchemaArgs, Tables};
 use crate::cli::exit::ExitStatus;
 use crate::cli::failure::Failure;
 use crate::cli::output;
+use crate::frame::tables;
 
-pub(in crate::cli) fn run() -> Result<ExitStatus, Failure> {
-    output::data(&reference::markdown())?;
+pub(in crate::cli) fn run(args: &SchemaArgs) -> Result<ExitStatus, Failure> {
+    let text = match args.tables {
+        Tables::Tape => reference::markdown(),
+        Tables::Query => tables::reference()?,
+    };
+    output::data(&text)?;
     Ok(ExitStatus::Done)
 }
