@@ -10,6 +10,9 @@ use super::TapeError;
 use super::limit::{DIRECTORY_ENTRIES, MANIFEST_BYTES};
 use super::place::{CLUSTER, NODE, table_of};
 
+/// How the names of files end that a recorder has not finished.
+const UNFINISHED: &str = ".tmp";
+
 /// What lies in a directory that is said to be a tape.
 pub(super) struct Listing {
     /// The directory.
@@ -20,6 +23,8 @@ pub(super) struct Listing {
     pub(super) tables: Vec<String>,
     /// Nodes that have a directory, sorted.
     pub(super) nodes: Vec<String>,
+    /// Those of them with files that are still being written, or never were finished.
+    begun: Vec<String>,
 }
 
 /// Lists a directory.
@@ -39,6 +44,7 @@ pub(super) fn list(root: &Path) -> Result<Listing, TapeError> {
         manifest: None,
         tables: Vec::new(),
         nodes: Vec::new(),
+        begun: Vec::new(),
     };
     let entries = entries(root, root, "")?;
     for (name, kind) in &entries {
@@ -46,10 +52,19 @@ pub(super) fn list(root: &Path) -> Result<Listing, TapeError> {
     }
     listing.tables.sort();
     listing.nodes.sort();
+    listing.begun.sort();
     if listing.manifest.is_none() && listing.tables.is_empty() {
-        return Err(TapeError::NoTape {
-            path: root.to_owned(),
-            empty: entries.is_empty(),
+        let path = root.to_owned();
+        return Err(if listing.begun.is_empty() {
+            TapeError::NoTape {
+                path,
+                empty: entries.is_empty(),
+            }
+        } else {
+            TapeError::Begun {
+                nodes: listing.begun,
+                path,
+            }
         });
     }
     Ok(listing)
@@ -74,7 +89,13 @@ fn add(listing: &mut Listing, name: &str, kind: FileType) -> Result<(), TapeErro
     if !kind.is_dir() {
         return Err(link(name));
     }
-    for (file, kind) in entries(&listing.root, &listing.root.join(name), name)? {
+    let files = entries(&listing.root, &listing.root.join(name), name)?;
+    if let Some(node) = node
+        && files.iter().any(|(file, _)| file.ends_with(UNFINISHED))
+    {
+        listing.begun.push(node.to_owned());
+    }
+    for (file, kind) in files {
         if table_of(&file).is_some() {
             let path = format!("{name}/{file}");
             if !kind.is_file() {

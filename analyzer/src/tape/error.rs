@@ -37,6 +37,14 @@ pub enum TapeError {
         /// Whether it holds nothing at all.
         empty: bool,
     },
+    /// A recording was begun in the directory, and nothing of it can be read.
+    #[error("no tape yet: a recording of {} was begun in `{}`, and no file of it is finished", nodes.join(", "), path.display())]
+    Begun {
+        /// The nodes whose files are not finished.
+        nodes: Vec<String>,
+        /// The path given.
+        path: PathBuf,
+    },
     /// A part of the tape is a link or a device.
     #[error("`{name}` is a link or a special file, which no tape holds and no reader follows; do not trust this tape: `{}`", path.display())]
     Link {
@@ -149,6 +157,7 @@ impl TapeError {
             Self::NotFound { .. }
             | Self::NotDirectory { .. }
             | Self::NoTape { .. }
+            | Self::Begun { .. }
             | Self::Link { .. }
             | Self::TooLarge { .. }
             | Self::MissingTable { .. }
@@ -167,6 +176,9 @@ impl TapeError {
             Self::NotDirectory { .. } => "give the directory that holds `manifest.json`; unpack an archive first",
             Self::NoTape { .. } => {
                 "`flowtape-recorder record -o DIR` makes a tape, `flowtape-recorder metadata --from FILE -o DIR` its metadata"
+            }
+            Self::Begun { .. } => {
+                "files are finished once a minute, or as `--rotation` says; if the recorder was killed before that, record again"
             }
             Self::Io { .. } => "check that you may read the directory and every file below it",
             Self::Manifest {

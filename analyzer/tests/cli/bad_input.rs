@@ -65,6 +65,27 @@ hint: `flowtape-recorder record -o DIR` makes a tape, `flowtape-recorder metadat
     );
 }
 
+/// What a recorder leaves that is killed within its first minute.
+#[test]
+fn a_recording_of_which_no_file_is_finished() {
+    let scratch = Scratch::new();
+    scratch
+        .file("tape/node=n1/reserve.tmp", "")
+        .file("tape/node=n2/events-000001.parquet.tmp", "PAR1");
+    check(
+        &scratch,
+        "inspect tape",
+        "\
+exit 2
+--- stdout
+--- stderr
+error: no tape yet: a recording of n1, n2 was begun in `tape`, and no file of it is finished
+
+hint: files are finished once a minute, or as `--rotation` says; if the recorder was killed before that, record again
+",
+    );
+}
+
 #[test]
 fn a_file_instead_of_a_directory() {
     let scratch = Scratch::new();
