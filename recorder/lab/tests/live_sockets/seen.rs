@@ -53,6 +53,8 @@ impl Seen {
         let mut of_lab = seen.tape.clone();
         for node in &mut of_lab.nodes {
             node.flows.retain(|row| seen.is_own(row));
+            node.sockets
+                .retain(|row| row.cgroup_id.is_some_and(|id| seen.cgroups.contains(&id)));
         }
         seen.flows = flow::edges(&of_lab, &seen.cluster, &mut findings);
         Ok(seen)
