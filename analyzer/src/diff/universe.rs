@@ -132,7 +132,7 @@ fn workloads(cluster: &Cluster) -> BTreeMap<(String, String), Workload> {
     for (workload, row) in cluster.owners.templates() {
         workloads.insert((row.namespace.clone(), OTHER_POD.to_owned()), other(&row.namespace));
         let name = representative(&workload.kind, &workload.name);
-        workloads.insert((row.namespace.clone(), name), workload);
+        workloads.insert((row.namespace.clone(), name), workload.clone());
     }
     for pod in cluster.pods.values() {
         workloads.insert((pod.namespace.clone(), pod.name.clone()), pod.workload.clone());

@@ -78,6 +78,8 @@ pub struct Cluster {
     /// Owners of pods.
     pub owners: Owners,
     static_pods: BTreeMap<String, String>,
+    /// UIDs of pods.
+    by_namespace: BTreeMap<String, BTreeSet<String>>,
 }
 
 impl Cluster {
@@ -85,6 +87,13 @@ impl Cluster {
     pub fn new(rows: &ClusterRows, findings: &mut Findings) -> Self {
         let owners = Owners::new(&rows.workloads);
         let pods = pods(rows, &owners, findings);
+        let mut by_namespace: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        for (uid, pod) in &pods {
+            by_namespace
+                .entry(pod.namespace.clone())
+                .or_default()
+                .insert(uid.clone());
+        }
         let hashed = |row: &PodRow| {
             Some((
                 row.annotations.get("kubernetes.io/config.hash")?.clone(),
@@ -100,6 +109,7 @@ impl Cluster {
                 .collect(),
             services: Services::new(rows),
             owners,
+            by_namespace,
             static_pods: rows.pods.iter().filter_map(hashed).collect(),
             pods,
         }
@@ -113,7 +123,14 @@ impl Cluster {
 
     /// The pods of a workload, by UID.
     pub fn pods_of<'a>(&'a self, workload: &'a Workload) -> impl Iterator<Item = &'a Pod> {
-        self.pods.values().filter(move |pod| pod.workload == *workload)
+        let beside = self.pods_in(&workload.namespace);
+        beside.filter(move |pod| pod.workload == *workload)
+    }
+
+    /// The pods of a namespace, by UID.
+    pub fn pods_in(&self, namespace: &str) -> impl Iterator<Item = &Pod> {
+        let uids = self.by_namespace.get(namespace).into_iter().flatten();
+        uids.filter_map(|uid| self.pods.get(uid))
     }
 
     /// The node that has this address.

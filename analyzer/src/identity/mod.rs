@@ -53,9 +53,9 @@ pub enum Identity {
 pub struct Workload {
     /// Namespace of the pods.
     pub namespace: String,
-    /// Kind of the topmost known owner; `Pod` for a bare one.
+    /// Kind of the owner that stays over revisions and runs; `Pod` for a pod without one.
     pub kind: String,
-    /// Name of the topmost known owner.
+    /// Name of that owner.
     pub name: String,
     /// Whether the pods share the addresses of their node, and so cannot be selected by policies.
     pub host_network: bool,

@@ -21,6 +21,8 @@ pub struct Owners {
     by_uid: BTreeMap<String, WorkloadRow>,
     /// The UID that a namespace, kind and name stood for last.
     by_name: BTreeMap<(String, String, String), String>,
+    /// Workloads with the UID of a pod template of theirs, by namespace.
+    templates: BTreeMap<String, Vec<(Workload, String)>>,
 }
 
 /// The next owner up: its UID, kind and name.
@@ -37,9 +39,12 @@ impl Owners {
         let mut versions: Vec<&WorkloadRow> = rows.iter().collect();
         versions.sort_by_key(|row| row.valid_from);
         let name = |row: &WorkloadRow| (row.namespace.clone(), row.kind.clone(), row.name.clone());
+        let by_name = versions.iter().map(|row| (name(row), row.uid.clone())).collect();
+        let by_uid = versions.into_iter().map(|row| (row.uid.clone(), row.clone())).collect();
         Self {
-            by_name: versions.iter().map(|row| (name(row), row.uid.clone())).collect(),
-            by_uid: versions.into_iter().map(|row| (row.uid.clone(), row.clone())).collect(),
+            by_name,
+            templates: templates(&by_uid),
+            by_uid,
         }
     }
 
@@ -99,22 +104,35 @@ impl Owners {
 
     /// The pod templates of workloads: what a workload makes anew has a copy, which counts only where the workload itself is
     /// not in the metadata.
-    pub fn templates(&self) -> impl Iterator<Item = (Workload, &WorkloadRow)> {
-        self.by_uid.values().filter_map(|row| {
-            let owner = owner_of_workload(row);
-            if owner.as_ref().is_some_and(|owner| self.by_uid.contains_key(owner.uid)) {
-                return None;
-            }
-            let (kind, name) = owner.map_or((row.kind.as_str(), row.name.as_str()), |owner| (owner.kind, owner.name));
-            let workload = Workload {
-                namespace: row.namespace.clone(),
-                kind: kind.to_owned(),
-                name: name.to_owned(),
-                host_network: row.template_host_network,
-            };
-            Some((workload, row))
-        })
+    pub fn templates(&self) -> impl Iterator<Item = (&Workload, &WorkloadRow)> {
+        self.templates.keys().flat_map(|namespace| self.templates_in(namespace))
     }
+
+    /// Those of one namespace.
+    pub fn templates_in(&self, namespace: &str) -> impl Iterator<Item = (&Workload, &WorkloadRow)> {
+        let all = self.templates.get(namespace).into_iter().flatten();
+        all.filter_map(|(workload, uid)| Some((workload, self.by_uid.get(uid)?)))
+    }
+}
+
+fn templates(by_uid: &BTreeMap<String, WorkloadRow>) -> BTreeMap<String, Vec<(Workload, String)>> {
+    let mut templates: BTreeMap<String, Vec<(Workload, String)>> = BTreeMap::new();
+    for row in by_uid.values() {
+        let owner = owner_of_workload(row);
+        if owner.as_ref().is_some_and(|owner| by_uid.contains_key(owner.uid)) {
+            continue;
+        }
+        let (kind, name) = owner.map_or((row.kind.as_str(), row.name.as_str()), |owner| (owner.kind, owner.name));
+        let workload = Workload {
+            namespace: row.namespace.clone(),
+            kind: kind.to_owned(),
+            name: name.to_owned(),
+            host_network: row.template_host_network,
+        };
+        let beside = templates.entry(row.namespace.clone()).or_default();
+        beside.push((workload, row.uid.clone()));
+    }
+    templates
 }
 
 fn owner_of_pod(pod: &PodRow) -> Option<Owner<'_>> {

@@ -30,7 +30,7 @@ pub fn world(cluster: &Cluster) -> World {
     }
     let alive: BTreeSet<&Workload> = cluster.pods.values().map(|pod| &pod.workload).collect();
     for (workload, row) in cluster.owners.templates() {
-        if alive.contains(&workload) {
+        if alive.contains(workload) {
             continue;
         }
         let name = representative(&workload.kind, &workload.name);

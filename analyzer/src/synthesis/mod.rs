@@ -373,17 +373,16 @@ impl Synthesis<'_> {
         };
         let pods = self
             .cluster
-            .pods
-            .values()
-            .filter(|pod| pod.namespace == namespace && !pod.host_network);
+            .pods_in(namespace)
+            .filter(|pod| !pod.host_network);
         let of_pods = pods
             .filter(|pod| !covered(&pod.labels))
             .map(|pod| pod.workload.to_string());
         let rows = self
             .cluster
             .owners
-            .templates()
-            .filter(|(workload, _)| workload.namespace == namespace && !workload.host_network);
+            .templates_in(namespace)
+            .filter(|(workload, _)| !workload.host_network);
         let of_rows = rows
             .filter(|(_, row)| !covered(&row.template_labels))
             .map(|(workload, _)| workload.to_string());

@@ -138,11 +138,7 @@ fn own_selector(row: &WorkloadRow) -> Option<Selector> {
 fn prove(cluster: &Cluster, workload: &Workload, selector: &Selector, findings: &mut Findings) {
     // By name: pods of an earlier revision can bear labels that the template no longer has.
     let mut others: BTreeSet<String> = BTreeSet::new();
-    for pod in cluster
-        .pods
-        .values()
-        .filter(|pod| pod.namespace == workload.namespace && !pod.host_network)
-    {
+    for pod in cluster.pods_in(&workload.namespace).filter(|pod| !pod.host_network) {
         let own = pod.workload == *workload;
         if !own && pod.all_labels().any(|labels| selector.matches(labels)) {
             others.insert(pod.workload.to_string());
@@ -160,9 +156,9 @@ fn prove(cluster: &Cluster, workload: &Workload, selector: &Selector, findings: 
             findings.report(Code::SelectorOverlap, message);
         }
     }
-    for (other, row) in cluster.owners.templates() {
-        let beside = other.namespace == workload.namespace && !other.host_network;
-        if beside && other.to_string() != workload.to_string() && selector.matches(&row.template_labels) {
+    for (other, row) in cluster.owners.templates_in(&workload.namespace) {
+        let same = other.kind == workload.kind && other.name == workload.name;
+        if !same && !other.host_network && selector.matches(&row.template_labels) {
             others.insert(other.to_string());
         }
     }
