@@ -144,6 +144,12 @@ impl Pod {
 }
 
 impl Workload {
+    /// Whether each of its pods has a proxy as a container of its own.
+    #[must_use]
+    pub fn has_sidecar(&self) -> bool {
+        self.proxy.as_ref().is_some_and(|proxy| proxy.by.is_none())
+    }
+
     /// The number of a port of its container.
     #[must_use]
     pub fn port(&self, port: &PortRef, protocol: Protocol) -> Option<u16> {
@@ -179,7 +185,35 @@ pub(crate) fn lay_out(scenario: &Scenario) -> (Layout, Vec<Problem>) {
             *next += 1;
         }
     }
+    for place in 0..layout.pods.len() {
+        if let Some(cgroup) = shared_proxy(scenario, &layout, place, &mut problems) {
+            layout.pods[place].proxy_cgroup = Some(cgroup);
+        }
+    }
     (layout, problems)
+}
+
+/// The control group of a pod's proxy that is a pod of its own.
+fn shared_proxy(scenario: &Scenario, layout: &Layout, place: usize, problems: &mut Vec<Problem>) -> Option<Cgroup> {
+    let pod = layout.pods.get(place)?;
+    let workload = scenario.workloads.get(pod.workload)?;
+    let by = workload.proxy.as_ref()?.by.as_ref()?;
+    let is_proxy = |other: &&Pod| {
+        let workload = scenario.workloads.get(other.workload);
+        other.node == pod.node && workload.is_some_and(|workload| workload.name == *by)
+    };
+    let Some(proxy) = layout.pods.iter().find(is_proxy) else {
+        problems.push(Problem {
+            line: workload.line,
+            column: 1,
+            message: format!(
+                "`{by}` has no pod on the node of pod {} of `{}`",
+                pod.replica, workload.name
+            ),
+        });
+        return None;
+    };
+    Some(proxy.container_cgroup.clone())
 }
 
 fn machine(node: &Node) -> Machine {

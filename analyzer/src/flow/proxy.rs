@@ -12,6 +12,8 @@ mod outgoing;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use flowtape_schemas::node::Outcome;
+
 use super::edge::{Edge, EdgeKey, Endpoint, Peer, Transport};
 use super::host::host_of;
 use super::sighting::{Sighting, endpoint, server_endpoint};
@@ -52,6 +54,8 @@ struct Proxies<'s> {
     handed: BTreeMap<&'s str, BTreeSet<u16>>,
     /// Whom each pod's proxy reached outside of it.
     reached: BTreeMap<&'s str, Reached>,
+    /// Whom it tried to reach, and how that ended.
+    failed: BTreeMap<&'s str, BTreeMap<(Endpoint, u16), Outcome>>,
     /// Whom each client reached, as its packets left: by its proxy where it has one.
     sent: BTreeMap<Who, Reached>,
     /// Whom the applications of pods with a proxy asked for.
@@ -102,6 +106,7 @@ impl<'s> Proxies<'s> {
             inlets: BTreeMap::new(),
             handed: BTreeMap::new(),
             reached: BTreeMap::new(),
+            failed: BTreeMap::new(),
             sent: BTreeMap::new(),
             asked: BTreeMap::new(),
             served: BTreeMap::new(),
@@ -116,6 +121,7 @@ impl<'s> Proxies<'s> {
         found.find_inlets(sightings);
         if !found.takers.is_empty() || !found.inlets.is_empty() {
             found.find_ways(sightings, resolver, cluster);
+            found.find_failed(sightings, resolver, cluster);
         }
         found
     }
@@ -173,6 +179,24 @@ impl<'s> Proxies<'s> {
         }
     }
 
+    fn find_failed<'a: 's>(&mut self, sightings: &[Sighting<'a>], resolver: &Resolver<'a>, cluster: &'a Cluster) {
+        let failing = |sighting: &&Sighting<'a>| {
+            let tcp = sighting.protocol() == Transport::TCP && !sighting.is_server();
+            tcp && !is_established_tcp(sighting) && !stays_inside(sighting)
+        };
+        for sighting in sightings.iter().filter(failing) {
+            let Some((uid, _)) = pod_and_cgroup(sighting).filter(|(uid, cgroup)| self.is_proxy(uid, *cgroup)) else {
+                continue;
+            };
+            for way in ways(sighting, resolver, cluster) {
+                let ended = self.failed.entry(uid).or_default();
+                let outcome = sighting.outcome();
+                let known = ended.get(&way).copied().unwrap_or(outcome);
+                ended.insert(way, known.min(outcome));
+            }
+        }
+    }
+
     fn is_proxy(&self, uid: &str, cgroup: u64) -> bool {
         let among = |groups: Option<&BTreeSet<u64>>| groups.is_some_and(|groups| groups.contains(&cgroup));
         among(self.takers.get(uid)) || among(self.inlets.get(uid))
@@ -213,8 +237,7 @@ fn stays_inside(sighting: &Sighting<'_>) -> bool {
 }
 
 fn is_established_tcp(sighting: &Sighting<'_>) -> bool {
-    let established = sighting.outcome() == flowtape_schemas::node::Outcome::Established;
-    sighting.protocol() == Transport::TCP && established
+    sighting.protocol() == Transport::TCP && sighting.outcome() == Outcome::Established
 }
 
 fn pod_and_cgroup<'a>(sighting: &Sighting<'a>) -> Option<(&'a str, u64)> {

@@ -175,17 +175,24 @@ impl<'a> Resolver<'a> {
         let keys = cgroup_id
             .and_then(|id| Some(self.cgroups.get(node)?.during(&id, span)))
             .unwrap_or_default();
+        let owners = netns
+            .and_then(|inode| Some(self.netns.get(node)?.during(&inode, span)))
+            .unwrap_or_default();
         match keys.as_slice() {
-            [PodKey::Uid(uid)] => return self.pod_of_uid(uid, address),
+            // In the network of another pod it has that pod's addresses, and policies know it as that pod: the proxies of a
+            // mesh without sidecars are there.
+            [PodKey::Uid(uid)] => match owners.as_slice() {
+                [NetnsOwner::Pod(other)] if other != uid && self.has_own_network(other) => {
+                    return self.pod_of_uid(other, address);
+                }
+                [] | [_, ..] => return self.pod_of_uid(uid, address),
+            },
             [PodKey::StaticHash(hash)] => {
                 let unknown = Party::Unknown(address, Reason::PodNotInMetadata);
                 return self.cluster.static_pod(hash).map_or(unknown, Party::Pod);
             }
             [] | [PodKey::NoPod] | [_, _, ..] => {}
         }
-        let owners = netns
-            .and_then(|inode| Some(self.netns.get(node)?.during(&inode, span)))
-            .unwrap_or_default();
         match owners.as_slice() {
             [NetnsOwner::Pod(uid)] => match self.cluster.pods.get(uid) {
                 // It is in the network of its node, where the node's own processes and other such pods are, too.
@@ -196,6 +203,11 @@ impl<'a> Resolver<'a> {
             [NetnsOwner::Host] => self.host(node, socket),
             [] | [_, _, ..] => self.by_address(node, address, span),
         }
+    }
+
+    /// Whether a pod is known, and not on the network of its node.
+    fn has_own_network(&self, uid: &str) -> bool {
+        self.cluster.pods.get(uid).is_some_and(|pod| !pod.host_network)
     }
 
     /// A process of a node, or whoever had its address where the cluster knows no such node.

@@ -371,10 +371,7 @@ impl Synthesis<'_> {
                 .iter()
                 .any(|policy| policy.namespace == namespace && policy.subject.matches(labels))
         };
-        let pods = self
-            .cluster
-            .pods_in(namespace)
-            .filter(|pod| !pod.host_network);
+        let pods = self.cluster.pods_in(namespace).filter(|pod| !pod.host_network);
         let of_pods = pods
             .filter(|pod| !covered(&pod.labels))
             .map(|pod| pod.workload.to_string());

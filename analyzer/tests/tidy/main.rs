@@ -5,6 +5,7 @@
 
 mod catalog;
 mod fences;
+mod golden;
 mod layers;
 mod manifests;
 mod proofs;

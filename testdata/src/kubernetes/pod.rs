@@ -73,7 +73,7 @@ pub(super) fn spec(workload: &Workload) -> Map<String, Value> {
     }
     let mut spec = Map::new();
     let mut containers = vec![Value::Object(container)];
-    if workload.proxy.is_some() {
+    if workload.has_sidecar() {
         containers.push(json!({ "name": PROXY, "image": PROXY_IMAGE, "args": [format!("--token={CANARY}")] }));
     }
     spec.insert("containers".to_owned(), Value::Array(containers));
@@ -166,7 +166,7 @@ fn status(cluster: &Cluster<'_>, pod: &Pod, workload: &Workload, host: &[std::ne
     };
     let image = format!("registry.example.com/{}:1", workload.name);
     let mut containers = vec![container(&pod.container_id, image, container_name(workload))];
-    if workload.proxy.is_some() {
+    if workload.has_sidecar() {
         containers.push(container(&proxy_id(pod), PROXY_IMAGE.to_owned(), PROXY));
     }
     json!({

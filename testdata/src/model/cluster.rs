@@ -155,12 +155,15 @@ impl CustomKind {
 }
 
 /// Where a proxy in a pod takes connections.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Proxy {
     /// What the pod opens.
     pub outbound: u16,
     /// What is opened to the pod.
     pub inbound: u16,
+    /// The workload whose pod of the same node is the proxy, with sockets in the network of the pod; its own container
+    /// where not given.
+    pub by: Option<Name>,
 }
 
 /// Settings of pods that the text may give for all pods of a workload or for one.

@@ -49,6 +49,8 @@ pub enum ClientSocket {
     Past,
     /// It connects, and the proxy of its pod takes the connection and carries it nowhere.
     Taken,
+    /// It connects, and the proxy of the server's pod takes the connection and hands it to nobody.
+    TurnedAway,
     /// It is a socket of the proxy, for no connection of the application.
     Proxy,
     /// It connects, and the proxies of both pods speak to each other on the port of the server's.

@@ -140,7 +140,13 @@ impl Reader {
                 "ports" => workload.ports = cursor.read(&value::CONTAINER_PORTS)?,
                 "probes" => workload.probes = cursor.read(&value::PROBES)?,
                 "host-network" => workload.host_network = true,
-                "proxy" => workload.proxy = Some(cursor.read(&value::PROXY)?),
+                "proxy" => {
+                    let mut proxy = cursor.read(&value::PROXY)?;
+                    if cursor.accept("by") {
+                        proxy.by = Some(cursor.read(&value::NAME)?);
+                    }
+                    workload.proxy = Some(proxy);
+                }
                 "answers" => workload.answers = cursor.read(&value::ADDRESSES)?,
                 "account" => workload.account = cursor.read(&value::HOST)?,
                 "kind" => workload.custom = Some(cursor.read(&value::CUSTOM_KIND)?),

@@ -18,7 +18,7 @@ const SERVER: &str = "a server: `service NAMESPACE/NAME:PORT[/PROTOCOL]`, `load-
                       `address ADDRESS:PORT`";
 const CLAUSES: &str = "`xCOUNT`, `at`, `established`, `refused`, `timeout`, `unreachable`, `unknown`, `ipv6`, \
                        `seen-by`, `predates`, `synthetic`, `socket-balanced`, `unconnected`, \
-                       `past-proxies`, `taken`, `by-proxy`, `tunnelled`, `folded` or `folded-ports`";
+                       `past-proxies`, `taken`, `turned-away`, `by-proxy`, `tunnelled`, `folded` or `folded-ports`";
 
 const WORKLOAD: Form<(Name, Option<u32>)> = Form {
     expected: CLIENT,
@@ -173,6 +173,7 @@ fn clause(traffic: &mut Traffic, word: &str, cursor: &mut Cursor<'_>) -> Result<
         "socket-balanced" => traffic.socket = ClientSocket::Balanced,
         "past-proxies" => traffic.socket = ClientSocket::Past,
         "taken" => traffic.socket = ClientSocket::Taken,
+        "turned-away" => traffic.socket = ClientSocket::TurnedAway,
         "by-proxy" => traffic.socket = ClientSocket::Proxy,
         "tunnelled" => traffic.socket = ClientSocket::Tunnelled,
         "unconnected" => traffic.socket = ClientSocket::Unconnected,

@@ -124,6 +124,7 @@ pub(super) const PROXY: Form<Proxy> = Form {
         Some(Proxy {
             outbound: port(outbound)?,
             inbound: port(inbound)?,
+            by: None,
         })
     },
 };

@@ -12,7 +12,7 @@ use super::{INTERVAL, View};
 use crate::connection::listeners;
 use crate::layout::cgroup::proxy_id;
 use crate::layout::{Cgroup, HOST_NETNS, Pod};
-use crate::model::{CgroupDriver, Offset, Protocol};
+use crate::model::{CgroupDriver, Offset, Protocol, Workload};
 
 /// How long a node has been up when the window starts: ten days, and less for every later node.
 const UP: i64 = 864_000_000_000_000;
@@ -135,11 +135,12 @@ pub(super) fn cgroups(view: &View<'_>) -> Vec<CgroupRow> {
             ..of_pod.clone()
         };
         rows.push(of_container(&pod.container_cgroup, pod.container_id.clone()));
-        rows.extend(
-            pod.proxy_cgroup
-                .iter()
-                .map(|cgroup| of_container(cgroup, proxy_id(pod))),
-        );
+        let workload = view.scenario.workloads.get(pod.workload);
+        if let Some(cgroup) = &pod.proxy_cgroup
+            && workload.is_some_and(Workload::has_sidecar)
+        {
+            rows.push(of_container(cgroup, proxy_id(pod)));
+        }
         rows.push(of_pod);
     }
     rows.sort();

@@ -15,8 +15,8 @@ const HANDING: (Ipv4Addr, Ipv6Addr) = (Ipv4Addr::new(127, 0, 0, 6), Ipv6Addr::ne
 
 /// The proxies that a connection goes through.
 pub(super) struct Proxies<'v> {
-    client: Option<(Proxy, &'v Cgroup)>,
-    server: Option<(Proxy, &'v Cgroup)>,
+    client: Option<(&'v Proxy, &'v Cgroup)>,
+    server: Option<(&'v Proxy, &'v Cgroup)>,
     way: ClientSocket,
 }
 
@@ -31,7 +31,7 @@ impl<'v> Proxies<'v> {
         let through = connection.protocol == Protocol::Tcp && way != ClientSocket::Past;
         let of = |socket: Option<Socket>| {
             let pod = view.layout.pods.get(socket.filter(|_| through)?.pod?)?;
-            let proxy = view.scenario.workloads.get(pod.workload)?.proxy?;
+            let proxy = view.scenario.workloads.get(pod.workload)?.proxy.as_ref()?;
             Some((proxy, pod.proxy_cgroup.as_ref()?))
         };
         Self {
@@ -75,6 +75,7 @@ impl<'v> Proxies<'v> {
             | ClientSocket::Unconnected
             | ClientSocket::Balanced
             | ClientSocket::Past
+            | ClientSocket::TurnedAway
             | ClientSocket::Tunnelled => vec![application, taking, onward],
         }
     }
@@ -87,13 +88,21 @@ impl<'v> Proxies<'v> {
         let Some((proxy, cgroup)) = self.server else {
             return vec![sight];
         };
-        let handing = (handing(sight.local.0), sight.remote.1);
+        // A proxy that is no sidecar keeps the client's address (`IP_TRANSPARENT`).
+        let handing = match proxy.by {
+            Some(_) => sight.remote,
+            None => (handing(sight.local.0), sight.remote.1),
+        };
+        let arrived = Sight {
+            local: (sight.local.0, proxy.inbound),
+            cgroup: cgroup.id,
+            ..sight.clone()
+        };
+        if self.way == ClientSocket::TurnedAway {
+            return vec![arrived];
+        }
         vec![
-            Sight {
-                local: (sight.local.0, proxy.inbound),
-                cgroup: cgroup.id,
-                ..sight.clone()
-            },
+            arrived,
             Sight {
                 direction: Direction::Out,
                 local: handing,

@@ -56,14 +56,14 @@ impl Proxies<'_> {
             } else {
                 sighting.backends(resolver, cluster)
             };
-            let to_backends: Vec<ResolvedBackend<'a>> = backends
+            let fate = |server: &Endpoint, port: u16| self.carried(uid, server, port);
+            let onward: Vec<Sighting<'a>> = backends
                 .iter()
-                .filter(|backend| self.went_to(uid, &backend.endpoint(), backend.port))
-                .cloned()
+                .filter_map(|one| Some(asked_for(sighting, one.clone(), fate(&one.endpoint(), one.port)?)))
                 .collect();
-            if self.went_to(uid, &server_endpoint(sighting), sighting.port) || !to_backends.is_empty() {
+            if !onward.is_empty() || fate(&server_endpoint(sighting), sighting.port).is_some() {
                 of_pod.carried = of_pod.carried.saturating_add(sighting.row.count);
-                seen.extend(to_backends.into_iter().map(|backend| asked_for(sighting, backend)));
+                seen.extend(onward);
             } else if self.was_served(sighting, &backends) {
                 seen.push(sighting.clone());
             } else {
@@ -76,13 +76,14 @@ impl Proxies<'_> {
         seen
     }
 
-    /// Whether the proxy of a pod reached this server: at its port, or at that of the server's own proxy.
-    fn went_to(&self, uid: &str, server: &Endpoint, port: u16) -> bool {
+    /// How it ended where the proxy of a pod went to this server: at its port, or at that of the server's own proxy.
+    fn carried(&self, uid: &str, server: &Endpoint, port: u16) -> Option<Outcome> {
         let ports = self.reached.get(uid).and_then(|reached| reached.get(server));
-        ports.is_some_and(|ports| {
-            let mut ports = ports.keys();
-            ports.any(|reached| *reached == port || *reached == HBONE || REDIRECTED.contains(reached))
-        })
+        let at = |reached: &u16| *reached == port || *reached == HBONE || REDIRECTED.contains(reached);
+        if ports.is_some_and(|ports| ports.keys().any(at)) {
+            return Some(Outcome::Established);
+        }
+        self.failed.get(uid)?.get(&(server.clone(), port)).copied()
     }
 
     /// Whether a server saw this client itself, so that no proxy took it.
@@ -141,9 +142,10 @@ fn is_somewhere(party: &Party<'_>) -> bool {
 }
 
 /// The application's view of what its proxy reached for it: the Service it asked for. The proxy's own sockets count.
-fn asked_for<'a>(sighting: &Sighting<'a>, backend: ResolvedBackend<'a>) -> Sighting<'a> {
+fn asked_for<'a>(sighting: &Sighting<'a>, backend: ResolvedBackend<'a>, outcome: Outcome) -> Sighting<'a> {
     let mut row = sighting.row.clone().into_owned();
     row.count = 0;
+    row.outcome = outcome;
     row.remote_ip = Some(backend.address);
     Sighting {
         row: Cow::Owned(row),
