@@ -3,6 +3,7 @@
 //! Fields are added, never renamed; consumers accept words they do not know in `role`, `reason` and `code`. The order
 //! of fields is the order of the declarations, and every list is sorted, so that equal results are equal bytes.
 
+pub mod activity;
 pub mod diff;
 pub mod edge;
 pub mod generate;

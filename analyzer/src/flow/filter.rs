@@ -136,6 +136,16 @@ fn type_of(identity: &Identity) -> &'static str {
 }
 
 impl PeerPattern {
+    /// Whether a workload is asked for, whatever pods and part it has.
+    #[must_use]
+    pub fn names(&self, workload: &Workload) -> bool {
+        let peer = Peer {
+            identity: Identity::Workload(workload.clone()),
+            role: None,
+        };
+        self.matches(&peer, std::iter::empty())
+    }
+
     fn matches<'a>(&self, peer: &Peer, mut endpoints: impl Iterator<Item = &'a Endpoint>) -> bool {
         let identity = &peer.identity;
         match self {

@@ -5,6 +5,7 @@
 //! client at that time. Only where no server row shows it, the Service's backends of that time stand for the server,
 //! and where they are several, a finding says so.
 
+pub mod activity;
 mod backend;
 mod collect;
 pub mod edge;

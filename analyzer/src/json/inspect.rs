@@ -1,6 +1,6 @@
 //! The body of `flowtape.inspect/v1`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 
 use flowtape_schemas::manifest::{HookState, Stop, Window};
@@ -8,12 +8,12 @@ use flowtape_schemas::metadata::EachRows;
 use flowtape_schemas::table::Row;
 use serde::Serialize;
 
+use super::activity::{Activity, activities};
 use super::peer::{Peer, PeerIdentity};
 use crate::flow::Flows;
-use crate::flow::edge::{Edge, Transport};
-use crate::flow::governed::{Governed, governed};
+use crate::flow::activity::Activity as Besides;
+use crate::identity::Workload;
 use crate::identity::cluster::Cluster;
-use crate::identity::{Identity, Workload};
 use crate::tape::{NodeTape, Tape};
 
 /// Body of `flowtape.inspect/v1`.
@@ -42,19 +42,6 @@ pub struct UnseenSockets {
     pub kind: String,
     /// How many were made in the window; 0 if they were only found open.
     pub count: u64,
-}
-
-/// What a workload was seen to do; refused and unanswered attempts are left out.
-#[derive(Clone, Debug, Serialize)]
-pub struct Activity {
-    /// The workload.
-    pub workload: Peer,
-    /// Its own ports that somebody used, such as `3306/TCP`, by protocol and number.
-    pub serves: Vec<String>,
-    /// How many peers used them.
-    pub clients: u64,
-    /// How many peers it used itself.
-    pub servers: u64,
 }
 
 /// What one node recorded.
@@ -90,9 +77,9 @@ pub struct Hook {
 }
 
 impl Inspect {
-    /// What is in a tape of this cluster and with these flows.
+    /// What is in a tape of this cluster, with these flows and what workloads did besides.
     #[must_use]
-    pub fn of(tape: &Tape, cluster: &Cluster, flows: &Flows) -> Self {
+    pub fn of(tape: &Tape, cluster: &Cluster, flows: &Flows, besides: &BTreeMap<Workload, Besides>) -> Self {
         let nodes: Vec<Node> = tape.nodes.iter().map(node).collect();
         let metadata = metadata(tape);
         let mut tables = metadata.clone();
@@ -104,7 +91,7 @@ impl Inspect {
             nodes,
             cluster: metadata,
             tables,
-            workloads: activities(cluster, &flows.edges),
+            workloads: activities(cluster, &flows.edges, besides),
             sockets: flows.unseen.iter().map(sockets).collect(),
         }
     }
@@ -137,47 +124,6 @@ fn sockets(unseen: &crate::flow::socket::UnseenSockets) -> UnseenSockets {
         kind: kind.to_string(),
         count: *count,
     }
-}
-
-#[derive(Default)]
-struct Seen {
-    serves: BTreeSet<(Transport, u16)>,
-    clients: BTreeSet<Identity>,
-    servers: BTreeSet<Identity>,
-}
-
-/// Every workload that has pods or traffic; one without traffic stands there with nothing.
-fn activities(cluster: &Cluster, edges: &[Edge]) -> Vec<Activity> {
-    let idle = cluster.pods.values().map(|pod| (pod.workload.clone(), Seen::default()));
-    let mut seen: BTreeMap<Workload, Seen> = idle.collect();
-    for Edge { key, .. } in edges
-        .iter()
-        .filter(|edge| governed(&edge.key) != Governed::NotEstablished)
-    {
-        if let Identity::Workload(client) = &key.from.identity {
-            let client = seen.entry(client.clone()).or_default();
-            client.servers.insert(key.to.identity.clone());
-        }
-        if let Identity::Workload(server) = &key.to.identity {
-            let server = seen.entry(server.clone()).or_default();
-            server.clients.insert(key.from.identity.clone());
-            server.serves.insert((key.protocol, key.port));
-        }
-    }
-    let activity = |(workload, seen): (Workload, Seen)| Activity {
-        workload: Peer {
-            identity: PeerIdentity::from(&Identity::Workload(workload)),
-            role: None,
-        },
-        serves: seen
-            .serves
-            .iter()
-            .map(|(protocol, port)| format!("{port}/{protocol}"))
-            .collect(),
-        clients: seen.clients.len() as u64,
-        servers: seen.servers.len() as u64,
-    };
-    seen.into_iter().map(activity).collect()
 }
 
 fn node(node: &NodeTape) -> Node {

@@ -12,4 +12,5 @@ mod flows;
 mod health;
 mod hostile;
 mod redacted;
+mod summary;
 mod usage;

@@ -7,7 +7,8 @@ use super::columns;
 use crate::escape::escaped;
 use crate::flow::edge::Peer;
 use crate::flow::socket::UnseenSockets;
-use crate::json::inspect::{Activity, Inspect, Node};
+use crate::json::activity::Activity;
+use crate::json::inspect::{Inspect, Node};
 use crate::json::peer::PeerIdentity;
 use crate::tape::Tape;
 
@@ -43,7 +44,9 @@ pub fn text(tape: &Tape, body: &Inspect, unseen: &[UnseenSockets]) -> String {
     text
 }
 
-fn health(tape: &Tape) -> String {
+/// Whether the recording is complete, and why not.
+#[must_use]
+pub fn health(tape: &Tape) -> String {
     if tape.health.is_complete() {
         return "complete\n".to_owned();
     }
@@ -90,6 +93,7 @@ fn workloads(workloads: &[Activity]) -> String {
         serves,
         clients,
         servers,
+        ..
     } in workloads
     {
         if let PeerIdentity::Workload {
