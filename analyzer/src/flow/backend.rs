@@ -40,6 +40,16 @@ impl<'a> Sighting<'a> {
     /// The backends of the Services behind what the client addressed, each once: a port that was renamed leads to the
     /// same ones under both names.
     pub(super) fn backends(&self, resolver: &Resolver<'a>, cluster: &'a Cluster) -> Vec<ResolvedBackend<'a>> {
+        self.backends_during(self.when, resolver, cluster)
+    }
+
+    /// The backends of another time, such as that around it.
+    pub(super) fn backends_during(
+        &self,
+        when: Span,
+        resolver: &Resolver<'a>,
+        cluster: &'a Cluster,
+    ) -> Vec<ResolvedBackend<'a>> {
         let protocol = self.protocol().to_string();
         // A client reaches backends of its own family: a Service of two families has slices of both.
         let same_family = |address: Address| {
@@ -48,7 +58,7 @@ impl<'a> Sighting<'a> {
         };
         let mut found = BTreeSet::new();
         for hit in &self.services {
-            let backends = unseen_too(resolver, cluster, hit, &protocol, self.when).into_iter();
+            let backends = unseen_too(resolver, cluster, hit, &protocol, when).into_iter();
             let of_family = backends.filter(|backend| same_family(backend.address));
             let service = ServiceHit {
                 port_name: None,

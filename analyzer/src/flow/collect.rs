@@ -35,6 +35,8 @@ pub(super) struct Contribution {
 pub(super) struct Collector {
     edges: BTreeMap<EdgeKey, Sum>,
     pub(super) ignored: Ignored,
+    /// Whether single operations may tell a server that counts only suppose.
+    pub(super) divisible: bool,
 }
 
 struct Sum {

@@ -41,10 +41,12 @@ pub struct Flows {
     pub unseen: Vec<UnseenSockets>,
     /// How much of it all has a peer that is not known.
     pub shares: Shares,
+    /// Whether a server is only supposed because counts cover a time in which a Service changed.
+    pub divisible: bool,
 }
 
 impl Flows {
-    /// Whether a side of some edge may be either of two.
+    /// Whether a side of some edge may be either of two, and single operations may tell which.
     #[must_use]
     pub fn are_unclear(&self) -> bool {
         let is_unclear = |peer: &Peer| {
@@ -57,7 +59,7 @@ impl Flows {
             )
         };
         let mut keys = self.edges.iter().map(|edge| &edge.key);
-        keys.any(|key| is_unclear(&key.from) || is_unclear(&key.to))
+        self.divisible || keys.any(|key| is_unclear(&key.from) || is_unclear(&key.to))
     }
 }
 
@@ -83,6 +85,7 @@ pub fn edges(tape: &Tape, cluster: &Cluster, findings: &mut Findings) -> Flows {
     resolver.report_ranges(findings);
     resolver.clocks().report(findings);
     let partial = report_partial(tape, findings);
+    let divisible = collector.divisible;
     let (edges, ignored) = collector.finish();
     let edges = role::with_published(role::with_dns(edges, cluster), cluster);
     let edges = proxy::with_mesh(edges, &mesh, findings);
@@ -93,11 +96,12 @@ pub fn edges(tape: &Tape, cluster: &Cluster, findings: &mut Findings) -> Flows {
         ignored,
         unseen,
         shares,
+        divisible,
     }
 }
 
 /// The rows of a tape of which one side may be either of two, because they cover the time in which an address passed from
-/// one to the other.
+/// one to the other, or in which the backends of a Service changed.
 #[must_use]
 pub fn unclear(tape: &Tape, cluster: &Cluster) -> Unclear {
     let resolver = Resolver::new(tape, cluster);
@@ -105,7 +109,12 @@ pub fn unclear(tape: &Tape, cluster: &Cluster) -> Unclear {
     let mut unclear = Unclear::new();
     for (number, node) in tape.nodes.iter().enumerate() {
         for (position, row) in node.flows.iter().enumerate() {
-            if is_unclear(&resolver.local(&node.name, row)) || is_unclear(&resolver.remote(&node.name, row)) {
+            let sides = [resolver.local(&node.name, row), resolver.remote(&node.name, row)];
+            let spans_a_change = || {
+                let sighting = sighting::sighting(&node.name, row, &resolver, cluster);
+                sighting.is_some_and(|sighting| sighting.spans_a_change(cluster))
+            };
+            if sides.iter().any(is_unclear) || spans_a_change() {
                 unclear.insert((number, position));
             }
         }

@@ -89,6 +89,15 @@ impl<'a> Sighting<'a> {
         }
     }
 
+    /// Whether its operations went to a Service that changed meanwhile, so that single ones may tell more.
+    pub(super) fn spans_a_change(&self, cluster: &Cluster) -> bool {
+        let mut names = self.services.iter().map(|hit| (&hit.namespace, &hit.name));
+        let first = names.next();
+        let others = names.any(|name| Some(name) != first);
+        let changed = |hit: &ServiceHit| cluster.services.changed_during(hit, self.when);
+        self.row.count > 1 && (others || self.services.iter().any(changed))
+    }
+
     /// Reports something of every operation of it.
     pub(super) fn report(&self, code: Code, message: String, findings: &mut Findings) {
         findings.report_rows(code, message, self.row.count, &Samples::of(self.node, self.recorded));
@@ -153,7 +162,8 @@ fn answering<'a>(sightings: &[Sighting<'a>]) -> Answering<'a> {
     answering
 }
 
-fn sighting<'a>(
+/// Resolves one row; `None` if it can be no edge.
+pub(super) fn sighting<'a>(
     node: &'a str,
     row: &'a FlowRow,
     resolver: &Resolver<'a>,

@@ -132,6 +132,13 @@ impl Services {
         backends_of(&self.slices.during(&key, span), hit, protocol)
     }
 
+    /// Whether the backends of a Service may have been others at the end of `span` than at its beginning.
+    #[must_use]
+    pub fn changed_during(&self, hit: &ServiceHit, span: Span) -> bool {
+        self.slices
+            .changed_during(&(hit.namespace.clone(), hit.name.clone()), span)
+    }
+
     /// The backends that were found between `after` and `until`, and may have been there before.
     #[must_use]
     pub fn backends_found(&self, hit: &ServiceHit, protocol: &str, after: Time, until: Time) -> BTreeSet<Backend> {

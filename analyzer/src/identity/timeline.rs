@@ -125,6 +125,13 @@ impl<K: Ord, V: Ord + Clone> Timeline<K, V> {
         found.into_iter().collect()
     }
 
+    /// Whether a value of `key` began or ended within `span`.
+    #[must_use]
+    pub fn changed_during(&self, key: &K, span: Span) -> bool {
+        let values = self.entries.get(key).map_or(&[][..], Vec::as_slice);
+        values.iter().any(|(held, _)| held.overlaps(span) && !held.covers(span))
+    }
+
     /// Whether `key` had any value at any time.
     #[must_use]
     pub fn knows(&self, key: &K) -> bool {
@@ -136,7 +143,7 @@ impl<K: Ord, V: Ord + Clone> Timeline<K, V> {
 mod tests {
     use super::{Span, TOLERANCE_NANOS, Timeline};
     use flowtape_schemas::time::Time;
-    use proptest::prelude::{prop, prop_assert_eq, proptest};
+    use proptest::prelude::{prop, prop_assert, prop_assert_eq, proptest};
 
     fn span(first: i64, last: i64) -> Span {
         Span {
@@ -192,7 +199,20 @@ mod tests {
             };
             let exact = scan(asked);
             let expected = if exact.is_empty() { scan(asked.tolerant()) } else { exact };
-            prop_assert_eq!(Timeline::new(entries.clone()).during(&key, asked), expected);
+            let line = Timeline::new(entries.clone());
+            prop_assert_eq!(line.during(&key, asked), expected);
+            // Second by second: who was there all the time, and whether anybody came or went in between.
+            let held = |at: i64| scan(span(at * second, at * second));
+            let instants: Vec<Vec<u8>> = (at..=at + length).map(held).collect();
+            let entered = |(other, held, value): &(u8, Span, u8)| {
+                let within = held.first <= asked.first && asked.last <= held.last;
+                (*other == key && within).then_some(*value)
+            };
+            let throughout: std::collections::BTreeSet<u8> = entries.iter().filter_map(entered).collect();
+            prop_assert_eq!(line.throughout(&key, asked), throughout.iter().copied().collect::<Vec<_>>());
+            prop_assert!(throughout.iter().all(|value| instants.iter().all(|there| there.contains(value))));
+            let differs = instants.windows(2).any(|pair| pair[0] != pair[1]);
+            prop_assert!(!differs || line.changed_during(&key, asked));
         }
     }
 }

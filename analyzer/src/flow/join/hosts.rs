@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use flowtape_schemas::node::Outcome;
 
 use super::Views;
+use crate::flow::backend::ResolvedBackend;
 use crate::flow::edge::{Endpoint, Transport};
 use crate::flow::host::host_of;
 use crate::flow::sighting::{Sighting, server_endpoint};
@@ -135,6 +136,7 @@ fn servers(sighting: &Sighting<'_>, views: &Views<'_>) -> BTreeSet<(Place, u16)>
     if sighting.services.is_empty() || sighting.met_server {
         return [(Place::of_server(sighting), sighting.port)].into();
     }
-    let candidates = views.candidates(sighting);
-    candidates.iter().map(|one| (one.place(), one.port())).collect()
+    let backends = sighting.backends(views.resolver, views.cluster).into_iter();
+    let place = |one: ResolvedBackend<'_>| (Place::of(&one.party, one.endpoint()), one.port);
+    backends.map(place).collect()
 }

@@ -16,6 +16,7 @@ use crate::flow::sighting::{Sighting, endpoint};
 use crate::identity::Identity;
 use crate::identity::resolve::Party;
 use crate::identity::service::ServiceHit;
+use crate::identity::timeline::Span;
 
 /// What backends have of the traffic of a client.
 #[derive(Clone, Copy, Debug)]
@@ -59,16 +60,12 @@ impl Candidate<'_> {
     }
 
     /// Where it is, as servers on the network of a node are seen by both sides.
-    pub(super) fn place(&self) -> Place {
+    fn place(&self) -> Place {
         Place::of(&self.backend.party, self.endpoint())
     }
 
-    pub(super) fn endpoint(&self) -> Endpoint {
+    fn endpoint(&self) -> Endpoint {
         self.backend.endpoint()
-    }
-
-    pub(super) const fn port(&self) -> u16 {
-        self.backend.port
     }
 
     fn translated(&self) -> Option<Translation> {
@@ -88,9 +85,10 @@ impl<'a> Views<'a> {
         {
             self.direct_view(sighting, joined);
         }
-        let mut all = self.candidates(sighting);
-        for candidate in &mut all {
-            candidate.seen = self.seen(&client, candidate, sighting);
+        let mut all = self.candidates(sighting, &client, sighting.when);
+        if all.iter().all(|candidate| candidate.seen == Seen::No) {
+            // Around a change, which backend was reached does not follow from when.
+            all = self.candidates(sighting, &client, sighting.when.tolerant());
         }
         if all.is_empty() {
             self.without_backends(sighting, &client, joined);
@@ -103,6 +101,7 @@ impl<'a> Views<'a> {
             let unrecorded =
                 |one: &&Candidate<'_>| !answers.contains(&one.answer()) && !self.was_recorded(one, sighting);
             let unrecorded: Vec<_> = others.into_iter().filter(unrecorded).collect();
+            joined.collector.divisible |= !unrecorded.is_empty() && sighting.spans_a_change(self.cluster);
             self.seen_view(sighting, &client, (&seen, &unrecorded), joined);
             return;
         }
@@ -114,12 +113,28 @@ impl<'a> Views<'a> {
             }
             return;
         }
+        joined.collector.divisible |= several && sighting.spans_a_change(self.cluster);
         self.report_unseen(sighting, &all, several, joined);
         let share = Share {
             count: if several { 0 } else { sighting.row.count },
             supposed: several,
         };
         self.attach(sighting, &client, &all, share, joined);
+    }
+
+    /// The backends of a time, each with how it saw the client.
+    fn candidates(&self, sighting: &Sighting<'a>, client: &Endpoint, when: Span) -> Vec<Candidate<'a>> {
+        let backends = sighting.backends_during(when, self.resolver, self.cluster).into_iter();
+        let candidate = |backend: ResolvedBackend<'a>| Candidate {
+            service: service_use(&backend.service),
+            seen: Seen::No,
+            backend,
+        };
+        let mut candidates: Vec<Candidate<'a>> = backends.map(candidate).collect();
+        for candidate in &mut candidates {
+            candidate.seen = self.seen(client, candidate, sighting);
+        }
+        candidates
     }
 
     /// That no backend saw the client: nobody recorded them, or what was recorded does not agree.
@@ -214,17 +229,6 @@ impl<'a> Views<'a> {
             .contains(&(candidate.backend.address, candidate.backend.port))
     }
 
-    /// The backends of the Services behind what the client addressed.
-    pub(super) fn candidates(&self, sighting: &Sighting<'a>) -> Vec<Candidate<'a>> {
-        let backends = sighting.backends(self.resolver, self.cluster).into_iter();
-        let candidate = |backend: ResolvedBackend<'a>| Candidate {
-            service: service_use(&backend.service),
-            backend,
-            seen: Seen::No,
-        };
-        backends.map(candidate).collect()
-    }
-
     /// How a backend saw the client at that time; a client on the network of a node, as that node.
     fn seen(&self, client: &Endpoint, candidate: &Candidate<'_>, sighting: &Sighting<'_>) -> Seen {
         let (server, protocol, port) = (candidate.endpoint(), sighting.protocol(), candidate.backend.port);
@@ -260,7 +264,7 @@ impl<'a> Views<'a> {
             node.to_owned(),
             candidate.place(),
             sighting.protocol(),
-            candidate.port(),
+            candidate.backend.port,
         );
         self.host_clients.several(&key)
     }
@@ -382,6 +386,6 @@ fn translator_key(sighting: &Sighting<'_>, candidate: &Candidate<'_>) -> Option<
         node?.to_owned(),
         candidate.place(),
         sighting.protocol(),
-        candidate.port(),
+        candidate.backend.port,
     ))
 }
