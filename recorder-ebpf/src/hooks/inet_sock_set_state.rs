@@ -25,6 +25,7 @@ use crate::{attempt, rescue, task};
 const ESTABLISHED: i32 = 1;
 const SYN_SENT: i32 = 2;
 const SYN_RECV: i32 = 3;
+const FIN_WAIT1: i32 = 4;
 const CLOSE: i32 = 7;
 const LISTEN: i32 = 10;
 
@@ -74,6 +75,8 @@ fn handle(counters: &mut Counters, sk: *const Sock, old: i32, new: i32) -> bool 
         (SYN_RECV, ESTABLISHED) if sock::is_held(sk) && sock::backlog(sk) == 0 => RecordKind::ConnectOk,
         (SYN_RECV, ESTABLISHED) => RecordKind::Accept,
         (SYN_SENT, CLOSE) => RecordKind::ConnectFail,
+        // One of such two is given up, or told to.
+        (SYN_RECV, CLOSE | FIN_WAIT1) if sock::is_held(sk) && sock::backlog(sk) == 0 => RecordKind::ConnectFail,
         (CLOSE, LISTEN) => RecordKind::Listen,
         (LISTEN, CLOSE) => RecordKind::Unlisten,
         (CLOSE, SYN_SENT) => {

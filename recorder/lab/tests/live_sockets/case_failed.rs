@@ -3,10 +3,11 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use flowtape_schemas::node::Outcome as Ended;
+use flowtape_schemas::node::{Direction, Hook, Outcome as Ended};
 
 use crate::case_tcp::begin_connect;
 use crate::matrix::Row;
+use crate::seen::Seen;
 use crate::stage::Stage;
 use crate::{Case, Outcome, Ran};
 
@@ -17,6 +18,7 @@ pub(crate) const CASES: &[Case] = &[
     Case::within("prohibited_by_icmp6", prohibited),
     Case::within("unreachable_before_the_first_packet", no_route),
     Case::within("given_up_before_an_answer", given_up),
+    Case::within("crossed_and_given_up", crossed),
     Case::within("client_killed_while_it_connects", killed),
     Case::within("client_killed_when_connected", killed_later),
 ];
@@ -87,6 +89,52 @@ fn given_up(stage: &mut Stage, port: u16) -> Outcome<Ran> {
     Ok(Ran::Rows(vec![Row::out("client", to, 1).ended(Ended::Unknown)]))
 }
 
+/// Both begin to connect to each other, and neither hears an answer: one or both wait for the end of the handshake
+/// (`SYN_RECV`) when they give up.
+fn crossed(stage: &mut Stage, port: u16) -> Outcome<Ran> {
+    let (one, two) = (stage.v4("client", port)?, stage.v4("server", port + 1)?);
+    let sides = [("client", one, two), ("server", two, one)];
+    let lost = |own: SocketAddr, flags: &str| format!("tcp dport {} tcp flags {flags} / syn,ack drop", own.port());
+    for (name, own, _) in sides {
+        stage.wall(name, &[lost(own, "syn")])?;
+    }
+    for (name, own, to) in sides {
+        let bind = [
+            format!("socket c{port} v4 stream"),
+            format!("bind c{port} {own}"),
+            format!("option c{port} nonblock"),
+        ];
+        let actor = stage.actor(name)?;
+        actor.must(&bind.each_ref().map(String::as_str))?;
+        actor.must_fail(&format!("connect c{port} {to}"), libc::EINPROGRESS)?;
+    }
+    for (name, own, _) in sides {
+        stage.wall(name, &[lost(own, "syn | ack")])?;
+    }
+    let mut processes = Vec::new();
+    for (name, _, to) in sides {
+        processes.push((stage.actor(name)?.process(), to.port(), "03"));
+    }
+    wait_for(&processes)?;
+    for (name, _, _) in sides {
+        stage.actor(name)?.must(&[&format!("close c{port}")])?;
+        stage.wall(name, &[])?;
+    }
+    let rows = sides.map(|(name, _, to)| Row::out(name, to, 1).ended(Ended::Unknown));
+    let check = move |seen: &Seen| {
+        let ports = [one.port(), two.port()].map(Some);
+        let flows = seen.node()?.flows.iter();
+        let theirs = flows.filter(|row| row.direction == Direction::Out && ports.contains(&row.service_port));
+        // What is not told waits for the end of the window, and is of the hook that noted it.
+        let told: Vec<_> = theirs.map(|row| row.hook).collect();
+        if told == [Hook::SetState; 2] {
+            return Ok(());
+        }
+        Err(format!("their ends are told by {told:?}").into())
+    };
+    Ok(Ran::Checked(rows.to_vec(), Box::new(check)))
+}
+
 fn killed(stage: &mut Stage, port: u16) -> Outcome<Ran> {
     let to = stage.v4("walled", port)?;
     stage.wall("walled", &[format!("tcp dport {port} drop")])?;
@@ -98,17 +146,27 @@ fn killed(stage: &mut Stage, port: u16) -> Outcome<Ran> {
     Ok(Ran::Rows(vec![Row::out("client", to, 1).ended(Ended::Unknown)]))
 }
 
-/// Waits until a socket of a process's network namespace waits for an answer from a port: state 02 (`include/net/tcp_states.h`).
+/// Waits until a socket of a process's network namespace waits for an answer from a port.
 fn wait_for_syn(process: u32, port: u16) -> Outcome {
+    wait_for(&[(process, port, "02")])
+}
+
+/// Waits until the network namespace of one of these processes has a socket with such a port on the other side, in such a state
+/// (`include/net/tcp_states.h`).
+fn wait_for(any: &[(u32, u16, &str)]) -> Outcome {
     let until = Instant::now() + Duration::from_secs(10);
-    let mark = format!(":{port:04X} 02 ");
-    while !std::fs::read_to_string(format!("/proc/{process}/net/tcp"))?.contains(&mark) {
+    loop {
+        for (process, port, state) in any {
+            let mark = format!(":{port:04X} {state} ");
+            if std::fs::read_to_string(format!("/proc/{process}/net/tcp"))?.contains(&mark) {
+                return Ok(());
+            }
+        }
         if Instant::now() > until {
-            return Err("the client did not begin to connect".into());
+            return Err(format!("none of these came to be: {any:?}").into());
         }
         std::thread::sleep(Duration::from_millis(5));
     }
-    Ok(())
 }
 
 fn killed_later(stage: &mut Stage, port: u16) -> Outcome<Ran> {
