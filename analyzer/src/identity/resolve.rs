@@ -182,7 +182,9 @@ impl<'a> Resolver<'a> {
             // In the network of another pod it has that pod's addresses, and policies know it as that pod: the proxies of a
             // mesh without sidecars are there.
             [PodKey::Uid(uid)] => match owners.as_slice() {
-                [NetnsOwner::Pod(other)] if other != uid && self.has_own_network(other) => {
+                [NetnsOwner::Pod(other)]
+                    if other != uid && self.cluster.pods.contains_key(uid) && self.has_own_network(other) =>
+                {
                     return self.pod_of_uid(other, address);
                 }
                 [] | [_, ..] => return self.pod_of_uid(uid, address),
