@@ -135,3 +135,31 @@ fn a_hostile_name_of_a_column_is_escaped() {
     let csv = answer("SELECT 'x' AS \"=1+1\", '=2+2' AS y, -3 AS z", &["--format", "csv"]);
     assert_eq!(csv, "'=1+1,y,z\nx,'=2+2,-3\n");
 }
+
+#[test]
+fn a_query_as_deep_as_it_can_be_is_answered_or_refused() {
+    for (head, part, tail) in [
+        ("SELECT ", "1+", "1 AS a"),
+        ("SELECT ", "a||", "a AS b FROM (SELECT 'x' AS a) t"),
+        ("SELECT ", "NOT ", "TRUE AS a"),
+        ("SELECT 1 AS a FROM edges WHERE port = 1", " OR port", ""),
+        ("", "SELECT 1 AS a UNION ALL ", "SELECT 1 AS a"),
+        ("SELECT ", "(", "1"),
+        ("SELECT ", "abs(", "1"),
+    ] {
+        for times in [62, 500] {
+            let deep = query(&format!("{head}{}{tail}", part.repeat(times)), &[]);
+            let said = String::from_utf8_lossy(&deep.stderr).into_owned();
+            let code = deep.status.code();
+            assert!(
+                matches!(code, Some(0 | 2)),
+                "{head}{part} {times}: {:?} {said}",
+                deep.status
+            );
+            assert!(times == 62 || code == Some(2), "{head}{part}: {said}");
+        }
+    }
+    let long = query(&format!("SELECT 1 {}", " ".repeat(5000)), &[]);
+    let said = String::from_utf8_lossy(&long.stderr).into_owned();
+    assert!(said.contains("bytes, and 4096 is the most"), "{said}");
+}

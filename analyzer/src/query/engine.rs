@@ -3,7 +3,7 @@
 //! It has its own copy of Arrow, so nothing is shared with what reads tapes. It is built without anything that reads or
 //! writes files: a query sees the tables given to it and nothing else.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::thread;
 
 use flowtape_schemas::time::Time;
 use polars::prelude::{
@@ -16,12 +16,53 @@ use super::QueryError;
 use super::order::ordered;
 use crate::frame::{Cells, Column, Frame};
 
+/// The longest query: pages of SQL. What is longer was not written by anybody.
+const SQL_BYTES: usize = 4 << 10;
+
+/// The most operators: each can be a level that the engine descends, on threads of its own whose stacks are small.
+const OPERATORS: usize = 64;
+
+/// Words that are operators.
+const WORDS: [&str; 17] = [
+    "and",
+    "at",
+    "between",
+    "collate",
+    "div",
+    "except",
+    "ilike",
+    "in",
+    "intersect",
+    "is",
+    "join",
+    "like",
+    "not",
+    "or",
+    "regexp",
+    "rlike",
+    "union",
+];
+
+/// Many times what the deepest such query takes in a build without optimization. It is not touched until it is needed.
+const STACK_BYTES: usize = 512 << 20;
+
 /// What a statement that only reads begins with.
 const READING: [&str; 7] = ["select", "with", "from", "values", "show", "describe", "explain"];
 
 /// The tables that a query names, and names it gives itself. A statement that would change a table is refused: it could
 /// change nothing but the copy in memory.
 pub fn tables_of(sql: &str) -> Result<Vec<String>, QueryError> {
+    if sql.len() > SQL_BYTES {
+        let (length, most) = (sql.len(), SQL_BYTES);
+        return Err(QueryError::Sql(format!(
+            "the query has {length} bytes, and {most} is the most"
+        )));
+    }
+    let operators = operators(sql);
+    if operators > OPERATORS {
+        let text = format!("the query has {operators} operators, and {OPERATORS} is the most");
+        return Err(QueryError::Sql(text));
+    }
     let first = first_word(sql);
     if !READING.contains(&first.as_str()) {
         let what = if first.is_empty() {
@@ -32,6 +73,28 @@ pub fn tables_of(sql: &str) -> Result<Vec<String>, QueryError> {
         return Err(QueryError::Sql(format!("expected a SELECT, found {what}")));
     }
     guarded(|| extract_table_identifiers(sql, false, true))
+}
+
+/// How many operators stand outside of texts and quoted names.
+fn operators(sql: &str) -> usize {
+    let mut quote = None;
+    let outside = |c: char| {
+        if let Some(open) = quote {
+            quote = quote.filter(|_| c != open);
+            return ' ';
+        }
+        quote = matches!(c, '\'' | '"' | '`').then_some(c);
+        c
+    };
+    let plain: String = sql.chars().map(outside).collect();
+    let symbols = plain
+        .split(|c: char| !"+-*/%|&^<>=~:#@?!".contains(c))
+        .filter(|part| !part.is_empty());
+    let words = plain.split(|c: char| !c.is_alphanumeric() && c != '_');
+    symbols.count()
+        + words
+            .filter(|word| WORDS.contains(&word.to_lowercase().as_str()))
+            .count()
 }
 
 /// The first word in lower case, behind blanks, comments and parentheses.
@@ -66,12 +129,14 @@ pub fn answer(sql: &str, tables: Vec<(&str, Frame)>) -> Result<Frame, QueryError
     Ok(Frame { columns })
 }
 
-/// What the engine gives, or why not. It has panicked over queries before, and a question is no bug of ours.
-fn guarded<T>(work: impl FnOnce() -> PolarsResult<T>) -> Result<T, QueryError> {
-    match catch_unwind(AssertUnwindSafe(work)) {
-        Ok(result) => result.map_err(|error| refused(&error)),
-        Err(_) => Err(QueryError::Engine),
-    }
+/// What the engine gives, or why not. It has panicked over queries before, and it descends into a query as deep as that
+/// goes: so it has a thread of its own, whose stack the longest query does not fill.
+fn guarded<T: Send>(work: impl FnOnce() -> PolarsResult<T> + Send) -> Result<T, QueryError> {
+    let result = thread::scope(|scope| {
+        let started = thread::Builder::new().stack_size(STACK_BYTES).spawn_scoped(scope, work);
+        started.ok().and_then(|running| running.join().ok())
+    });
+    result.ok_or(QueryError::Engine)?.map_err(|error| refused(&error))
 }
 
 /// The first line: what follows it in some errors is the engine's own plan of the query.
@@ -152,7 +217,19 @@ fn texts(series: &Series) -> PolarsResult<Vec<Option<String>>> {
 
 #[cfg(test)]
 mod tests {
-    use super::first_word;
+    use super::{first_word, operators};
+
+    #[test]
+    fn operators_are_counted_outside_of_texts() {
+        for (sql, count) in [
+            ("SELECT 1", 0),
+            ("SELECT a + b FROM t WHERE a <= 1 AND NOT b LIKE 'x-y=z'", 5),
+            ("SELECT \"a-b\", island FROM t", 0),
+            ("SELECT a||b UNION SELECT c", 2),
+        ] {
+            assert_eq!(operators(sql), count, "{sql}");
+        }
+    }
 
     #[test]
     fn the_first_word_stands_behind_comments() {
