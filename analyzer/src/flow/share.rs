@@ -1,7 +1,7 @@
 //! How much of a recording has a peer that is not known: what a reader must know before trusting anything else.
 
 use super::edge::{Edge, EdgeKey};
-use crate::identity::{Identity, Reason};
+use crate::identity::{Identity, Reason, Role};
 
 /// How much of a recording has a peer that is not known.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -17,7 +17,7 @@ pub struct Shares {
 pub struct Share {
     /// All of them.
     pub total: u64,
-    /// Of these a peer is not known, and no candidate is.
+    /// Of these a peer is not known, and no candidate is; or the port at which it was reached, behind a proxy.
     pub unknown: u64,
     /// Of these a peer is one of several; whoever is in both groups stands here only.
     pub ambiguous: u64,
@@ -61,6 +61,8 @@ enum Doubt {
 }
 
 fn doubt(key: &EdgeKey) -> Option<Doubt> {
+    // A proxy took it, and who served it at which port nobody saw.
+    let hidden = key.to.role == Some(Role::Redirected);
     let of = |identity: &Identity| match identity {
         Identity::Unknown {
             reason: Reason::Ambiguous,
@@ -69,5 +71,6 @@ fn doubt(key: &EdgeKey) -> Option<Doubt> {
         Identity::Unknown { .. } => Some(Doubt::Unknown),
         Identity::Workload(_) | Identity::Service { .. } | Identity::Node { .. } | Identity::External { .. } => None,
     };
-    of(&key.from.identity).max(of(&key.to.identity))
+    let served = hidden.then_some(Doubt::Unknown);
+    served.max(of(&key.from.identity)).max(of(&key.to.identity))
 }
