@@ -34,8 +34,8 @@ pub struct Counters {
     pub unheld: u64,
     /// Handshakes that began so and ended: they are recorded like every other.
     pub unheld_ended: u64,
-    /// Handshakes whose end the program was not shown, as their sockets told later: each is counted as `unknown`, and is proof
-    /// of a run that the kernel skipped.
+    /// Handshakes whose end the program was not shown, as their sockets told later: each is proof of a run that the kernel
+    /// skipped. Those that a program was asked for are counted as `unknown`; the others are lost.
     pub unended: u64,
 }
 
