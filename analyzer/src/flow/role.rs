@@ -101,12 +101,7 @@ fn name_servers(cluster: &Cluster) -> BTreeSet<(Identity, u16)> {
     let mut servers = BTreeSet::new();
     for row in cluster.services.rows() {
         for port in row.ports.iter().filter(|port| port.port == DNS_PORT) {
-            let hit = ServiceHit {
-                namespace: row.namespace.clone(),
-                name: row.name.clone(),
-                port: port.port,
-                port_name: port.name.clone(),
-            };
+            let hit = ServiceHit::of(row, port);
             let span = Span::of_validity(row.valid_from, row.valid_to);
             for backend in cluster.services.backends(&hit, &port.protocol, span) {
                 if let Some(pod) = backend.pod_uid.as_deref().and_then(|uid| cluster.pods.get(uid)) {

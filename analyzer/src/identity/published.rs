@@ -28,12 +28,7 @@ pub fn published(cluster: &Cluster) -> BTreeSet<PublishedPort> {
     let mut ports = BTreeSet::new();
     for row in cluster.services.rows().iter().filter(|row| publishes(row)) {
         for port in &row.ports {
-            let hit = ServiceHit {
-                namespace: row.namespace.clone(),
-                name: row.name.clone(),
-                port: port.port,
-                port_name: port.name.clone(),
-            };
+            let hit = ServiceHit::of(row, port);
             let span = Span::of_validity(row.valid_from, row.valid_to);
             for backend in cluster.services.backends(&hit, &port.protocol, span) {
                 let Some(pod) = backend.pod_uid.as_deref().and_then(|uid| cluster.pods.get(uid)) else {

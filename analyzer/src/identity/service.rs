@@ -22,6 +22,19 @@ pub struct ServiceHit {
     pub port_name: Option<String>,
 }
 
+impl ServiceHit {
+    /// One of a Service's ports.
+    #[must_use]
+    pub fn of(service: &ServiceRow, port: &ServicePort) -> Self {
+        Self {
+            namespace: service.namespace.clone(),
+            name: service.name.clone(),
+            port: port.port,
+            port_name: port.name.clone(),
+        }
+    }
+}
+
 /// A backend: where a connection to a Service may have gone.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Backend {
@@ -113,12 +126,7 @@ impl Services {
             let row = &self.rows[*index];
             let mut ports = row.ports.iter();
             let port = ports.find(|candidate| candidate.protocol == protocol && matches(candidate))?;
-            Some(ServiceHit {
-                namespace: row.namespace.clone(),
-                name: row.name.clone(),
-                port: port.port,
-                port_name: port.name.clone(),
-            })
+            Some(ServiceHit::of(row, port))
         };
         let hits: BTreeSet<ServiceHit> = found.iter().filter_map(hit).collect();
         hits.into_iter().collect()
