@@ -1,6 +1,7 @@
 //! `flowtape diff`: what changed between two recordings, or between a recording and policies.
 
-use crate::cli::args::{DiffArgs, FailOn, Global};
+use crate::cli::args::Global;
+use crate::cli::args::diff::{DiffArgs, FailOn};
 use crate::cli::edges::edges;
 use crate::cli::exit::ExitStatus;
 use crate::cli::failure::Failure;

@@ -1,6 +1,7 @@
 //! `flowtape flows`: who talked to whom, and what supports it.
 
-use crate::cli::args::{FlowsArgs, Format, Global};
+use crate::cli::args::flows::FlowsArgs;
+use crate::cli::args::{Format, Global};
 use crate::cli::destination::Destination;
 use crate::cli::edges::edges;
 use crate::cli::exit::ExitStatus;

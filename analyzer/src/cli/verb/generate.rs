@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use flowtape_schemas::manifest::NodeRecording;
 
-use crate::cli::args::{self, GenerateArgs, Global};
+use crate::cli::args::Global;
+use crate::cli::args::generate::{self as args, GenerateArgs};
 use crate::cli::directory::{self, OutputFile};
 use crate::cli::edges::edges;
 use crate::cli::exit::ExitStatus;

@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::cli::args::{Format, Global, InspectArgs};
+use crate::cli::args::inspect::InspectArgs;
+use crate::cli::args::{Format, Global};
 use crate::cli::edges::edges;
 use crate::cli::exit::ExitStatus;
 use crate::cli::failure::Failure;

@@ -1,6 +1,7 @@
 //! `flowtape query`: anything else that can be asked of a recording, in SQL.
 
-use crate::cli::args::{Format, Global, QueryArgs};
+use crate::cli::args::query::QueryArgs;
+use crate::cli::args::{Format, Global};
 use crate::cli::destination::Destination;
 use crate::cli::edges::edges;
 use crate::cli::exit::ExitStatus;

@@ -2,7 +2,7 @@
 
 use flowtape_schemas::reference;
 
-use crate::cli::args::{SchemaArgs, Tables};
+use crate::cli::args::schema::{SchemaArgs, Tables};
 use crate::cli::exit::ExitStatus;
 use crate::cli::failure::Failure;
 use crate::cli::output;
