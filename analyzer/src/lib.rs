@@ -18,3 +18,4 @@ pub mod replay;
 pub mod semantics;
 pub mod synthesis;
 pub mod tape;
+pub mod verify;

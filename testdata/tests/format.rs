@@ -42,7 +42,7 @@ line 4, column 14: expected `NAMESPACE/NAME` in lower-case letters, digits, `-` 
 characters, found `dvwa-web`
 line 6, column 12: expected `->`, found `=>`
 line 7, column 26: expected `xCOUNT`, `at`, `established`, `refused`, `timeout`, `unreachable`, `unknown`, `ipv6`, \
-`seen-by`, `predates`, `synthetic`, `socket-balanced`, `unconnected`, `past-proxies`, `taken`, `turned-away`, \
+`seen-by`, `predates`, `synthetic`, `socket-balanced`, `unconnected`, `process`, `past-proxies`, `taken`, `turned-away`, \
 `by-proxy`, `tunnelled`, `folded` or `folded-ports`, found `x0`
 line 8, column 29: expected a time such as `5s` or a range such as `1s..20s`, found `3s..1s`"
     );
@@ -257,6 +257,7 @@ const WORDS: &[&str] = &[
     "folded-ports",
     "client",
     "unconnected",
+    "process",
     "socket-balanced",
     "|",
     "| a: &b [*b]",

@@ -7,6 +7,7 @@ pub mod generate;
 pub mod inspect;
 pub mod query;
 pub mod schema;
+pub mod verify;
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -20,6 +21,7 @@ use self::generate::GenerateArgs;
 use self::inspect::InspectArgs;
 use self::query::QueryArgs;
 use self::schema::SchemaArgs;
+use self::verify::VerifyArgs;
 use super::exit;
 
 /// Turns recordings of what the sockets of a Kubernetes cluster did into network policies, proofs and diffs.
@@ -39,12 +41,13 @@ use super::exit;
         flowtape inspect my-tape                    is the recording complete, and what is in it?\n  \
         flowtape flows my-tape -n shop              who talks to whom, on which port\n  \
         flowtape generate my-tape -n shop -o out    policies that allow what was recorded and nothing else\n  \
+        flowtape verify my-tape --policies out      would these policies deny what was recorded?\n  \
         flowtape diff old-tape new-tape             what changed between two recordings\n  \
         flowtape query my-tape 'SELECT ...'         anything else, in SQL\n  \
         flowtape explain FT1003                     what a finding means and what to do\n\n",
         "Exit codes:\n  \
         0    done\n  \
-        1    done, and something the caller gated on was found (`diff`, `--strict`, a failed proof)\n  \
+        1    done, and something the caller gated on was found (`diff`, `verify`, `--strict`, a failed proof)\n  \
         2    bad usage or unreadable input; nothing was written\n  \
         101  a bug of flowtape\n  \
         130  interrupted"
@@ -124,6 +127,16 @@ pub enum Verb {
             settings give the same bytes."
     )]
     Generate(GenerateArgs),
+    /// Play a recording against policies: what would they deny, and which rules does nothing need
+    #[command(
+        long_about = "Plays a recording against policies: what would they deny, and which rules does nothing need.\n\nEvery \
+            pair of pods of every recorded connection is judged as the NetworkPolicy API says. What would be denied is told \
+            with the end that denies it, how often it was recorded and when last, and the processes behind it where samples \
+            tell them; then rules and parts of rules that nothing recorded needs, and for how long. Exit code 1: something \
+            would be denied that the baseline does not accept. What a recording does not show, no policy is asked about: see \
+            `flowtape inspect` for whether it is complete.\n\nPEER in a baseline is what `flowtape flows --from` takes."
+    )]
+    Verify(VerifyArgs),
     /// Compare two recordings, or a recording with policies
     #[command(
         long_about = "Compares two recordings, or a recording with policies.\n\nTwo recordings: which connections came, \

@@ -74,6 +74,7 @@ fn dispatch(args: &Args) -> Result<ExitStatus, Failure> {
         Verb::Inspect(args) => verb::inspect::run(args, global),
         Verb::Flows(args) => verb::flows::run(args, global),
         Verb::Generate(args) => verb::generate::run(args, global),
+        Verb::Verify(args) => verb::verify::run(args, global),
         Verb::Diff(args) => verb::diff::run(args, global),
         Verb::Query(args) => verb::query::run(args, global),
         Verb::Explain(args) => verb::explain::run(args),

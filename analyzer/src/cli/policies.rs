@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 use flowtape_schemas::manifest::sha256_hex;
 
 use super::failure::Failure;
+use super::output;
+use crate::escape::escaped;
 use crate::json::Input;
 use crate::parse::kubernetes::{Parsed, parse};
 
@@ -65,6 +67,19 @@ pub(super) fn read(path: &Path) -> Result<Policies, Failure> {
             causes: faults,
             hint: None,
         }),
+    }
+}
+
+/// Says what in the files is no policy, or probably not meant so.
+pub(super) fn say_what_is_odd(parsed: &Parsed) {
+    for warning in &parsed.warnings {
+        output::say(&format!("warning: {}", escaped(&warning.to_string())));
+    }
+    if let Some(first) = parsed.skipped.first() {
+        let (count, place, kind) = (parsed.skipped.len(), &first.place, &first.kind);
+        let told =
+            format!("note: {count} objects that are no NetworkPolicy were left alone, the first a {kind} in {place}");
+        output::say(&escaped(&told));
     }
 }
 
@@ -151,7 +166,8 @@ impl Walk<'_> {
     }
 }
 
-fn text(path: &Path) -> Result<String, String> {
+/// The text of a file, or why it cannot be had.
+pub(super) fn text(path: &Path) -> Result<String, String> {
     let mut bytes = Vec::new();
     let file = File::open(path).map_err(|error| format!("cannot be read: {error}"))?;
     // One byte more than is accepted tells a file that is too long, even one that grows.

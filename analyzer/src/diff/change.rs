@@ -222,7 +222,7 @@ impl Change {
             Reason::ServiceUnresolved => format!("{has}, and no backend of the Service is known"),
             Reason::NotJudged => format!("{has}, and cannot be judged"),
         };
-        let rules: Vec<String> = self.by.iter().map(told).collect();
+        let rules: Vec<String> = self.by.iter().map(ToString::to_string).collect();
         if rules.is_empty() {
             return why;
         }
@@ -241,22 +241,6 @@ impl fmt::Display for Change {
             self.explanation()
         )
     }
-}
-
-/// A policy or rule in a sentence.
-fn told(by: &By) -> String {
-    let By {
-        kind: _,
-        namespace,
-        name,
-        rule,
-        source,
-    } = by;
-    let rule = rule.map_or_else(String::new, |rule| format!(" {rule}"));
-    let place = source
-        .as_ref()
-        .map_or_else(String::new, |source| format!(" ({source})"));
-    format!("{namespace}/{name}{rule}{place}")
 }
 
 /// What two sides differ in.

@@ -137,6 +137,10 @@ pub enum Code {
     SelectorOfPods,
     /// FT5001: The policies compared with do not isolate a workload: everything is allowed there.
     NotIsolated,
+    /// FT5010: A baseline accepts what the policies do not deny.
+    BaselineUnneeded,
+    /// FT5011: What a baseline accepted counts again, because its time has run out.
+    BaselineExpired,
 }
 
 impl Code {
@@ -506,6 +510,20 @@ pub const CATALOG: &[Entry] = &[
         Warning,
         "not-isolated",
         "The policies compared with do not isolate a workload: everything is allowed there."
+    ),
+    entry!(
+        BaselineUnneeded,
+        "FT5010",
+        Info,
+        "baseline-unneeded",
+        "A baseline accepts what the policies do not deny."
+    ),
+    entry!(
+        BaselineExpired,
+        "FT5011",
+        Warning,
+        "baseline-expired",
+        "What a baseline accepted counts again, because its time has run out."
     ),
 ];
 

@@ -13,6 +13,7 @@ pub mod filter;
 pub mod governed;
 mod host;
 mod join;
+pub mod process;
 mod proxy;
 mod role;
 pub mod share;

@@ -52,6 +52,23 @@ pub struct Process {
     pub last_seen: Time,
 }
 
+impl Process {
+    /// A process with its samples.
+    pub(super) fn new(name: &str, samples: Samples) -> Self {
+        let Samples {
+            count,
+            first_seen,
+            last_seen,
+        } = samples;
+        Self {
+            name: name.to_owned(),
+            samples: count,
+            first_seen,
+            last_seen,
+        }
+    }
+}
+
 /// An edge as one of its sides has it.
 #[derive(Clone, Debug, Serialize)]
 pub struct Talk {
@@ -132,12 +149,6 @@ fn activity(workload: &Workload, seen: Seen, besides: &Besides) -> Activity {
         egress,
     } = seen;
     let Besides { listens, processes } = besides;
-    let process = |(name, samples): (&String, &Samples)| Process {
-        name: name.clone(),
-        samples: samples.count,
-        first_seen: samples.first_seen,
-        last_seen: samples.last_seen,
-    };
     Activity {
         workload: Peer {
             identity: PeerIdentity::from(workload),
@@ -149,7 +160,10 @@ fn activity(workload: &Workload, seen: Seen, besides: &Besides) -> Activity {
         first_seen: span.map(|(first, _)| first),
         last_seen: span.map(|(_, last)| last),
         listens: ports(listens),
-        processes: processes.iter().map(process).collect(),
+        processes: processes
+            .iter()
+            .map(|(name, samples)| Process::new(name, *samples))
+            .collect(),
         ingress,
         egress,
     }

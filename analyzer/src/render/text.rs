@@ -6,6 +6,7 @@ pub mod flows;
 pub mod inspect;
 pub mod rows;
 pub mod shares;
+pub mod verify;
 pub mod workload;
 
 use std::fmt::Write as _;

@@ -44,27 +44,12 @@ fn denied_pair(edge: &Edge, set: &PolicySet, world: &World) -> Option<Denied> {
     })
 }
 
-/// The verdict on one pair of an edge: the first that denies over all addresses in use, otherwise one that allows. Where
-/// the metadata lacks the address that a pod used, the pod is judged without one: no `ipBlock` matches it then.
+/// The verdict on one pair of an edge: the first that denies over all addresses in use, otherwise one that allows.
 /// `None` if an end of the pair is not in the world or the protocol is not one of policies.
 #[must_use]
 pub fn pair_verdict(key: &EdgeKey, pair: &(Seen, Seen), set: &PolicySet, world: &World) -> Option<Verdict> {
-    let protocol = Protocol::from_number(key.protocol.0)?;
-    let (clients, servers) = (endpoints(&pair.0, world), endpoints(&pair.1, world));
-    let mut routes = routes(&clients, &servers);
-    if routes.is_empty() {
-        let clients: Vec<_> = clients.into_iter().map(without_address).collect();
-        let servers: Vec<_> = servers.into_iter().map(without_address).collect();
-        routes = self::routes(&clients, &servers);
-    }
     let mut allowing = None;
-    for (from, to) in routes {
-        let connection = Connection {
-            from,
-            to,
-            protocol,
-            port: key.port,
-        };
+    for connection in connections(key, pair, world) {
         let verdict = eval(set, world, &connection);
         if !verdict.allowed() {
             return Some(verdict);
@@ -72,6 +57,30 @@ pub fn pair_verdict(key: &EdgeKey, pair: &(Seen, Seen), set: &PolicySet, world: 
         allowing = Some(verdict);
     }
     allowing
+}
+
+/// What policies are asked about one pair of an edge: a connection for each two of their addresses of one family. Where the
+/// metadata lacks the address that a pod used, the pod stands there without one: no `ipBlock` matches it then. None if an
+/// end of the pair is not in the world or the protocol is not one of policies.
+#[must_use]
+pub fn connections<'a>(key: &EdgeKey, pair: &(Seen, Seen), world: &'a World) -> Vec<Connection<'a>> {
+    let Some(protocol) = Protocol::from_number(key.protocol.0) else {
+        return Vec::new();
+    };
+    let (clients, servers) = (endpoints(&pair.0, world), endpoints(&pair.1, world));
+    let mut routes = routes(&clients, &servers);
+    if routes.is_empty() {
+        let clients: Vec<_> = clients.into_iter().map(without_address).collect();
+        let servers: Vec<_> = servers.into_iter().map(without_address).collect();
+        routes = self::routes(&clients, &servers);
+    }
+    let connection = |(from, to)| Connection {
+        from,
+        to,
+        protocol,
+        port: key.port,
+    };
+    routes.into_iter().map(connection).collect()
 }
 
 /// Every way between two sets of endpoints that keeps to one address family.

@@ -110,6 +110,27 @@ pub struct By {
     pub source: Option<Source>,
 }
 
+impl fmt::Display for By {
+    /// `shop/web egress/0 (web.yaml:11)`; without the rule where the policy isolates.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            kind: _,
+            namespace,
+            name,
+            rule,
+            source,
+        } = self;
+        write!(f, "{namespace}/{name}")?;
+        if let Some(rule) = rule {
+            write!(f, " {rule}")?;
+        }
+        match source {
+            Some(source) => write!(f, " ({source})"),
+            None => Ok(()),
+        }
+    }
+}
+
 /// Which rule of a policy. Displays as `ingress/0`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct RuleId {

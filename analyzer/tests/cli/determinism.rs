@@ -44,6 +44,24 @@ traffic
   lost n2 inet_sock_set_state ring-full 9
 ";
 
+/// Policies that deny some of it.
+const DENIALS: &str = "apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: deny, namespace: shop}
+spec:
+  podSelector: {matchLabels: {app: db}}
+  ingress:
+  - from: [{podSelector: {}}]
+    ports: [{port: 5432}, {port: 80}]
+---
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: deny, namespace: dvwa}
+spec:
+  podSelector: {}
+  policyTypes: [Ingress, Egress]
+";
+
 /// What every verb says about a tape that lies in `tape`, with another one in `other`.
 fn said(scratch: &Scratch, threads: usize) -> Vec<Shown> {
     let verbs = [
@@ -54,6 +72,8 @@ fn said(scratch: &Scratch, threads: usize) -> Vec<Shown> {
         "generate tape",
         "generate tape --format json",
         "diff other tape",
+        "verify tape --policies policies",
+        "verify tape --policies policies --format json",
         "diff tape other --format json",
     ];
     verbs
@@ -151,7 +171,10 @@ fn parts_of<R: Row + Clone>(content: &[u8], numbers: &mut Numbers) -> Vec<(u64, 
 
 fn scratch(tape: &Files, other: &Files) -> Scratch {
     let scratch = Scratch::new();
-    scratch.files("tape", tape).files("other", other);
+    scratch
+        .files("tape", tape)
+        .files("other", other)
+        .file("policies/deny.yaml", DENIALS);
     scratch
 }
 
@@ -191,7 +214,7 @@ fn spreading_changes_files_and_no_row() {
 }
 
 proptest! {
-    // Each case runs eight commands three times.
+    // Each case runs ten commands three times.
     #![proptest_config(ProptestConfig { cases: 3, ..ProptestConfig::default() })]
 
     #[test]

@@ -25,6 +25,11 @@ const FENCES: &[Fence] = &[
         ],
     },
     Fence {
+        what: "toml",
+        within: "",
+        only: &["analyzer/src/verify/baseline.rs"],
+    },
+    Fence {
         what: "saphyr_parser",
         within: "",
         only: &["analyzer/src/parse/"],

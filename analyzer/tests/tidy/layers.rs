@@ -23,6 +23,10 @@ const LAYERS: &[(&str, &[&str])] = &[
         &["findings", "identity", "flow", "policy", "semantics", "replay"],
     ),
     (
+        "verify",
+        &["findings", "identity", "flow", "policy", "semantics", "replay"],
+    ),
+    (
         "json",
         &[
             "escape",
@@ -35,6 +39,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "replay",
             "synthesis",
             "diff",
+            "verify",
         ],
     ),
     ("frame", &["findings", "tape", "identity", "flow", "json"]),
@@ -51,6 +56,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "semantics",
             "synthesis",
             "diff",
+            "verify",
             "json",
             "frame",
         ],
@@ -69,6 +75,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "synthesis",
             "replay",
             "diff",
+            "verify",
             "json",
             "frame",
             "query",

@@ -32,6 +32,8 @@ pub struct Traffic {
     pub synthetic: bool,
     /// How the client's sockets reach the server.
     pub socket: ClientSocket,
+    /// Name of the client's process, as samples tell it.
+    pub process: Option<String>,
     /// Whose recorder folded the peers of it, and how far.
     pub folded: Option<(FoldedSide, Folding)>,
 }

@@ -17,7 +17,7 @@ const SERVER: &str = "a server: `service NAMESPACE/NAME:PORT[/PROTOCOL]`, `load-
                       `[pod] NAMESPACE/NAME[/N]:PORT`, `node NAME:PORT`, `external ADDRESS:PORT` or \
                       `address ADDRESS:PORT`";
 const CLAUSES: &str = "`xCOUNT`, `at`, `established`, `refused`, `timeout`, `unreachable`, `unknown`, `ipv6`, \
-                       `seen-by`, `predates`, `synthetic`, `socket-balanced`, `unconnected`, \
+                       `seen-by`, `predates`, `synthetic`, `socket-balanced`, `unconnected`, `process`, \
                        `past-proxies`, `taken`, `turned-away`, `by-proxy`, `tunnelled`, `folded` or `folded-ports`";
 
 const WORKLOAD: Form<(Name, Option<u32>)> = Form {
@@ -142,6 +142,7 @@ impl Reader {
             predates: false,
             synthetic: false,
             socket: ClientSocket::Connected,
+            process: None,
             folded: None,
         };
         cursor.clauses(CLAUSES, &mut self.problems, |word, cursor| {
@@ -177,6 +178,7 @@ fn clause(traffic: &mut Traffic, word: &str, cursor: &mut Cursor<'_>) -> Result<
         "by-proxy" => traffic.socket = ClientSocket::Proxy,
         "tunnelled" => traffic.socket = ClientSocket::Tunnelled,
         "unconnected" => traffic.socket = ClientSocket::Unconnected,
+        "process" => traffic.process = Some(process(cursor)?),
         "folded" => traffic.folded = Some((folded_side(cursor)?, Folding::Peers)),
         "folded-ports" => traffic.folded = Some((folded_side(cursor)?, Folding::PeersAndPorts)),
         "established" => traffic.outcome = Outcome::Established,
@@ -187,6 +189,14 @@ fn clause(traffic: &mut Traffic, word: &str, cursor: &mut Cursor<'_>) -> Result<
         _ => return Ok(false),
     }
     Ok(true)
+}
+
+/// A name as the kernel keeps it: `TASK_COMM_LEN` of `include/linux/sched.h` is 16, with the byte that ends it.
+fn process(cursor: &mut Cursor<'_>) -> Result<String, Problem> {
+    let problem = cursor.expected("the name of a process of at most 15 bytes");
+    let word = cursor.peek();
+    cursor.skip();
+    word.filter(|word| word.len() < 16).map(str::to_owned).ok_or(problem)
 }
 
 fn seen_by(cursor: &mut Cursor<'_>) -> Result<SeenBy, Problem> {

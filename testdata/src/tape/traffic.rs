@@ -69,7 +69,7 @@ pub(super) fn rows(view: &View<'_>) -> (Vec<FlowRow>, Vec<EventRow>) {
             count.samples += 1;
             count.first = count.first.min(at);
             count.last = count.last.max(at);
-            events.push(sight.event(at));
+            events.push(sight.event(at, view));
         }
     }
     events.sort_by_cached_key(|event| {
@@ -177,7 +177,7 @@ impl Sight<'_> {
         }
     }
 
-    fn event(&self, time: Time) -> EventRow {
+    fn event(&self, time: Time, view: &View<'_>) -> EventRow {
         let (kind, direction_source) = self.kind();
         EventRow {
             time,
@@ -201,9 +201,15 @@ impl Sight<'_> {
             task_cgroup_id: (self.direction == Direction::Out).then_some(self.cgroup),
             socket_cookie: None,
             pid: None,
-            process: None,
+            process: self.process(view),
             hook: Hook::Synthetic,
         }
+    }
+
+    /// The process, which on the server's side is not the current task.
+    fn process(&self, view: &View<'_>) -> Option<String> {
+        let traffic = view.scenario.traffic.get(self.connection.traffic)?;
+        traffic.process.clone().filter(|_| self.direction == Direction::Out)
     }
 
     /// What happened, and how its direction is known.

@@ -11,7 +11,6 @@ use crate::cli::report::Report;
 use crate::cli::side::{SidePath, side};
 use crate::diff::change::{Class, Diff, Side};
 use crate::diff::{Recording, recordings, with_policies};
-use crate::escape::escaped;
 use crate::findings::{Code, Findings};
 use crate::flow::Flows;
 use crate::identity::cluster::Cluster;
@@ -134,15 +133,7 @@ fn two_tapes(before: &Opened, after: &Opened, gate: Gate<'_>) -> Found {
 /// The tape first; the caller mirrors what was given the other way round.
 fn tape_and_policies(opened: &Opened, policies: Policies, gate: Gate<'_>) -> Found {
     let Policies { parsed, input } = policies;
-    for warning in &parsed.warnings {
-        output::say(&format!("warning: {}", escaped(&warning.to_string())));
-    }
-    if let Some(first) = parsed.skipped.first() {
-        let (count, place, kind) = (parsed.skipped.len(), &first.place, &first.kind);
-        let told =
-            format!("note: {count} objects that are no NetworkPolicy were left alone, the first a {kind} in {place}");
-        output::say(&escaped(&told));
-    }
+    policies::say_what_is_odd(&parsed);
     let universe = world(&opened.cluster);
     let recording = opened.recording(gate);
     let diff = with_policies(recording, &opened.cluster, &universe, &parsed.set);

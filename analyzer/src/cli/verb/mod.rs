@@ -7,3 +7,4 @@ pub(super) mod generate;
 pub(super) mod inspect;
 pub(super) mod query;
 pub(super) mod schema;
+pub(super) mod verify;

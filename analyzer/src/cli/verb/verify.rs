@@ -1,0 +1,74 @@
+//! `flowtape verify`: what policies would do to what was recorded.
+
+use std::path::Path;
+
+use crate::cli::args::Global;
+use crate::cli::args::verify::VerifyArgs;
+use crate::cli::edges::edges;
+use crate::cli::exit::ExitStatus;
+use crate::cli::failure::Failure;
+use crate::cli::policies::{self, Policies};
+use crate::cli::report::Report;
+use crate::findings::{Code, Findings};
+use crate::flow::edge::Edge;
+use crate::flow::process::processes;
+use crate::identity::cluster::Cluster;
+use crate::json;
+use crate::render::text;
+use crate::replay::world::world;
+use crate::tape;
+use crate::verify::baseline::Baseline;
+use crate::verify::verify;
+
+pub(in crate::cli) fn run(args: &VerifyArgs, global: &Global) -> Result<ExitStatus, Failure> {
+    let VerifyArgs {
+        input,
+        policies,
+        namespaces,
+        baseline,
+    } = args;
+    let Policies {
+        parsed,
+        input: policies,
+    } = policies::read(policies)?;
+    let baseline = baseline.as_deref().map(read).transpose()?.unwrap_or_default();
+    policies::say_what_is_odd(&parsed);
+    let mut findings = Findings::default();
+    let tape = tape::open(&input.tapes, &mut findings)?;
+    let cluster = Cluster::new(&tape.cluster, &mut findings);
+    let flows = edges(&tape, &cluster, &mut findings)?;
+
+    let universe = world(&cluster);
+    let mut verified = verify(&flows.edges, &parsed.set, &universe, namespaces);
+    for (workload, direction) in &verified.unbounded {
+        let message = format!("{workload}: no policy isolates its {direction}, so everything is allowed there");
+        findings.report(Code::NotIsolated, message);
+    }
+    let denied = std::mem::take(&mut verified.denied);
+    let denied_edges: Vec<&Edge> = denied.iter().map(|denied| denied.edge).collect();
+    let processes = processes(&tape, &cluster, &denied_edges)?;
+    let (counting, excused) = baseline.part(denied, tape.window.map(|window| window.end), &mut findings);
+    verified.denied = counting;
+
+    let body = json::verify::Verify::of(&verified, &excused, tape.window, &processes);
+    let mut report = Report::of_tape("flowtape.verify/v1", &tape, &flows, findings);
+    report.inputs.push(policies);
+    let strict = report.print(global, &body, |_| {
+        text::verify::text(&verified, &excused, tape.window, &processes)
+    })?;
+    let found = if body.denied.is_empty() {
+        ExitStatus::Done
+    } else {
+        ExitStatus::Found
+    };
+    Ok(strict.max(found))
+}
+
+fn read(path: &Path) -> Result<Baseline, Failure> {
+    let place = path.display();
+    let text = policies::text(path).map_err(|problem| Failure::plain(format!("baseline `{place}` {problem}")))?;
+    Baseline::parse(&text).map_err(|error| {
+        Failure::of(format!("baseline `{place}` cannot be used"), &error)
+            .hint("`flowtape verify --help` shows what one looks like")
+    })
+}
