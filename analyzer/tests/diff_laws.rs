@@ -8,7 +8,7 @@ use flowtape::diff::{Recording, recordings};
 use flowtape::findings::Samples;
 use flowtape::flow::Flows;
 use flowtape::flow::edge::{Edge, EdgeKey, Evidence, Peer, ServiceUse, Transport};
-use flowtape::identity::{Identity, Reason as Unknown, Role, Workload};
+use flowtape::identity::{Identity, Names, Reason as Unknown, Role, Workload};
 use flowtape_schemas::address::Address;
 use flowtape_schemas::node::Outcome;
 use flowtape_schemas::time::Time;
@@ -59,7 +59,7 @@ fn identities() -> impl Strategy<Value = Identity> {
     prop_oneof![
         3 => prop::sample::select(vec!["web", "db", "job"]).prop_map(workload),
         1 => Just(Identity::Node { name: "n1".to_owned() }),
-        1 => (1..3u8).prop_map(|last| Identity::External { address: address(last) }),
+        1 => (1..3u8).prop_map(|last| Identity::External { address: address(last), names: Names::default() }),
         1 => prop::sample::select(vec![Unknown::NoPodAtTime, Unknown::Ambiguous, Unknown::Folded])
             .prop_map(|reason| Identity::Unknown { address: Some(address(9)), reason }),
         1 => Just(Identity::Service { namespace: "shop".to_owned(), name: "db".to_owned() }),

@@ -6,7 +6,7 @@ use crate::cluster::{
     ContainerRow, EndpointSliceRow, NamespaceRow, NetworkPolicyRow, NodeRow, PodRow, ServiceRow, WorkloadRow,
 };
 use crate::manifest::{FileEntry, sha256_hex};
-use crate::node::{CgroupRow, ClockRow, EventRow, FlowRow, ListenRow, NetnsRow, SocketRow, StatsRow};
+use crate::node::{CgroupRow, ClockRow, EventRow, FlowRow, ListenRow, NameRow, NetnsRow, SocketRow, StatsRow};
 use crate::parquet::{FileError, TableFile};
 use crate::table::{Column, Place, Row};
 use crate::time::Time;
@@ -38,6 +38,7 @@ pub fn each_table(visitor: &mut impl EachTable) {
     visitor.table::<SocketRow>();
     visitor.table::<CgroupRow>();
     visitor.table::<NetnsRow>();
+    visitor.table::<NameRow>();
     visitor.table::<StatsRow>();
     visitor.table::<ClockRow>();
     visitor.table::<PodRow>();
@@ -250,6 +251,12 @@ impl CheckedRow for SocketRow {
         if self.interval_start > self.interval_end {
             return Some("`interval_start` is after `interval_end`");
         }
+        (self.first_seen > self.last_seen).then_some("`first_seen` is after `last_seen`")
+    }
+}
+
+impl CheckedRow for NameRow {
+    fn contradiction(&self) -> Option<&'static str> {
         (self.first_seen > self.last_seen).then_some("`first_seen` is after `last_seen`")
     }
 }

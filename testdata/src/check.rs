@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use crate::connection;
 use crate::layout::{self, Layout};
-use crate::model::{Offset, Scenario};
+use crate::model::{ClientSocket, Offset, Scenario};
 use crate::problem::Problem;
 
 /// All problems of a scenario whose lines could be read.
@@ -179,6 +179,12 @@ fn times(scenario: &Scenario, found: &mut Found) {
             && traffic.server.protocol() != crate::model::Protocol::Udp
         {
             found.add(traffic.line, "only UDP can be spoken without a connection".to_owned());
+        }
+        if traffic.socket == ClientSocket::Named && scenario.name_of(&traffic.server).is_none() {
+            found.add(
+                traffic.line,
+                "only an external with a name can be asked for `by-name`".to_owned(),
+            );
         }
         if traffic.predates && traffic.outcome != crate::model::Outcome::Established {
             found.add(

@@ -50,6 +50,18 @@ pub struct Scenario {
     pub gaps: Vec<Gap>,
 }
 
+impl Scenario {
+    /// The name of an external that is a server, if it is declared with one.
+    #[must_use]
+    pub fn name_of(&self, server: &Server) -> Option<&str> {
+        let Server::External(address, ..) = server else {
+            return None;
+        };
+        let external = self.externals.iter().find(|external| external.address == *address)?;
+        external.name.as_deref()
+    }
+}
+
 /// A point in time: nanoseconds since the start of the window; negative before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct Offset(pub i64);

@@ -205,6 +205,10 @@ fn write_node(writer: &mut Writer, view: &View<'_>) -> Result<(), FileError> {
     }
     writer.add(name, &node::cgroups(view))?;
     writer.add(name, &node::netns(view))?;
+    let names = node::names(view);
+    if !names.is_empty() {
+        writer.add(name, &names)?;
+    }
     writer.add(name, &node::stats(view, &events))?;
     writer.add(name, &node::clock(view))
 }

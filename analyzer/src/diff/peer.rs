@@ -51,7 +51,7 @@ impl From<&Identity> for Peer {
                 name: name.clone(),
             },
             Identity::Node { name } => Self::Node { name: name.clone() },
-            Identity::External { address } => Self::Addresses {
+            Identity::External { address, names: _ } => Self::Addresses {
                 cidr: Cidr::host(address.ip()),
                 except: Vec::new(),
             },

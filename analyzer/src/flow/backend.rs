@@ -29,7 +29,7 @@ impl ResolvedBackend<'_> {
     pub(super) fn endpoint(&self) -> Endpoint {
         match &self.party {
             Party::Pod(pod) => endpoint_of_pod(pod),
-            Party::Node(_) | Party::External(_) | Party::Loopback | Party::Group | Party::Unknown(..) => {
+            Party::Node(_) | Party::External(..) | Party::Loopback | Party::Group | Party::Unknown(..) => {
                 Endpoint::Address(self.address)
             }
         }

@@ -8,7 +8,7 @@ use flowtape_schemas::node::Outcome;
 use flowtape_schemas::time::Time;
 
 use crate::findings::Samples;
-use crate::identity::{Identity, Role};
+use crate::identity::{Identity, Names, Role};
 
 /// One side of an edge.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -222,7 +222,10 @@ impl fmt::Display for Peer {
             Identity::Workload(workload) => workload.fmt(formatter)?,
             Identity::Service { namespace, name } => write!(formatter, "{namespace}/Service/{name}")?,
             Identity::Node { name } => write!(formatter, "node:{name}")?,
-            Identity::External { address } => address.fmt(formatter)?,
+            Identity::External { address, names } => {
+                address.fmt(formatter)?;
+                known_as(names, formatter)?;
+            }
             Identity::Unknown {
                 address: Some(address),
                 reason,
@@ -235,6 +238,19 @@ impl fmt::Display for Peer {
             Some(role) => write!(formatter, " [{}]", role.word()),
             None => Ok(()),
         }
+    }
+}
+
+/// The first names of an address, as many as a line has room for.
+fn known_as(names: &Names, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+    const SHOWN: usize = 2;
+    for (place, name) in names.iter().take(SHOWN).enumerate() {
+        write!(formatter, "{}{name}", if place == 0 { " (" } else { ", " })?;
+    }
+    match names.len() {
+        0 => Ok(()),
+        1..=SHOWN => formatter.write_str(")"),
+        more => write!(formatter, ", and {} more)", more - SHOWN),
     }
 }
 

@@ -288,7 +288,7 @@ fn transport(word: &str) -> Option<Transport> {
 mod tests {
     use super::{Filter, PeerPattern, PortPattern};
     use crate::flow::edge::{Edge, EdgeKey, Endpoint, Evidence, Peer, Transport};
-    use crate::identity::{Identity, Role, Workload};
+    use crate::identity::{Identity, Names, Role, Workload};
     use flowtape_schemas::address::Address;
     use flowtape_schemas::node::Outcome;
     use flowtape_schemas::time::Time;
@@ -313,7 +313,13 @@ mod tests {
         Edge {
             key: EdgeKey {
                 from: peer(Identity::Workload(workload), None),
-                to: peer(Identity::External { address: ip }, Some(Role::MetadataService)),
+                to: peer(
+                    Identity::External {
+                        address: ip,
+                        names: Names::default(),
+                    },
+                    Some(Role::MetadataService),
+                ),
                 protocol: Transport::TCP,
                 port: 443,
                 outcome: Outcome::Established,

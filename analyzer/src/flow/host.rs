@@ -17,7 +17,7 @@ pub(super) fn host_of<'a>(party: &Party<'a>) -> Option<&'a str> {
             node,
             ..
         }) => node.as_deref(),
-        Party::Pod(_) | Party::External(_) | Party::Loopback | Party::Group | Party::Unknown(..) => None,
+        Party::Pod(_) | Party::External(..) | Party::Loopback | Party::Group | Party::Unknown(..) => None,
     }
 }
 
@@ -26,7 +26,7 @@ pub(super) fn node_of<'a>(party: &Party<'a>) -> Option<&'a str> {
     match party {
         Party::Node(name) => Some(name),
         Party::Pod(pod) => pod.node.as_deref(),
-        Party::External(_) | Party::Loopback | Party::Group | Party::Unknown(..) => None,
+        Party::External(..) | Party::Loopback | Party::Group | Party::Unknown(..) => None,
     }
 }
 

@@ -250,7 +250,7 @@ fn service_use(hit: &ServiceHit) -> ServiceUse {
 fn port_name(party: &Party<'_>, port: u16, protocol: Transport) -> Option<String> {
     match party {
         Party::Pod(pod) => pod.port_name(port, &protocol.to_string()).map(str::to_owned),
-        Party::Node(_) | Party::External(_) | Party::Loopback | Party::Group | Party::Unknown(..) => None,
+        Party::Node(_) | Party::External(..) | Party::Loopback | Party::Group | Party::Unknown(..) => None,
     }
 }
 
@@ -267,7 +267,7 @@ fn ignored(
         Party::Loopback => &mut collector.ignored.loopback,
         Party::Group => &mut collector.ignored.group,
         Party::Pod(_) | Party::Node(_) if same => &mut collector.ignored.same_pod,
-        Party::Pod(_) | Party::Node(_) | Party::External(_) | Party::Unknown(..) => return false,
+        Party::Pod(_) | Party::Node(_) | Party::External(..) | Party::Unknown(..) => return false,
     };
     // Both ends of such traffic are sockets of one host; the client's count stands for both.
     if !sighting.is_server() {

@@ -244,7 +244,7 @@ pub(super) fn endpoint(party: &Party<'_>, row: &FlowRow, local: bool) -> Endpoin
     let address = if local { row.local_ip } else { row.remote_ip };
     match party {
         Party::Pod(pod) => endpoint_of_pod(pod),
-        Party::Node(_) | Party::External(_) | Party::Loopback | Party::Group | Party::Unknown(..) => {
+        Party::Node(_) | Party::External(..) | Party::Loopback | Party::Group | Party::Unknown(..) => {
             address.map_or(Endpoint::Unknown, Endpoint::Address)
         }
     }

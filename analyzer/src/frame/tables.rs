@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::fmt::Write as _;
 
 use flowtape_schemas::metadata::{ClusterRows, EachRows};
-use flowtape_schemas::node::{CgroupRow, EventRow, FlowRow, ListenRow, NetnsRow, SocketRow, StatsRow};
+use flowtape_schemas::node::{CgroupRow, EventRow, FlowRow, ListenRow, NameRow, NetnsRow, SocketRow, StatsRow};
 use flowtape_schemas::table::Row;
 
 use super::{Column, Frame, edges, events, rows};
@@ -15,7 +15,7 @@ use crate::json::edge::Edge;
 use crate::tape::{NodeTape, Tape, TapeError};
 
 /// Every table, what is resolved first.
-pub const NAMES: [&str; 17] = [
+pub const NAMES: [&str; 18] = [
     "edges",
     "events",
     "findings",
@@ -24,6 +24,7 @@ pub const NAMES: [&str; 17] = [
     SocketRow::TABLE,
     CgroupRow::TABLE,
     NetnsRow::TABLE,
+    NameRow::TABLE,
     StatsRow::TABLE,
     "pods",
     "containers",
@@ -79,6 +80,7 @@ pub fn table(source: Source<'_>, name: &str) -> Result<Option<Table>, TapeError>
         SocketRow::TABLE => of_nodes(tape, |node| &node.sockets),
         CgroupRow::TABLE => of_nodes(tape, |node| &node.cgroups),
         NetnsRow::TABLE => of_nodes(tape, |node| &node.netns),
+        NameRow::TABLE => of_nodes(tape, |node| &node.names),
         StatsRow::TABLE => of_nodes(tape, |node| &node.stats),
         _ => match of_cluster(&tape.cluster, name) {
             Some(found) => found,

@@ -13,9 +13,14 @@ pub mod resolve;
 pub mod service;
 pub mod timeline;
 
+use std::collections::BTreeSet;
 use std::fmt;
+use std::sync::Arc;
 
 use flowtape_schemas::address::Address;
+
+/// Names of one address, in lower case.
+pub type Names = Arc<BTreeSet<String>>;
 
 /// What an endpoint was.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -38,6 +43,8 @@ pub enum Identity {
     External {
         /// The address.
         address: Address,
+        /// Every name that the tape knows it by. They follow from the address alone, so peers are told apart by that.
+        names: Names,
     },
     /// It cannot be known.
     Unknown {

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use flowtape_schemas::address::Address;
 use flowtape_schemas::manifest::Window;
@@ -13,7 +14,7 @@ use super::cluster::{Cluster, Pod};
 use super::holder::{Held, Holders, Used};
 use super::prefix::Prefix;
 use super::timeline::{Span, Timeline};
-use super::{Identity, Reason};
+use super::{Identity, Names, Reason};
 use crate::findings::{Code, Findings};
 use crate::tape::{NodeTape, Tape};
 
@@ -24,8 +25,8 @@ pub enum Party<'a> {
     Pod(&'a Pod),
     /// A node: one of its addresses, or one of its processes.
     Node(&'a str),
-    /// An address outside the cluster.
-    External(Address),
+    /// An address outside the cluster, with the names that the tape knows it by.
+    External(Address, Names),
     /// This host itself: never leaves it.
     Loopback,
     /// Multicast or broadcast: no single peer.
@@ -65,6 +66,7 @@ pub struct Resolver<'a> {
     /// Addresses seen on sockets of the nodes themselves, such as that of the pods' bridge.
     node_addresses: BTreeMap<Address, BTreeSet<&'a str>>,
     pod_ranges: Vec<Prefix>,
+    names: BTreeMap<Address, Names>,
 }
 
 /// How a cgroup path names its pod.
@@ -110,6 +112,7 @@ impl<'a> Resolver<'a> {
                 .flat_map(|node| &node.pod_ranges)
                 .filter_map(|range| range.parse().ok())
                 .collect(),
+            names: names(tape),
         };
         for node in nodes() {
             if let Some(host) = resolver.hosts.get(node.name.as_str()) {
@@ -138,7 +141,7 @@ impl<'a> Resolver<'a> {
                     }
                     Party::Pod(pod) if !pod.host_network => Some(pod.uid.as_str()),
                     Party::Unknown(_, Reason::PodNotInMetadata) => None,
-                    Party::Pod(_) | Party::External(_) | Party::Loopback | Party::Group | Party::Unknown(..) => {
+                    Party::Pod(_) | Party::External(..) | Party::Loopback | Party::Group | Party::Unknown(..) => {
                         continue;
                     }
                 };
@@ -311,7 +314,8 @@ impl<'a> Resolver<'a> {
             [] => {}
         }
         if !self.in_cluster(address) {
-            return Party::External(address);
+            let names = self.names.get(&address).map(Arc::clone).unwrap_or_default();
+            return Party::External(address, names);
         }
         let using = self.holders.using(address, span);
         self.held(address, using)
@@ -383,7 +387,10 @@ impl Party<'_> {
             Party::Node(name) => Some(Identity::Node {
                 name: (*name).to_owned(),
             }),
-            Party::External(address) => Some(Identity::External { address: *address }),
+            Party::External(address, names) => Some(Identity::External {
+                address: *address,
+                names: Arc::clone(names),
+            }),
             Party::Unknown(address, reason) => Some(Identity::Unknown {
                 address: *address,
                 reason: *reason,
@@ -415,6 +422,16 @@ fn host<'a>(node: &NodeTape, cluster: &'a Cluster) -> Option<&'a str> {
         [only] => cluster.nodes.get_key_value(*only).map(|(name, _)| name.as_str()),
         [] | [_, ..] => None,
     }
+}
+
+/// The names of addresses, of the whole window: a name that is asked for anew leads to connections that are older.
+fn names(tape: &Tape) -> BTreeMap<Address, Names> {
+    let mut names: BTreeMap<Address, BTreeSet<String>> = BTreeMap::new();
+    for row in tape.nodes.iter().flat_map(|node| &node.names) {
+        names.entry(row.address).or_default().insert(row.name.clone());
+    }
+    let shared = |(address, names)| (address, Arc::new(names));
+    names.into_iter().map(shared).collect()
 }
 
 fn cgroup_timeline(rows: &[flowtape_schemas::node::CgroupRow]) -> Timeline<u64, PodKey> {

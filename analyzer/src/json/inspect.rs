@@ -136,6 +136,7 @@ fn node(node: &NodeTape) -> Node {
         sockets,
         cgroups,
         netns,
+        names,
         stats,
         events,
         samples: _,
@@ -157,6 +158,7 @@ fn node(node: &NodeTape) -> Node {
         ("sockets", sockets.len() as u64),
         ("cgroups", cgroups.len() as u64),
         ("netns", netns.len() as u64),
+        ("names", names.len() as u64),
         ("stats", stats.len() as u64),
         ("clock", clock.values().map(|samples| samples.len() as u64).sum()),
     ];

@@ -121,10 +121,10 @@ impl From<&Identity> for PeerIdentity {
                 name: name.clone(),
             },
             Identity::Node { name } => Self::Node { name: name.clone() },
-            Identity::External { address } => Self::External {
+            Identity::External { address, names } => Self::External {
                 cidr: format!("{address}/{}", if address.ip().is_ipv4() { 32 } else { 128 }),
                 except: Vec::new(),
-                names: Vec::new(),
+                names: names.iter().cloned().collect(),
             },
             Identity::Unknown { address, reason } => Self::Unknown {
                 ip: address.map(|address| address.to_string()),

@@ -79,11 +79,11 @@ impl<'a> PeerRules<'a> {
             }
             Identity::Workload(workload) => self.pods(workload, home, findings),
             Identity::Node { name } => Ok(self.nodes(&BTreeSet::from([name.as_str()]), seen, findings)),
-            Identity::External { address } if self.redacted && is_pseudonym(*address) => {
+            Identity::External { address, names: _ } if self.redacted && is_pseudonym(*address) => {
                 findings.report(Code::RedactedPeer, format!("no rule names the pseudonym {address}"));
                 Err(Left("the address of this peer is redacted"))
             }
-            Identity::External { address } => Ok(vec![Peer::block(Cidr::host(address.ip()))]),
+            Identity::External { address, names: _ } => Ok(vec![Peer::block(Cidr::host(address.ip()))]),
             Identity::Service { .. } | Identity::Unknown { .. } => Err(Left("no rule can name this peer")),
         }
     }

@@ -26,7 +26,9 @@ use std::path::PathBuf;
 
 use flowtape_schemas::manifest::{HookReport, HookState, NodeRecording, Stop, Window};
 use flowtape_schemas::metadata::ClusterRows;
-use flowtape_schemas::node::{CgroupRow, ClockRow, Counter, FlowRow, ListenRow, Loss, NetnsRow, SocketRow, StatsRow};
+use flowtape_schemas::node::{
+    CgroupRow, ClockRow, Counter, FlowRow, ListenRow, Loss, NameRow, NetnsRow, SocketRow, StatsRow,
+};
 
 pub use self::divide::{Unclear, divide};
 pub use self::error::{Damage, TapeError};
@@ -70,6 +72,8 @@ pub struct NodeTape {
     pub cgroups: Vec<CgroupRow>,
     /// Network namespaces and the pods they belonged to.
     pub netns: Vec<NetnsRow>,
+    /// Names and the addresses they stood for.
+    pub names: Vec<NameRow>,
     /// Counters of the recorder.
     pub stats: Vec<StatsRow>,
     /// Rows of table `events`, which is read only where `flows` leaves more than one answer.

@@ -8,7 +8,9 @@ use flowtape_schemas::cluster::{
     ContainerRow, EndpointSliceRow, NamespaceRow, NetworkPolicyRow, NodeRow, PodRow, ServiceRow, WorkloadRow,
 };
 use flowtape_schemas::manifest::sha256_hex;
-use flowtape_schemas::node::{CgroupRow, ClockRow, EventRow, FlowRow, ListenRow, NetnsRow, SocketRow, StatsRow};
+use flowtape_schemas::node::{
+    CgroupRow, ClockRow, EventRow, FlowRow, ListenRow, NameRow, NetnsRow, SocketRow, StatsRow,
+};
 use flowtape_schemas::parquet::{FileError, TableFile};
 use flowtape_schemas::table::Row as _;
 use flowtape_schemas::validate::{CheckedRow, Problem, check_bytes};
@@ -35,6 +37,7 @@ pub(super) enum Rows {
     Sockets(Vec<SocketRow>),
     Cgroups(Vec<CgroupRow>),
     Netns(Vec<NetnsRow>),
+    Names(Vec<NameRow>),
     Stats(Vec<StatsRow>),
     Pods(Vec<PodRow>),
     Containers(Vec<ContainerRow>),
@@ -140,6 +143,7 @@ fn decode(name: &str, file: &TableFile<Bytes>, budget: &Budget) -> Result<(Rows,
         SocketRow::TABLE => counted(Rows::Sockets, rows(file, budget)?),
         CgroupRow::TABLE => counted(Rows::Cgroups, rows(file, budget)?),
         NetnsRow::TABLE => counted(Rows::Netns, rows(file, budget)?),
+        NameRow::TABLE => counted(Rows::Names, rows(file, budget)?),
         StatsRow::TABLE => counted(Rows::Stats, rows(file, budget)?),
         PodRow::TABLE => counted(Rows::Pods, rows(file, budget)?),
         ContainerRow::TABLE => counted(Rows::Containers, rows(file, budget)?),

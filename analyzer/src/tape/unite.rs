@@ -110,6 +110,7 @@ fn add_rows(
         Rows::Sockets(rows) => node.sockets.extend(rows),
         Rows::Cgroups(rows) => node.cgroups.extend(rows),
         Rows::Netns(rows) => node.netns.extend(rows),
+        Rows::Names(rows) => node.names.extend(rows),
         Rows::Stats(rows) => node.stats.extend(rows),
         Rows::Events(count) => node.events = node.events.saturating_add(count),
         Rows::Clock(rows) => node.clock.entry(recording).or_default().extend(rows),
@@ -139,6 +140,7 @@ fn add_cluster_rows(cluster: &mut ClusterRows, rows: Rows) {
         | Rows::Sockets(_)
         | Rows::Cgroups(_)
         | Rows::Netns(_)
+        | Rows::Names(_)
         | Rows::Stats(_)
         | Rows::Events(_)
         | Rows::Clock(_) => unreachable!("a place is known only in its own directory"),
@@ -157,6 +159,7 @@ fn finished(name: String, mut node: NodeTape) -> NodeTape {
     node.sockets.par_sort_unstable();
     node.cgroups.par_sort_unstable();
     node.netns.par_sort_unstable();
+    node.names.par_sort_unstable();
     node.stats.par_sort_unstable();
     node.clock.values_mut().for_each(|samples| samples.sort_unstable());
     node

@@ -15,7 +15,7 @@ use flowtape_schemas::table::{ColumnError, Row, arrow_schema};
 use flowtape_schemas::value::ValueError;
 
 /// Twice the number of words that the longest enumeration may have.
-const ROWS: usize = 40;
+const ROWS: usize = 60;
 
 /// 2026-01-01T00:00:00Z; the columns of a row are a second apart, so that a beginning lies before its end.
 const START: i64 = 1_767_225_600_000_000_000;

@@ -45,6 +45,8 @@ pub enum ClientSocket {
     Connected,
     /// It sends each datagram to an address, and never connects.
     Unconnected,
+    /// It asks for the server by its name, which is recorded with the answer, and connects.
+    Named,
     /// It connects, and a load balancer in it puts the backend in place.
     Balanced,
     /// It connects past the proxies of both pods.

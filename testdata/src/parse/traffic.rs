@@ -18,7 +18,8 @@ const SERVER: &str = "a server: `service NAMESPACE/NAME:PORT[/PROTOCOL]`, `load-
                       `address ADDRESS:PORT`";
 const CLAUSES: &str = "`xCOUNT`, `at`, `established`, `refused`, `timeout`, `unreachable`, `unknown`, `ipv6`, \
                        `seen-by`, `predates`, `synthetic`, `socket-balanced`, `unconnected`, `process`, \
-                       `past-proxies`, `taken`, `turned-away`, `by-proxy`, `tunnelled`, `folded` or `folded-ports`";
+                       `past-proxies`, `taken`, `turned-away`, `by-proxy`, `tunnelled`, `by-name`, \
+                       `folded` or `folded-ports`";
 
 const WORKLOAD: Form<(Name, Option<u32>)> = Form {
     expected: CLIENT,
@@ -152,7 +153,7 @@ impl Reader {
         if traffic.predates {
             traffic.count = 1;
         }
-        // The lab has neither such a load balancer, nor proxies, nor a recorder with so small a quota.
+        // The lab has neither such a load balancer, nor proxies, nor DNS for the outside, nor a recorder with so small a quota.
         traffic.synthetic |= !matches!(traffic.socket, ClientSocket::Connected | ClientSocket::Unconnected);
         traffic.synthetic |= traffic.folded.is_some();
         self.scenario.traffic.push(traffic);
@@ -179,6 +180,7 @@ fn clause(traffic: &mut Traffic, word: &str, cursor: &mut Cursor<'_>) -> Result<
         "tunnelled" => traffic.socket = ClientSocket::Tunnelled,
         "unconnected" => traffic.socket = ClientSocket::Unconnected,
         "process" => traffic.process = Some(process(cursor)?),
+        "by-name" => traffic.socket = ClientSocket::Named,
         "folded" => traffic.folded = Some((folded_side(cursor)?, Folding::Peers)),
         "folded-ports" => traffic.folded = Some((folded_side(cursor)?, Folding::PeersAndPorts)),
         "established" => traffic.outcome = Outcome::Established,

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use flowtape_schemas::address::Address;
 use flowtape_schemas::cluster::Bound;
 use flowtape_schemas::node::{
-    CgroupRow, ClockRow, Counter, EventRow, Hook, ListenRow, NetnsRow, Qos, Runtime, SocketRow, StatsRow,
+    CgroupRow, ClockRow, Counter, EventRow, Hook, ListenRow, NameRow, NetnsRow, Qos, Runtime, SocketRow, StatsRow,
 };
 use flowtape_schemas::time::Time;
 
@@ -12,7 +13,7 @@ use super::{INTERVAL, View};
 use crate::connection::listeners;
 use crate::layout::cgroup::proxy_id;
 use crate::layout::{Cgroup, HOST_NETNS, Pod};
-use crate::model::{CgroupDriver, Offset, Protocol, Workload};
+use crate::model::{CgroupDriver, ClientSocket, Offset, Protocol, Workload};
 
 /// How long a node has been up when the window starts: ten days, and less for every later node.
 const UP: i64 = 864_000_000_000_000;
@@ -168,6 +169,34 @@ pub(super) fn netns(view: &View<'_>) -> Vec<NetnsRow> {
     let mut rows: Vec<NetnsRow> = std::iter::once(row(HOST_NETNS, None)).chain(own).collect();
     rows.sort();
     rows
+}
+
+/// Names that clients of this node asked for before they connected, one answer for each connection.
+pub(super) fn names(view: &View<'_>) -> Vec<NameRow> {
+    let mut rows: BTreeMap<(&str, Address, Address), NameRow> = BTreeMap::new();
+    for connection in view.connections {
+        let traffic = view.scenario.traffic.get(connection.traffic);
+        let asked = traffic.filter(|traffic| traffic.socket == ClientSocket::Named);
+        let here = connection.client_socket.is_some_and(|socket| socket.node == view.place);
+        let name = asked.and_then(|traffic| view.scenario.name_of(&traffic.server));
+        let Some(name) = name.filter(|_| here) else { continue };
+        let (client, address) = (Address::from(connection.client.0), Address::from(connection.dialed.0));
+        let at = view.time(connection.at);
+        let row = rows.entry((name, address, client)).or_insert_with(|| NameRow {
+            name: name.to_owned(),
+            address,
+            client_ip: Some(client),
+            first_seen: at,
+            last_seen: at,
+            ttl_seconds: Some(60),
+            count: 0,
+            hook: Hook::Synthetic,
+        });
+        row.first_seen = row.first_seen.min(at);
+        row.last_seen = row.last_seen.max(at);
+        row.count += 1;
+    }
+    rows.into_values().collect()
 }
 
 pub(super) fn stats(view: &View<'_>, events: &[EventRow]) -> Vec<StatsRow> {

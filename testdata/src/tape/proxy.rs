@@ -73,6 +73,7 @@ impl<'v> Proxies<'v> {
             ClientSocket::Taken => vec![application, taking],
             ClientSocket::Connected
             | ClientSocket::Unconnected
+            | ClientSocket::Named
             | ClientSocket::Balanced
             | ClientSocket::Past
             | ClientSocket::TurnedAway

@@ -378,7 +378,7 @@ fn place(sighting: &Sighting<'_>) -> String {
 fn translator_key(sighting: &Sighting<'_>, candidate: &Candidate<'_>) -> Option<HostKey> {
     let node = match &sighting.remote {
         Party::Node(node) => Some(*node),
-        Party::Pod(_) | Party::External(_) | Party::Loopback | Party::Group | Party::Unknown(..) => {
+        Party::Pod(_) | Party::External(..) | Party::Loopback | Party::Group | Party::Unknown(..) => {
             node_of(&sighting.local)
         }
     };

@@ -137,7 +137,7 @@ impl Proxies<'_> {
 fn is_somewhere(party: &Party<'_>) -> bool {
     match party {
         Party::Loopback | Party::Group => false,
-        Party::Pod(_) | Party::Node(_) | Party::External(_) | Party::Unknown(..) => true,
+        Party::Pod(_) | Party::Node(_) | Party::External(..) | Party::Unknown(..) => true,
     }
 }
 

@@ -81,7 +81,7 @@ impl Seen {
                 // Names of pods of a Deployment go on after its own.
                 Party::Pod(pod) => pod.workload.name.split('-').next().unwrap_or_default().to_owned(),
                 Party::Node(name) => name.to_owned(),
-                Party::External(_) | Party::Loopback | Party::Group | Party::Unknown(..) => "nobody".to_owned(),
+                Party::External(..) | Party::Loopback | Party::Group | Party::Unknown(..) => "nobody".to_owned(),
             })
         })
     }
