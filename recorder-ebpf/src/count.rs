@@ -110,13 +110,17 @@ pub(crate) fn flow(counters: &mut Counters, key: &FlowKey, moment: Moment, fill:
     }
 }
 
-/// The entry of an edge in the half that counts now.
+/// The entry of an edge in the half that counts now. The key is written in whole words, because the kernel hashes it by words at
+/// once: a processor has to wait for bytes that were written one by one and are read together.
 ///
 /// Two calls, and each names its map: such a call the kernel replaces by one of the function that looks into a hash map, where
 /// it would otherwise ask the map for its function (`bpf_map_ptr_poisoned`, `kernel/bpf/verifier.c`, v6.12). A comment
 /// that differs keeps the compiler from making one of them.
 #[inline(always)]
 fn look_up(control: Control, key: &FlowKey) -> Option<*mut FlowValue> {
+    let words = key.words();
+    // SAFETY: the words of a key stand where the key has them.
+    let key = unsafe { &*(&raw const words).cast::<FlowKey>() };
     if control.second_half() {
         let value = FLOWS_1.get_ptr_mut(key);
         // SAFETY: no instruction.

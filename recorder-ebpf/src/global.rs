@@ -4,7 +4,7 @@ use flowtape_recorder_ebpf::abi::layout::Layout;
 
 /// Its name says which [`ABI_REVISION`](flowtape_recorder_ebpf::ABI_REVISION) the object speaks.
 #[unsafe(no_mangle)]
-static ABI_REVISION_3: u32 = flowtape_recorder_ebpf::ABI_REVISION;
+static ABI_REVISION_4: u32 = flowtape_recorder_ebpf::ABI_REVISION;
 
 /// Where the running kernel keeps what the programs read.
 #[unsafe(no_mangle)]
@@ -44,7 +44,7 @@ pub(crate) fn offset(field: &'static u32) -> usize {
 pub(crate) fn wake_above() -> u64 {
     // SAFETY: references to live statics of the same type.
     unsafe {
-        core::ptr::read_volatile(&raw const ABI_REVISION_3);
+        core::ptr::read_volatile(&raw const ABI_REVISION_4);
         core::ptr::read_volatile(&raw const WAKE_ABOVE)
     }
 }

@@ -15,4 +15,4 @@ pub mod abi;
 
 /// Raised whenever a layout, an identifier or a map in this crate changes. The object carries it as the name of a global
 /// variable (`ABI_REVISION_<n>`), and a recorder refuses an object that lacks its own.
-pub const ABI_REVISION: u32 = 3;
+pub const ABI_REVISION: u32 = 4;

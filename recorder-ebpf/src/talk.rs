@@ -14,11 +14,12 @@ use crate::sock::Owner;
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub(crate) struct TalkKey {
-    pub(crate) cookie: u64,
+    /// The cookie of the socket, and the port of the peer in the lowest sixteen bits: cookies are given out one after the
+    /// other (`__sock_gen_cookie`, `net/core/sock_diag.c`, v6.12), so that none comes near its highest. The kernel hashes
+    /// keys three words at a time, and one more would cost a round.
+    pub(crate) socket_and_port: u64,
     /// Unspecified for the one peer of a connected socket.
     pub(crate) peer_ip: Address,
-    pub(crate) peer_port: u16,
-    pub(crate) pad: [u8; 6],
 }
 
 impl TalkKey {
@@ -26,10 +27,8 @@ impl TalkKey {
     #[inline(always)]
     pub(crate) fn with(cookie: u64, peer_ip: Address, peer_port: u16) -> Self {
         Self {
-            cookie,
+            socket_and_port: cookie << 16 | peer_port as u64,
             peer_ip,
-            peer_port,
-            pad: [0; 6],
         }
     }
 

@@ -44,6 +44,13 @@ impl Address {
         super::bytes_of(self.0)
     }
 
+    /// The words as they stand in memory.
+    #[must_use]
+    #[inline]
+    pub const fn words(self) -> [u64; 2] {
+        self.0
+    }
+
     /// True for the same address: one word after the other, since the programs have no function that compares memory.
     #[must_use]
     #[inline]

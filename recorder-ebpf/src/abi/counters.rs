@@ -1,6 +1,6 @@
 //! What each hook did and what it lost: per CPU in the kernel, summed by the recorder.
 
-use crate::abi::id::HOOK_SLOTS;
+use crate::abi::id::{HOOK_SLOTS, HookId};
 
 /// Counters of one hook. They only grow.
 ///
@@ -8,7 +8,7 @@ use crate::abi::id::HOOK_SLOTS;
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
-    /// Times the program ran.
+    /// Times the program ran; zero in the map of a hook that [counts what became of each run](counts_ends_only).
     pub invocations: u64,
     /// Times it had nothing to record (a state change that is no edge, a protocol that is not recorded).
     pub filtered: u64,
@@ -42,6 +42,20 @@ pub struct Counters {
 /// Slot of the second instance of `tp_btf/inet_sock_set_state`, which is no hook of its own: its `invocations` are those the
 /// first one was not shown.
 pub const RESCUE_SLOT: u32 = HOOK_SLOTS - 1;
+
+/// True for a hook whose program counts what became of each run and leaves `invocations` alone ([`Counters::of_ends`]).
+#[must_use]
+pub const fn counts_ends_only(hook: HookId) -> bool {
+    matches!(
+        hook,
+        HookId::Sendmsg4
+            | HookId::Sendmsg6
+            | HookId::Recvmsg4
+            | HookId::Recvmsg6
+            | HookId::SockSendLength
+            | HookId::SockCreate
+    )
+}
 
 /// Number of counters.
 pub const COUNTERS_LEN: usize = 14;
@@ -86,6 +100,16 @@ impl Counters {
         }
     }
 
+    /// The same of a hook whose every run ends in one of four counters: `invocations` is their sum. The program of such a hook
+    /// leaves it alone, because one counter more is what every datagram would pay for.
+    #[must_use]
+    pub const fn of_ends(self) -> Self {
+        Self {
+            invocations: self.filtered + self.samples + self.ring_full + self.thinned,
+            ..self
+        }
+    }
+
     /// The sum of two CPUs.
     #[must_use]
     pub const fn plus(self, other: Self) -> Self {
@@ -111,6 +135,12 @@ impl Counters {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn runs_are_told_by_their_ends() {
+        let counters = Counters::from_words([0, 1, 2, 4, 8, 16, 32, 64, 0, 0, 0, 0, 0, 0]);
+        assert_eq!(counters.of_ends().invocations, 15);
+    }
 
     #[test]
     fn words_are_in_field_order() {

@@ -42,6 +42,33 @@ pub struct FlowKey {
 }
 
 impl FlowKey {
+    /// The key as it stands in memory, on a machine whose lowest byte comes first.
+    #[must_use]
+    #[inline]
+    pub const fn words(&self) -> [u64; 9] {
+        let [local, local_end] = self.local_ip.words();
+        let [remote, remote_end] = self.remote_ip.words();
+        let [asked, asked_end] = self.asked_ip.words();
+        [
+            self.cgroup_id,
+            self.netns as u64
+                | (self.service_port as u64) << 32
+                | (self.protocol as u64) << 48
+                | (self.direction as u64) << 56,
+            local,
+            local_end,
+            remote,
+            remote_end,
+            asked,
+            asked_end,
+            self.asked_port as u64
+                | (self.outcome as u64) << 16
+                | (self.ip_version as u64) << 24
+                | (self.hook as u64) << 32
+                | (self.folded as u64) << 40,
+        ]
+    }
+
     /// The edge of an event that has another side.
     #[must_use]
     #[inline]

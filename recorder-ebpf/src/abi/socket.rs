@@ -18,6 +18,21 @@ pub struct SocketKey {
 
 const _: () = assert!(size_of::<SocketKey>() == 16 && align_of::<SocketKey>() == 8);
 
+impl SocketKey {
+    /// The key as it stands in memory, on a machine whose lowest byte comes first.
+    #[must_use]
+    #[inline]
+    pub const fn words(&self) -> [u64; 2] {
+        [
+            self.cgroup_id,
+            self.netns as u64
+                | (self.protocol as u64) << 32
+                | (self.family as u64) << 48
+                | (self.socket_type as u64) << 56,
+        ]
+    }
+}
+
 /// How many of a kind were made since the map was last drained.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

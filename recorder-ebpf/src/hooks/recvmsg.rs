@@ -20,7 +20,6 @@ pub(super) fn note(peer: &Peer) {
     let Some(counters) = count::counters(peer.hook) else {
         return;
     };
-    bump(&mut counters.invocations);
     if peer.protocol() != UDP || !received(counters, peer) {
         bump(&mut counters.filtered);
     }

@@ -16,7 +16,6 @@ pub(super) fn note(peer: &Peer) {
     let Some(counters) = count::counters(peer.hook) else {
         return;
     };
-    bump(&mut counters.invocations);
     if peer.protocol() != UDP || !sent(counters, peer) {
         bump(&mut counters.filtered);
     }

@@ -32,7 +32,6 @@ const IPPROTO_MPTCP: u16 = 262;
 #[cgroup_sock(sock_create)]
 fn sock_create(context: SockContext) -> i32 {
     if let Some(counters) = count::counters(HookId::SockCreate) {
-        bump(&mut counters.invocations);
         made(counters, context.sock);
     }
     1
@@ -100,8 +99,11 @@ fn kind_of(counters: &mut Counters, sk: *mut bpf_sock) -> SocketKey {
 /// The entry of a kind, made with nothing counted if there is none; `None` if there is no room.
 #[inline(always)]
 fn entry(sockets: &'static HashMap<SocketKey, SocketValue>, key: &SocketKey, ts_ns: u64) -> Option<*mut SocketValue> {
-    if let Some(value) = sockets.get_ptr_mut(key) {
-        return Some(value);
+    let words = key.words();
+    // Found by whole words, as edges are. SAFETY: the words of a key stand where the key has them.
+    let found = sockets.get_ptr_mut(unsafe { &*(&raw const words).cast::<SocketKey>() });
+    if found.is_some() {
+        return found;
     }
     let fresh = SocketValue {
         first_ns: ts_ns,

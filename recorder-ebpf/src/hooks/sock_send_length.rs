@@ -23,18 +23,18 @@ const UDP: u16 = 17;
 /// `TCP_ESTABLISHED`: a UDP socket in this state is connected.
 const CONNECTED: u8 = 1;
 
-/// The program. What is no UDP is not counted as a run: nearly everything that is sent is TCP.
+/// The program. What is no UDP is not counted as a run, since nearly everything that is sent is TCP, nor what a socket sent that
+/// is not connected, since the programs of `sendmsg` count that.
 #[btf_tracepoint(function = "sock_send_length")]
 fn sock_send_length(context: BtfTracePointContext) -> i32 {
     let sk: *const Sock = context.arg(0);
-    if sock::protocol(sk) != UDP {
+    if sock::protocol(sk) != UDP || sock::state(sk) != CONNECTED {
         return 0;
     }
-    if let Some(counters) = count::counters(HookId::SockSendLength) {
-        bump_alone(&mut counters.invocations);
-        if sock::state(sk) != CONNECTED || !sent(counters, sk, context.arg(1)) {
-            bump_alone(&mut counters.filtered);
-        }
+    if let Some(counters) = count::counters(HookId::SockSendLength)
+        && !sent(counters, sk, context.arg(1))
+    {
+        bump_alone(&mut counters.filtered);
     }
     0
 }

@@ -23,9 +23,9 @@ use crate::cgroup::walk::hierarchy;
 static OBJECT: &[u8] = aya::include_bytes_aligned!("../../../recorder-ebpf/prebuilt/flowtape.bpf.o");
 
 /// The name of the variable by which an object shows its revision.
-const REVISION: &str = "ABI_REVISION_3";
+const REVISION: &str = "ABI_REVISION_4";
 const _: () = assert!(
-    ABI_REVISION == 3,
+    ABI_REVISION == 4,
     "the revision is in the name of the variable, here and in the programs"
 );
 

@@ -289,6 +289,24 @@ mod tests {
     }
 
     #[test]
+    fn a_key_is_found_by_its_words() {
+        let mut bytes = patterned(RecordKind::Accept, size_of::<FlowKey>());
+        bytes[70..].fill(0);
+        let words: Vec<u8> = flow(&bytes, &[0; size_of::<FlowValue>()])
+            .0
+            .words()
+            .into_iter()
+            .flat_map(u64::to_le_bytes)
+            .collect();
+        assert_eq!(words, bytes);
+
+        let bytes = patterned(RecordKind::Accept, size_of::<SocketKey>());
+        let (key, _) = socket(&bytes, &[0; size_of::<SocketValue>()]);
+        let words: Vec<u8> = key.words().into_iter().flat_map(u64::to_le_bytes).collect();
+        assert_eq!(words, bytes);
+    }
+
+    #[test]
     fn event_fields_stand_where_the_abi_has_them() {
         let bytes = patterned(RecordKind::Accept, size_of::<Event>());
         let Ok(Record::Event(event)) = Record::decode(&bytes) else {

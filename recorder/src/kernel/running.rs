@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use flowtape_recorder_ebpf::abi::attempt::{ATTEMPT_ASKED, Attempt};
 use flowtape_recorder_ebpf::abi::control::{Control, SampleLimits};
-use flowtape_recorder_ebpf::abi::counters::{Counters, RESCUE_SLOT};
+use flowtape_recorder_ebpf::abi::counters::{Counters, RESCUE_SLOT, counts_ends_only};
 use flowtape_recorder_ebpf::abi::flow::{FlowKey, FlowValue};
 use flowtape_recorder_ebpf::abi::id::HookId;
 use flowtape_recorder_ebpf::abi::listen::{ListenKey, ListenValue};
@@ -234,6 +234,9 @@ impl Kernel {
             .map(|hook| {
                 let skipped = now.get(&hook.id).unwrap_or(&0) - self.skipped.0.get(&hook.id).unwrap_or(&0);
                 let mut counters = self.counters_at(u32::from(hook.id.id()))?;
+                if counts_ends_only(hook.id) {
+                    counters = counters.of_ends();
+                }
                 let mut rescued = 0;
                 if PROGRAMS
                     .iter()
