@@ -20,6 +20,7 @@ const FENCES: &[Fence] = &[
             "analyzer/src/parse/",
             "analyzer/src/render/yaml.rs",
             "analyzer/tests/policy_properties/yaml.rs",
+            "recorder/lab/tests/live_cluster/enforce.rs",
             "recorder/src/metadata/yaml.rs",
             "testdata/src/parse/",
         ],

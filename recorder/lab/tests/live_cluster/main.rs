@@ -14,6 +14,8 @@ mod case_edges;
 #[cfg(target_os = "linux")]
 mod case_killed;
 #[cfg(target_os = "linux")]
+mod case_loop;
+#[cfg(target_os = "linux")]
 mod case_policies;
 #[cfg(target_os = "linux")]
 mod case_remains;
@@ -21,6 +23,8 @@ mod case_remains;
 mod case_ways;
 #[cfg(target_os = "linux")]
 mod compare;
+#[cfg(target_os = "linux")]
+mod enforce;
 #[cfg(target_os = "linux")]
 #[path = "../../../tests/live_kernel/preflight.rs"]
 mod preflight;
@@ -69,7 +73,8 @@ mod cases {
 
     use crate::recorded::Shared;
     use crate::{
-        Case, Outcome, case_burst, case_edges, case_killed, case_policies, case_remains, case_ways, preflight,
+        Case, Outcome, case_burst, case_edges, case_killed, case_loop, case_policies, case_remains, case_ways,
+        preflight,
     };
 
     /// The last one looks at what all others left.
@@ -77,6 +82,7 @@ mod cases {
         case_edges::CASES,
         case_ways::CASES,
         case_policies::CASES,
+        case_loop::CASES,
         case_burst::CASES,
         case_killed::CASES,
         case_remains::CASES,

@@ -14,7 +14,7 @@ use flowtape_schemas::node::{Counter, Hook};
 use flowtape_schemas::value::Words as _;
 use tempfile::TempDir;
 
-use crate::program::{Recorder, metadata};
+use crate::program::{Recorder, analyzer, metadata};
 use crate::slice::LabGroups;
 use crate::{Outcome, scenario, slice};
 
@@ -79,12 +79,33 @@ impl Recorded {
         let recorder = Recorder::start(&at("recording"), options)?;
         meanwhile(&mut lab, &recorder)?;
         let verdict = recorder.stop()?;
-        metadata(&snapshots(&lab, directory.path())?, &at("metadata"))?;
+        Self::read(scenario, &lab, directory, verdict)
+    }
+
+    /// Two recordings of one run, by recorders that work at the same time.
+    pub(crate) fn twice(scenario: Scenario) -> Outcome<(Self, Self)> {
+        let (one, other) = (tempfile::tempdir()?, tempfile::tempdir()?);
+        let mut lab = Lab::build_with(&scenario, Path::new(LAB))?;
+        lab.start_servers()?;
+        let start = |directory: &TempDir| Recorder::start(&directory.path().join("recording"), &[]);
+        let recorders = (start(&one)?, start(&other)?);
+        traffic(&mut lab)?;
+        let verdicts = (recorders.0.stop()?, recorders.1.stop()?);
+        Ok((
+            Self::read(scenario.clone(), &lab, one, verdicts.0)?,
+            Self::read(scenario, &lab, other, verdicts.1)?,
+        ))
+    }
+
+    /// Reads what a recorder wrote below a directory, and makes a tape of what is the lab's.
+    fn read(scenario: Scenario, lab: &Lab, directory: TempDir, verdict: String) -> Outcome<Self> {
+        let at = |name: &str| directory.path().join(name);
+        metadata(&snapshots(lab, directory.path())?, &at("metadata"))?;
 
         let mut findings = Findings::default();
         let machine = tape::open(&[at("recording"), at("metadata")], &mut findings)?;
         let groups = LabGroups::below(lab.cgroup())?;
-        all_in_groups(&lab, &machine, &groups)?;
+        all_in_groups(lab, &machine, &groups)?;
         let mut tape = machine.clone();
         groups.part(&mut tape);
         slice::write(&tape, &at("tape"))?;
@@ -106,6 +127,16 @@ impl Recorded {
     /// The lab's part of it and the metadata, as one directory.
     pub(crate) fn tape(&self) -> PathBuf {
         self.directory.path().join("tape")
+    }
+
+    /// The policies that the analyzer makes of it.
+    pub(crate) fn generate(&self) -> Outcome<String> {
+        let tape = self.tape();
+        let output = analyzer(&["generate", tape.to_str().ok_or("no text")?])?;
+        if output.status.success() {
+            return Ok(String::from_utf8(output.stdout)?);
+        }
+        Err(format!("generate failed: {}", String::from_utf8_lossy(&output.stderr)).into())
     }
 
     /// How often the kernel refused to run a program because it had interrupted the same program on its processor. Any of

@@ -8,9 +8,14 @@ use crate::Outcome;
 
 /// A scenario of the project.
 pub(crate) fn named(name: &str) -> Outcome<Scenario> {
+    with(name, &[])
+}
+
+/// A scenario of the project with more lines of traffic.
+pub(crate) fn with(name: &str, lines: &[&str]) -> Outcome<Scenario> {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../../testdata/scenarios/{name}.scenario"));
     let text = std::fs::read_to_string(&file).map_err(|error| format!("{}: {error}", file.display()))?;
-    live(&text)
+    live(&format!("{text}\n{}", lines.join("\n")))
 }
 
 /// A text without its synthetic traffic, which nobody makes live.

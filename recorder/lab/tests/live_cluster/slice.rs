@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use flowtape::tape::{NodeTape, Tape};
+use flowtape::tape::{NodeTape, Tape, samples};
 use flowtape_schemas::manifest::{ClusterRecording, ClusterSource, FileEntry, MANIFEST_FILE, Manifest, Origin, Tool};
 use flowtape_schemas::metadata::EachRows;
-use flowtape_schemas::node::CgroupRow;
+use flowtape_schemas::node::{CgroupRow, EventRow};
 use flowtape_schemas::parquet::encode_file;
 use flowtape_schemas::table::{Place, Row};
 
@@ -93,6 +93,7 @@ pub(crate) fn write(tape: &Tape, to: &Path) -> Outcome {
     };
     for node in &tape.nodes {
         files.write(&node.name, &node.flows)?;
+        files.write(&node.name, &events(node)?)?;
         files.write(&node.name, &node.listens)?;
         files.write(&node.name, &node.sockets)?;
         files.write(&node.name, &node.cgroups)?;
@@ -111,6 +112,16 @@ pub(crate) fn write(tape: &Tape, to: &Path) -> Outcome {
     manifest.files = files.entries;
     std::fs::write(to.join(MANIFEST_FILE), manifest.render()?)?;
     Ok(())
+}
+
+/// The samples of a node's control groups.
+fn events(node: &NodeTape) -> Outcome<Vec<EventRow>> {
+    let ids: BTreeSet<u64> = node.cgroups.iter().map(|row| row.cgroup_id).collect();
+    let is_own = |row: &EventRow| row.cgroup_id.is_some_and(|id| ids.contains(&id));
+    let own = samples(node, |rows| rows.into_iter().filter(is_own).collect::<Vec<_>>())?;
+    let mut events: Vec<EventRow> = own.into_iter().flatten().collect();
+    events.sort_unstable();
+    Ok(events)
 }
 
 struct Files<'a> {
