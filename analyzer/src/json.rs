@@ -9,6 +9,7 @@ pub mod edge;
 pub mod generate;
 pub mod inspect;
 pub mod peer;
+pub mod proof;
 pub mod verify;
 
 use std::fmt::Write as _;

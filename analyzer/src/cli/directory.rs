@@ -8,7 +8,7 @@ use super::failure::Failure;
 
 /// One file to write: `folder/name` below the output directory.
 pub(super) struct OutputFile {
-    /// A single path component.
+    /// A single path component, or nothing for the output directory itself.
     pub(super) folder: String,
     /// A single path component.
     pub(super) name: String,
@@ -36,7 +36,7 @@ pub(super) fn write(directory: &Path, files: &[OutputFile], force: bool) -> Resu
     check(directory, force)?;
     if let Some(file) = files
         .iter()
-        .find(|file| !is_plain(&file.folder) || !is_plain(&file.name))
+        .find(|file| !file.folder.is_empty() && !is_plain(&file.folder) || !is_plain(&file.name))
     {
         let name = format!("{}/{}", file.folder, file.name);
         let failure = Failure::plain(format!(

@@ -48,6 +48,7 @@ pub(super) fn read(path: &Path) -> Result<Policies, Failure> {
     let mut faults = Vec::new();
     for (name, file) in files {
         match text(&file) {
+            Ok(text) if is_report(&name, &text) => {}
             Ok(text) => texts.push((name, text)),
             Err(fault) => faults.push(format!("`{name}`: {fault}")),
         }
@@ -164,6 +165,15 @@ impl Walk<'_> {
         }
         Ok(())
     }
+}
+
+/// Whether a file is what `flowtape` itself writes beside policies.
+fn is_report(name: &str, text: &str) -> bool {
+    let document = || serde_json::from_str::<serde_json::Value>(text).ok();
+    let is_json = Path::new(name).extension().is_some_and(|ending| ending == "json");
+    let schema = is_json.then(document).flatten();
+    let schema = schema.as_ref().and_then(|document| document.get("schema")?.as_str());
+    schema.is_some_and(|schema| schema.starts_with("flowtape."))
 }
 
 /// The text of a file, or why it cannot be had.

@@ -25,6 +25,8 @@ pub(super) struct Report {
     pub(super) shares: Vec<Shares>,
     /// What the user must know.
     pub(super) findings: Findings,
+    /// What else is said on the terminal, where it is not in the data.
+    pub(super) remark: String,
 }
 
 impl Report {
@@ -36,6 +38,7 @@ impl Report {
             health: tape.health.clone(),
             shares: vec![Shares::new(None, &flows.shares)],
             findings,
+            remark: String::new(),
         }
     }
 
@@ -58,21 +61,22 @@ impl Report {
         data: impl FnOnce(&B) -> Result<Vec<u8>, Failure>,
     ) -> Result<ExitStatus, Failure> {
         match global.format {
-            Format::Json => destination.write(self.document(body)?.as_bytes())?,
+            Format::Json => destination.write(self.document(self.schema, body)?.as_bytes())?,
             Format::Text | Format::Csv | Format::Parquet => {
                 let data = data(body)?;
                 // Findings go first: on a terminal, what was asked for then stands last, where it is read.
                 let said = findings::text(&self.findings.list());
-                output::say(&format!("{said}{}\n", shares::text(&self.shares)));
+                output::say(&format!("{said}{}{}\n", shares::text(&self.shares), self.remark));
                 destination.write(&data)?;
             }
         }
         Ok(strict_status(global, &self.health, &self.findings))
     }
 
-    fn document<B: Serialize>(&self, body: &B) -> Result<String, Failure> {
+    /// One JSON document with what the report says of every body.
+    pub(super) fn document<B: Serialize>(&self, schema: &'static str, body: &B) -> Result<String, Failure> {
         let list = self.findings.list();
-        let document = json::Document::new(self.schema, &self.inputs, &self.health, &self.shares, &list, body);
+        let document = json::Document::new(schema, &self.inputs, &self.health, &self.shares, &list, body);
         document
             .render()
             .map_err(|error| Failure::of("cannot write JSON", &error))

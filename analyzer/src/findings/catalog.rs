@@ -135,6 +135,12 @@ pub enum Code {
     ServiceUnresolved,
     /// FT4020: A selector is made of labels of the pods in the tape, because their owner's is not known.
     SelectorOfPods,
+    /// FT4040: A part of a rule rests on nothing recorded, and no addition names it.
+    NotTight,
+    /// FT4041: A connection beside the recording is allowed, and nothing says why.
+    NotClosed,
+    /// FT4042: Recorded connections could not be judged, because an end of them is not in the metadata.
+    NotJudged,
     /// FT5001: The policies compared with do not isolate a workload: everything is allowed there.
     NotIsolated,
     /// FT5010: A baseline accepts what the policies do not deny.
@@ -503,6 +509,27 @@ pub const CATALOG: &[Entry] = &[
         Warning,
         "selector-of-pods",
         "A selector is made of labels of the pods in the tape, because their owner's is not known."
+    ),
+    entry!(
+        NotTight,
+        "FT4040",
+        Error,
+        "not-tight",
+        "A part of a rule rests on nothing recorded, and no addition names it."
+    ),
+    entry!(
+        NotClosed,
+        "FT4041",
+        Error,
+        "not-closed",
+        "A connection beside the recording is allowed, and nothing says why."
+    ),
+    entry!(
+        NotJudged,
+        "FT4042",
+        Warning,
+        "not-judged",
+        "Recorded connections could not be judged, because an end of them is not in the metadata."
     ),
     entry!(
         NotIsolated,

@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use super::proof::Proof;
+
 /// Body of `flowtape.generate/v1`.
 #[derive(Clone, Debug, Serialize)]
 pub struct Generate {
@@ -9,6 +11,8 @@ pub struct Generate {
     pub policies: Vec<serde_json::Value>,
     /// What the policies allow beyond what was recorded, and why.
     pub additions: Vec<Addition>,
+    /// What is proved of the policies.
+    pub proof: Proof,
 }
 
 /// A rule that allows more than was recorded, on purpose.
@@ -22,6 +26,10 @@ pub struct Addition {
     pub policy: String,
     /// The rule, such as `egress/1`.
     pub rule: String,
+    /// Which of its peers, in words.
+    pub peer: String,
+    /// Which of its ports, such as `53/TCP`.
+    pub port: String,
     /// What it allows beyond what was recorded.
     pub message: String,
 }

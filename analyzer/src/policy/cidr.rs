@@ -84,6 +84,12 @@ impl Cidr {
         self.length
     }
 
+    /// Whether it contains a single address.
+    #[must_use]
+    pub const fn is_host(self) -> bool {
+        self.length == bits(self.network)
+    }
+
     /// Whether `address` is in the prefix. Families never mix; an IPv4-mapped address counts as IPv4.
     #[must_use]
     pub fn contains(self, address: IpAddr) -> bool {

@@ -11,3 +11,4 @@ pub mod names;
 pub mod one_or_more;
 pub mod ports;
 pub mod select;
+mod words;

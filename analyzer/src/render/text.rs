@@ -4,6 +4,7 @@ pub mod diff;
 pub mod findings;
 pub mod flows;
 pub mod inspect;
+pub mod proof;
 pub mod rows;
 pub mod shares;
 pub mod verify;

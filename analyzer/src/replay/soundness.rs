@@ -108,7 +108,7 @@ fn endpoints<'a>(seen: &Seen, world: &'a World) -> Vec<Endpoint<'a>> {
     }
 }
 
-fn same_family(from: Endpoint<'_>, to: Endpoint<'_>) -> bool {
+pub(super) fn same_family(from: Endpoint<'_>, to: Endpoint<'_>) -> bool {
     match (from.address(), to.address()) {
         (Some(from), Some(to)) => from.is_ipv4() == to.is_ipv4(),
         (None, _) | (_, None) => true,

@@ -158,26 +158,10 @@ pub fn eval(set: &PolicySet, world: &World, connection: &Connection<'_>) -> Verd
 /// Judges one end: the source for egress, the destination for ingress.
 #[must_use]
 pub fn side(set: &PolicySet, world: &World, connection: &Connection<'_>, direction: Direction) -> Side {
-    let Connection {
-        from,
-        to,
-        protocol: _,
-        port: _,
-    } = *connection;
-    let (end, peer) = match direction {
-        Direction::Egress => (from, to),
-        Direction::Ingress => (to, from),
+    let (subject, peer) = match without_looking(world, connection, direction) {
+        Ok(ends) => ends,
+        Err(basis) => return without_rules(basis),
     };
-    let Some(subject) = end.selectable_pod() else {
-        return without_rules(Basis::NotSubject);
-    };
-    if peer.selectable_pod().is_some_and(|peer| same_pod(peer, subject)) {
-        return without_rules(Basis::SamePod);
-    }
-    if direction == Direction::Ingress && is_node_of(world, peer, subject) {
-        return without_rules(Basis::OwnNode);
-    }
-
     let mut isolating = Vec::new();
     let mut matching = Vec::new();
     for policy in set {
@@ -205,6 +189,32 @@ pub fn side(set: &PolicySet, world: &World, connection: &Connection<'_>, directi
         basis,
         by,
     }
+}
+
+/// The pod that policies decide for at one end, and its peer; or the reason for which no policy is asked.
+pub(super) fn without_looking<'a>(
+    world: &World,
+    connection: &Connection<'a>,
+    direction: Direction,
+) -> Result<(&'a Pod, Endpoint<'a>), Basis> {
+    let Connection {
+        from,
+        to,
+        protocol: _,
+        port: _,
+    } = *connection;
+    let (end, peer) = match direction {
+        Direction::Egress => (from, to),
+        Direction::Ingress => (to, from),
+    };
+    let subject = end.selectable_pod().ok_or(Basis::NotSubject)?;
+    if peer.selectable_pod().is_some_and(|peer| same_pod(peer, subject)) {
+        return Err(Basis::SamePod);
+    }
+    if direction == Direction::Ingress && is_node_of(world, peer, subject) {
+        return Err(Basis::OwnNode);
+    }
+    Ok((subject, peer))
 }
 
 fn without_rules(basis: Basis) -> Side {
@@ -251,7 +261,7 @@ fn peers_match(peers: &Peers, policy: &Policy, world: &World, peer: Endpoint<'_>
     }
 }
 
-fn peer_matches(listed: &Peer, policy: &Policy, world: &World, peer: Endpoint<'_>) -> bool {
+pub(super) fn peer_matches(listed: &Peer, policy: &Policy, world: &World, peer: Endpoint<'_>) -> bool {
     match listed {
         Peer::Pods { namespaces, pods } => {
             let Some(pod) = peer.selectable_pod() else { return false };
@@ -277,7 +287,7 @@ fn ports_match(ports: &Ports, connection: &Connection<'_>) -> bool {
     }
 }
 
-fn port_matches(listed: &PortRule, connection: &Connection<'_>) -> bool {
+pub(super) fn port_matches(listed: &PortRule, connection: &Connection<'_>) -> bool {
     let Connection {
         from: _,
         to,

@@ -4,4 +4,5 @@
 //! Knows policies only: nothing of tapes, evidence, Kubernetes YAML or time.
 
 pub mod eval;
+pub mod index;
 pub mod world;

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use crate::identity::cluster::Cluster;
 use crate::policy::cidr::Cidr;
-use crate::policy::model::Peer;
+use crate::policy::model::{Direction, Peer, PortRule};
 
 /// Why something is allowed on purpose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -17,6 +17,10 @@ pub enum Kind {
     DnsBehindCache,
     /// Clients outside the cluster, on a port that the cluster itself publishes.
     Published,
+    /// Further addresses of a node that was seen.
+    Node,
+    /// Further endpoints of the API server.
+    ApiServer,
 }
 
 impl Kind {
@@ -27,6 +31,8 @@ impl Kind {
             Self::Dns => "dns",
             Self::DnsBehindCache => "dns-behind-cache",
             Self::Published => "published",
+            Self::Node => "node",
+            Self::ApiServer => "api-server",
         }
     }
 
@@ -35,6 +41,8 @@ impl Kind {
             Self::Dns => "name resolution is one unit, UDP and TCP",
             Self::DnsBehindCache => "the servers behind a DNS cache of the node answer when it does not run",
             Self::Published => "the cluster publishes this port to everybody outside it",
+            Self::Node => "a node is one unit, with all its addresses",
+            Self::ApiServer => "the API server is one unit, with all its endpoints",
         }
     }
 }
@@ -46,12 +54,24 @@ pub struct Addition {
     pub namespace: String,
     /// Name of the policy.
     pub policy: String,
-    /// The rule: `ingress/0`.
-    pub rule: String,
+    /// The direction of the rule.
+    pub direction: Direction,
+    /// The position of the rule in it.
+    pub index: usize,
     /// Why it is allowed.
     pub kind: Kind,
-    /// The port and protocol: `53/TCP`.
-    pub port: String,
+    /// Which peer of the rule.
+    pub peer: Peer,
+    /// Which port of the rule.
+    pub port: PortRule,
+}
+
+impl Addition {
+    /// The rule: `ingress/0`.
+    #[must_use]
+    pub fn rule(&self) -> String {
+        format!("{}/{}", self.direction, self.index)
+    }
 }
 
 impl fmt::Display for Addition {
@@ -59,14 +79,16 @@ impl fmt::Display for Addition {
         let Self {
             namespace,
             policy,
-            rule,
+            direction,
+            index,
             kind,
+            peer: _,
             port,
         } = self;
+        let reason = kind.reason();
         write!(
             formatter,
-            "{namespace}/{policy} {rule} allows {port}: {}",
-            kind.reason()
+            "{namespace}/{policy} {direction}/{index} allows {port}: {reason}"
         )
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::additions::{Addition, Kind, outside_peers};
-use super::peers::{Left, PeerRules};
+use super::peers::{Left, PeerRules, Unit};
 use super::rules::RuleMap;
 use super::settings::{Dns, Published, Settings};
 use crate::findings::{Code, Findings};
@@ -12,7 +12,7 @@ use crate::flow::governed::{Governed, governed};
 use crate::identity::cluster::Cluster;
 use crate::identity::published::PublishedPort;
 use crate::identity::{Identity, Role, Workload};
-use crate::policy::model::Peer;
+use crate::policy::model::{Direction, Peer};
 use crate::policy::ports::Protocol;
 use crate::policy::select::Selector;
 
@@ -124,7 +124,7 @@ impl Synthesis<'_> {
         subject: &Workload,
         side: Side,
         protocol: Protocol,
-        peers: Result<Vec<Peer>, Left>,
+        peers: Result<Unit, Left>,
         note: &str,
         findings: &mut Findings,
     ) {
@@ -148,11 +148,19 @@ impl Synthesis<'_> {
             Side::Ingress => &mut draft.ingress,
             Side::Egress => &mut draft.egress,
         };
-        for peer in &peers {
-            rules.observe(peer.clone(), protocol, edge.key.port, note);
+        let Unit { seen, rest } = peers;
+        for peer in seen {
             if let Some((other, port)) = dns {
                 rules.add(peer.clone(), other, port, note, Kind::Dns);
             }
+            rules.observe(peer, protocol, edge.key.port, note);
+        }
+        let each = |(kind, peers): (Kind, Vec<Peer>)| peers.into_iter().map(move |peer| (kind, peer));
+        for (kind, peer) in rest.into_iter().flat_map(each) {
+            if let Some((other, port)) = dns {
+                rules.add(peer.clone(), other, port, note, kind);
+            }
+            rules.add(peer, protocol, edge.key.port, note, kind);
         }
     }
 
@@ -218,11 +226,15 @@ pub(super) enum Side {
 }
 
 impl Side {
-    pub(super) const fn word(self) -> &'static str {
+    pub(super) const fn direction(self) -> Direction {
         match self {
-            Self::Ingress => "ingress",
-            Self::Egress => "egress",
+            Self::Ingress => Direction::Ingress,
+            Self::Egress => Direction::Egress,
         }
+    }
+
+    pub(super) const fn word(self) -> &'static str {
+        self.direction().name()
     }
 }
 

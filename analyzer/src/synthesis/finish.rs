@@ -10,7 +10,7 @@ use super::rules::{Grouped, RuleMap};
 use super::settings::DefaultDeny;
 use crate::findings::{Code, Findings};
 use crate::identity::Workload;
-use crate::policy::model::{Policy, PolicySet, PolicySetError, Rule};
+use crate::policy::model::{Peer, Policy, PolicySet, PolicySetError, PortRule, Rule};
 use crate::policy::select::{Labels, Selector};
 
 impl Synthesis<'_> {
@@ -24,16 +24,22 @@ impl Synthesis<'_> {
         if self.settings.default_deny == DefaultDeny::Namespace {
             policies.extend(self.namespace_denials(&policies, findings));
         }
-        for addition in &self.additions {
-            findings.report(Code::Addition, addition.to_string());
+        // What is added for several peers of a rule is one finding.
+        let said: BTreeSet<String> = self.additions.iter().map(Addition::to_string).collect();
+        for addition in said {
+            findings.report(Code::Addition, addition);
         }
         let Self {
-            additions, left_out, ..
+            additions,
+            left_out,
+            peers,
+            ..
         } = self;
         Ok(Generated {
             set: PolicySet::new(policies)?,
             additions,
             left_out,
+            overlaps: peers.into_overlaps(),
         })
     }
 
@@ -76,11 +82,13 @@ impl Synthesis<'_> {
     fn rules(&mut self, workload: &Workload, policy: &str, side: Side, rules: RuleMap) -> Vec<Rule> {
         let mut plain = Vec::new();
         for (index, Grouped { rule, additions }) in rules.into_rules().into_iter().enumerate() {
-            let addition = |(kind, port): (Kind, String)| Addition {
+            let addition = |(kind, peer, port): (Kind, Peer, PortRule)| Addition {
                 namespace: workload.namespace.clone(),
                 policy: policy.to_owned(),
-                rule: format!("{}/{index}", side.word()),
+                direction: side.direction(),
+                index,
                 kind,
+                peer,
                 port,
             };
             self.additions.extend(additions.into_iter().map(addition));

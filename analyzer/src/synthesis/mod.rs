@@ -18,6 +18,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::findings::Findings;
 use crate::flow::edge::{Edge, EdgeKey};
 use crate::flow::governed::{Governed, governed};
+use crate::identity::Workload;
 use crate::identity::cluster::Cluster;
 use crate::identity::published::published;
 use crate::policy::model::{PolicySet, PolicySetError};
@@ -35,6 +36,8 @@ pub struct Generated {
     pub additions: BTreeSet<Addition>,
     /// Edges that they deny, on purpose; each is in a finding.
     pub left_out: BTreeSet<EdgeKey>,
+    /// Workloads whose selector also selects pods of another; each is in a finding.
+    pub overlaps: BTreeSet<(Workload, Workload)>,
 }
 
 /// Derives the policies.

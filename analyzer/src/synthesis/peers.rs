@@ -1,16 +1,16 @@
 //! Which peers of a rule an identity becomes.
 
 use std::collections::BTreeSet;
-use std::net::IpAddr;
 
 use flowtape_schemas::address::Address;
 use flowtape_schemas::cluster::ServicePort;
 use flowtape_schemas::pseudonym::is_pseudonym;
 
+use super::additions::Kind;
 use super::selectors::Selectors;
 use crate::findings::{Code, Findings};
 use crate::flow::edge::{Edge, Endpoint, ServiceUse};
-use crate::identity::cluster::Cluster;
+use crate::identity::cluster::{Cluster, Pod};
 use crate::identity::service::{Backend, ServiceHit};
 use crate::identity::timeline::Span;
 use crate::identity::{Identity, Role, Workload};
@@ -24,6 +24,30 @@ const NAMESPACE_NAME: &str = "kubernetes.io/metadata.name";
 
 /// Why an edge cannot become a rule.
 pub(super) struct Left(pub(super) &'static str);
+
+/// The peers that a peer of an edge becomes.
+pub(super) struct Unit {
+    /// What was seen of it.
+    pub(super) seen: Vec<Peer>,
+    /// What belongs to it as well, and why.
+    pub(super) rest: Option<(Kind, Vec<Peer>)>,
+}
+
+impl Unit {
+    const fn whole(seen: Vec<Peer>) -> Self {
+        Self { seen, rest: None }
+    }
+
+    /// All addresses of something of which some were seen.
+    fn of_addresses(all: &BTreeSet<Address>, seen: &BTreeSet<Address>, kind: Kind) -> Self {
+        let block = |address: &Address| Peer::block(Cidr::host(address.ip()));
+        let rest: Vec<Peer> = all.difference(seen).map(block).collect();
+        Self {
+            seen: seen.iter().map(block).collect(),
+            rest: (!rest.is_empty()).then_some((kind, rest)),
+        }
+    }
+}
 
 /// Turns identities into peers.
 pub(super) struct PeerRules<'a> {
@@ -47,11 +71,16 @@ impl<'a> PeerRules<'a> {
         self.selectors.of(self.cluster, workload, findings)
     }
 
+    /// Each workload with another whose pods its selector also selects.
+    pub(super) fn into_overlaps(self) -> BTreeSet<(Workload, Workload)> {
+        self.selectors.into_overlaps()
+    }
+
     /// Peers of an egress rule.
-    pub(super) fn of_server(&mut self, edge: &Edge, home: &str, findings: &mut Findings) -> Result<Vec<Peer>, Left> {
+    pub(super) fn of_server(&mut self, edge: &Edge, home: &str, findings: &mut Findings) -> Result<Unit, Left> {
         let seen: BTreeSet<&Endpoint> = edge.evidence.pairs.iter().map(|pair| &pair.1).collect();
         if edge.key.to.role == Some(Role::ApiServer) {
-            return Ok(self.api_server(edge.key.port));
+            return Ok(self.api_server(edge.key.port, &seen));
         }
         if edge.key.to.role == Some(Role::MetadataService) {
             findings.report_rows(Code::MetadataService, edge.to_string(), 1, &edge.evidence.samples);
@@ -60,7 +89,7 @@ impl<'a> PeerRules<'a> {
     }
 
     /// Peers of an ingress rule.
-    pub(super) fn of_client(&mut self, edge: &Edge, home: &str, findings: &mut Findings) -> Result<Vec<Peer>, Left> {
+    pub(super) fn of_client(&mut self, edge: &Edge, home: &str, findings: &mut Findings) -> Result<Unit, Left> {
         let seen: BTreeSet<&Endpoint> = edge.evidence.pairs.iter().map(|pair| &pair.0).collect();
         self.peers(&edge.key.from.identity, &seen, home, findings)
     }
@@ -71,19 +100,19 @@ impl<'a> PeerRules<'a> {
         seen: &BTreeSet<&Endpoint>,
         home: &str,
         findings: &mut Findings,
-    ) -> Result<Vec<Peer>, Left> {
+    ) -> Result<Unit, Left> {
         match identity {
             Identity::Workload(workload) if workload.host_network => {
                 let nodes: BTreeSet<&str> = seen.iter().filter_map(|endpoint| self.node_of(endpoint)).collect();
                 Ok(self.nodes(&nodes, seen, findings))
             }
-            Identity::Workload(workload) => self.pods(workload, home, findings),
+            Identity::Workload(workload) => self.pods(workload, home, findings).map(Unit::whole),
             Identity::Node { name } => Ok(self.nodes(&BTreeSet::from([name.as_str()]), seen, findings)),
             Identity::External { address, names: _ } if self.redacted && is_pseudonym(*address) => {
                 findings.report(Code::RedactedPeer, format!("no rule names the pseudonym {address}"));
                 Err(Left("the address of this peer is redacted"))
             }
-            Identity::External { address, names: _ } => Ok(vec![Peer::block(Cidr::host(address.ip()))]),
+            Identity::External { address, names: _ } => Ok(Unit::whole(vec![Peer::block(Cidr::host(address.ip()))])),
             Identity::Service { .. } | Identity::Unknown { .. } => Err(Left("no rule can name this peer")),
         }
     }
@@ -106,48 +135,50 @@ impl<'a> PeerRules<'a> {
     }
 
     /// The InternalIPs of nodes, and the addresses of theirs that were seen, such as that of the pods' bridge.
-    fn nodes(&self, nodes: &BTreeSet<&str>, seen: &BTreeSet<&Endpoint>, findings: &mut Findings) -> Vec<Peer> {
-        let mut addresses: BTreeSet<Address> = BTreeSet::new();
+    fn nodes(&self, nodes: &BTreeSet<&str>, seen: &BTreeSet<&Endpoint>, findings: &mut Findings) -> Unit {
+        let mut all: BTreeSet<Address> = BTreeSet::new();
         for name in nodes {
             findings.report(Code::NodeByAddress, format!("node {name} is named by its addresses"));
-            addresses.extend(
-                self.cluster
-                    .nodes
-                    .get(*name)
-                    .into_iter()
-                    .flat_map(|node| &node.internal_ips),
-            );
+            let node = self.cluster.nodes.get(*name).into_iter();
+            all.extend(node.flat_map(|node| &node.internal_ips));
         }
-        for endpoint in seen {
-            match endpoint {
-                Endpoint::Address(address) => {
-                    addresses.insert(*address);
-                }
-                Endpoint::Pod { .. } | Endpoint::Unknown => {}
-            }
-        }
-        let addresses: BTreeSet<IpAddr> = addresses.into_iter().map(Address::ip).collect();
-        addresses
-            .into_iter()
-            .map(|address| Peer::block(Cidr::host(address)))
-            .collect()
+        let seen: BTreeSet<Address> = seen.iter().flat_map(|endpoint| self.addresses_of(endpoint)).collect();
+        Unit::of_addresses(&all, &seen, Kind::Node)
     }
 
     fn node_of(&self, endpoint: &Endpoint) -> Option<&'a str> {
         match endpoint {
-            Endpoint::Pod { namespace, name } => {
-                let mut pods = self.cluster.pods.values();
-                pods.find(|pod| pod.namespace == *namespace && pod.name == *name)?
-                    .node
-                    .as_deref()
-            }
+            Endpoint::Pod { namespace, name } => self.pod(namespace, name)?.node.as_deref(),
             Endpoint::Address(address) => self.cluster.node_of(*address),
             Endpoint::Unknown => None,
         }
     }
 
+    /// The addresses of an endpoint on the network of a node: its own, or all of the node where the metadata has none.
+    fn addresses_of(&self, endpoint: &Endpoint) -> BTreeSet<Address> {
+        match endpoint {
+            Endpoint::Pod { namespace, name } => {
+                let pod = self.pod(namespace, name);
+                let own = pod.map(|pod| &pod.addresses).filter(|addresses| !addresses.is_empty());
+                let node = || {
+                    self.cluster
+                        .nodes
+                        .get(pod?.node.as_deref()?)
+                        .map(|node| &node.internal_ips)
+                };
+                own.or_else(node).cloned().unwrap_or_default()
+            }
+            Endpoint::Address(address) => BTreeSet::from([*address]),
+            Endpoint::Unknown => BTreeSet::new(),
+        }
+    }
+
+    fn pod(&self, namespace: &str, name: &str) -> Option<&'a Pod> {
+        self.cluster.pods_in(namespace).find(|pod| pod.name == name)
+    }
+
     /// Every endpoint of Service `default/kubernetes` on this port.
-    fn api_server(&self, port: u16) -> Vec<Peer> {
+    fn api_server(&self, port: u16, seen: &BTreeSet<&Endpoint>) -> Unit {
         let hit = |port_name: Option<&str>| ServiceHit {
             namespace: "default".to_owned(),
             name: "kubernetes".to_owned(),
@@ -159,14 +190,11 @@ impl<'a> PeerRules<'a> {
         let backends = hits
             .iter()
             .flat_map(|hit| self.cluster.services.backends(hit, "TCP", always));
-        let addresses: BTreeSet<IpAddr> = backends
-            .filter(|backend| backend.port == port)
-            .map(|backend| backend.address.ip())
-            .collect();
-        addresses
-            .into_iter()
-            .map(|address| Peer::block(Cidr::host(address)))
-            .collect()
+        let on_port = backends.filter(|backend| backend.port == port);
+        let all: BTreeSet<Address> = on_port.map(|backend| backend.address).collect();
+        let seen = seen.iter().flat_map(|endpoint| self.addresses_of(endpoint));
+        let seen = seen.filter(|address| all.contains(address)).collect();
+        Unit::of_addresses(&all, &seen, Kind::ApiServer)
     }
 
     /// The pods behind the Services of a DNS edge that a cache on the node answered, each with its port.

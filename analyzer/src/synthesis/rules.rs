@@ -21,10 +21,10 @@ struct Basis {
     additions: BTreeSet<Kind>,
 }
 
-/// A rule, and what it allows beyond the recording: the kind of addition, and the port with who is meant.
+/// A rule, and what it allows beyond the recording: for which peer, on which port, and why.
 pub(super) struct Grouped {
     pub(super) rule: Rule,
-    pub(super) additions: BTreeSet<(Kind, String)>,
+    pub(super) additions: BTreeSet<(Kind, Peer, PortRule)>,
 }
 
 impl RuleMap {
@@ -51,14 +51,14 @@ impl RuleMap {
         let mut groups: BTreeMap<PortList, Members> = BTreeMap::new();
         for (peer, ports) in self.peers {
             let members = groups.entry(ports.keys().copied().collect()).or_default();
-            members.peers.insert(peer);
             for ((protocol, port), basis) in ports {
-                if !basis.observed {
-                    let what = |kind: Kind| (kind, format!("{port}/{protocol}", protocol = protocol.name()));
+                if let Some(port) = port_rule(protocol, port).filter(|_| !basis.observed) {
+                    let what = |kind: Kind| (kind, peer.clone(), port.clone());
                     members.additions.extend(basis.additions.into_iter().map(what));
                 }
                 members.notes.extend(basis.notes);
             }
+            members.peers.insert(peer);
         }
         let mut rules: Vec<Grouped> = groups.into_iter().filter_map(grouped).collect();
         rules.sort_by(|a, b| (&a.rule.peers, &a.rule.ports).cmp(&(&b.rule.peers, &b.rule.ports)));
@@ -73,7 +73,7 @@ type PortList = Vec<(Protocol, u16)>;
 struct Members {
     peers: BTreeSet<Peer>,
     notes: BTreeSet<String>,
-    additions: BTreeSet<(Kind, String)>,
+    additions: BTreeSet<(Kind, Peer, PortRule)>,
 }
 
 /// A rule without peers or without ports would allow everybody or everything, so there is none: `None` instead.
@@ -83,14 +83,19 @@ fn grouped((ports, members): (PortList, Members)) -> Option<Grouped> {
         notes,
         additions,
     } = members;
-    let port = |(protocol, port): (Protocol, u16)| {
-        Some(PortRule {
-            protocol,
-            port: PortMatch::Range(PortRange::single(port)?),
-        })
-    };
-    let ports = OneOrMore::new(ports.into_iter().filter_map(port))?;
+    let ports = ports
+        .into_iter()
+        .filter_map(|(protocol, port)| port_rule(protocol, port));
+    let ports = OneOrMore::new(ports)?;
     let mut rule = Rule::new(Peers::Of(OneOrMore::new(peers)?), Ports::Of(ports));
     rule.notes = notes.into_iter().collect();
     Some(Grouped { rule, additions })
+}
+
+/// One port of a protocol; `None` for port 0, which no rule can name.
+fn port_rule(protocol: Protocol, port: u16) -> Option<PortRule> {
+    Some(PortRule {
+        protocol,
+        port: PortMatch::Range(PortRange::single(port)?),
+    })
 }

@@ -25,6 +25,8 @@ enum Chosen {
 #[derive(Debug, Default)]
 pub(super) struct Selectors {
     chosen: BTreeMap<Workload, Option<Selector>>,
+    /// Each workload with another whose pods its selector also selects.
+    overlaps: BTreeSet<(Workload, Workload)>,
 }
 
 impl Selectors {
@@ -44,7 +46,9 @@ impl Selectors {
                         format!("the selector of {workload} is what the labels of its {count} pods have in common");
                     findings.report(Code::SelectorOfPods, message);
                 }
-                prove(cluster, workload, selector, findings);
+                let others = prove(cluster, workload, selector, findings);
+                self.overlaps
+                    .extend(others.into_iter().map(|other| (workload.clone(), other)));
             }
             None if fault.is_some() => findings.report(
                 Code::Unselectable,
@@ -57,6 +61,11 @@ impl Selectors {
         }
         self.chosen.insert(workload.clone(), selector.clone());
         selector
+    }
+
+    /// Each workload asked for with another whose pods its selector also selects.
+    pub(super) fn into_overlaps(self) -> BTreeSet<(Workload, Workload)> {
+        self.overlaps
     }
 }
 
@@ -134,14 +143,14 @@ fn own_selector(row: &WorkloadRow) -> Option<Selector> {
 }
 
 /// Reports pods of the workload that the selector misses, and pods of others that it also selects, with whatever labels
-/// they had at some time.
-fn prove(cluster: &Cluster, workload: &Workload, selector: &Selector, findings: &mut Findings) {
+/// they had at some time. Gives those others.
+fn prove(cluster: &Cluster, workload: &Workload, selector: &Selector, findings: &mut Findings) -> BTreeSet<Workload> {
     // By name: pods of an earlier revision can bear labels that the template no longer has.
-    let mut others: BTreeSet<String> = BTreeSet::new();
+    let mut others: BTreeSet<Workload> = BTreeSet::new();
     for pod in cluster.pods_in(&workload.namespace).filter(|pod| !pod.host_network) {
         let own = pod.workload == *workload;
         if !own && pod.all_labels().any(|labels| selector.matches(labels)) {
-            others.insert(pod.workload.to_string());
+            others.insert(pod.workload.clone());
         }
         let missed = pod.all_labels().filter(|labels| !selector.matches(labels)).count();
         if own && missed > 0 {
@@ -159,13 +168,14 @@ fn prove(cluster: &Cluster, workload: &Workload, selector: &Selector, findings: 
     for (other, row) in cluster.owners.templates_in(&workload.namespace) {
         let same = other.kind == workload.kind && other.name == workload.name;
         if !same && !other.host_network && selector.matches(&row.template_labels) {
-            others.insert(other.to_string());
+            others.insert(other.clone());
         }
     }
-    for other in others {
+    for other in &others {
         findings.report(
             Code::SelectorOverlap,
             format!("the selector of {workload} also selects pods of {other}"),
         );
     }
+    others
 }

@@ -1,11 +1,13 @@
 //! The evaluator: properties that hold for all policies and pods.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use flowtape::policy::model::{Direction, Policy, PolicySet};
+use flowtape::policy::model::{Direction, Peers, Policy, PolicySet, Ports, Rule};
+use flowtape::policy::one_or_more::OneOrMore;
 use flowtape::policy::ports::Protocol;
-use flowtape::semantics::eval::{Basis, Connection, Side, eval, side};
+use flowtape::semantics::eval::{Basis, Connection, RuleId, Side, eval, side};
+use flowtape::semantics::index::{Index, Part};
 use flowtape::semantics::world::{Endpoint, World};
 use proptest::collection::vec;
 use proptest::prelude::{Strategy, prop_assert, prop_assert_eq, proptest};
@@ -113,4 +115,89 @@ proptest! {
             }
         }
     }
+
+    /// The arranged set says what nested loops say, and rests on the same rules.
+    #[test]
+    fn arranged_policies_mean_what_nested_loops_say(set in policy_set(small_selector().boxed()), world in world()) {
+        let index = Index::new(&set, &world);
+        for connection in connections(&world) {
+            for direction in [Direction::Ingress, Direction::Egress] {
+                let naive = side(&set, &world, &connection, direction);
+                let fast = index.side(&connection, direction);
+                prop_assert_eq!(fast.basis, naive.basis);
+                let rules: BTreeSet<(&str, RuleId)> =
+                    fast.parts.iter().map(|part| (set.policies()[part.policy].name.as_str(), part.rule)).collect();
+                let by = naive.by.iter().filter_map(|by| Some((by.name.as_str(), by.rule?)));
+                prop_assert_eq!(rules, by.collect::<BTreeSet<_>>());
+            }
+        }
+    }
+
+    /// A part of a rule matches if and only if a rule of nothing else would.
+    #[test]
+    fn a_part_matches_as_a_rule_of_its_own_would(set in policy_set(small_selector().boxed()), world in world()) {
+        let index = Index::new(&set, &world);
+        for connection in connections(&world) {
+            for direction in [Direction::Ingress, Direction::Egress] {
+                let parts: BTreeSet<Part> = index.side(&connection, direction).parts.into_iter().collect();
+                let alone = every_part(&set).filter(|part| part.rule.direction == direction);
+                let alone = alone.filter(|part| side(&only(&set, *part), &world, &connection, direction).basis == Basis::Rule);
+                prop_assert_eq!(parts, alone.collect::<BTreeSet<_>>());
+            }
+        }
+    }
+}
+
+/// Every part of every rule of a set.
+fn every_part(set: &PolicySet) -> impl Iterator<Item = Part> {
+    let policies = set.iter().enumerate();
+    let rules = policies.flat_map(|(policy, of)| {
+        let both = [Direction::Ingress, Direction::Egress].into_iter();
+        both.flat_map(move |direction| {
+            let rules = of.rules(direction).unwrap_or_default().iter().enumerate();
+            rules.map(move |(index, rule)| (policy, RuleId { direction, index }, rule))
+        })
+    });
+    rules.flat_map(|(policy, rule, of)| {
+        let peers = match &of.peers {
+            Peers::Any => 1,
+            Peers::Of(listed) => listed.iter().count(),
+        };
+        let ports = match &of.ports {
+            Ports::Any => 1,
+            Ports::Of(listed) => listed.iter().count(),
+        };
+        let each = (0..peers).flat_map(move |peer| (0..ports).map(move |port| (peer, port)));
+        each.map(move |(peer, port)| Part {
+            policy,
+            rule,
+            peer,
+            port,
+        })
+    })
+}
+
+/// A set of one policy that allows this part and nothing else.
+fn only(set: &PolicySet, part: Part) -> PolicySet {
+    let policy = &set.policies()[part.policy];
+    let rule = &policy.rules(part.rule.direction).unwrap()[part.rule.index];
+    let peers = match &rule.peers {
+        Peers::Any => Peers::Any,
+        Peers::Of(listed) => Peers::Of(OneOrMore::one(listed.iter().nth(part.peer).unwrap().clone())),
+    };
+    let ports = match &rule.ports {
+        Ports::Any => Ports::Any,
+        Ports::Of(listed) => Ports::Of(OneOrMore::one(listed.iter().nth(part.port).unwrap().clone())),
+    };
+    let rules = vec![Rule::new(peers, ports)];
+    let (ingress, egress) = match part.rule.direction {
+        Direction::Ingress => (Some(rules), None),
+        Direction::Egress => (None, Some(rules)),
+    };
+    PolicySet::new([Policy {
+        ingress,
+        egress,
+        ..policy.clone()
+    }])
+    .unwrap()
 }

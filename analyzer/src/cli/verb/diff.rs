@@ -58,6 +58,7 @@ pub(in crate::cli) fn run(args: &DiffArgs, global: &Global) -> Result<ExitStatus
         health,
         shares,
         findings,
+        remark: String::new(),
     };
     let body = json::diff::Diff::from(&diff);
     let strict = report.print(global, &body, |_| text::diff::text(&diff))?;

@@ -13,7 +13,7 @@ use crate::cli::failure::Failure;
 use crate::cli::report::Report;
 use crate::findings::Findings;
 use crate::identity::cluster::Cluster;
-use crate::render::kubernetes;
+use crate::render::{kubernetes, text};
 use crate::synthesis::synthesize;
 use crate::tape::{self, Tape};
 
@@ -28,21 +28,26 @@ pub(in crate::cli) fn run(args: &GenerateArgs, global: &Global) -> Result<ExitSt
     let flows = edges(&tape, &cluster, &mut findings)?;
     let generated = synthesize(&flows.edges, &cluster, &settings::settings(args, &tape), &mut findings)
         .map_err(|error| Failure::of("cannot make a policy set of this recording", &error))?;
-    let proved = proof::prove(&flows, &cluster, &generated, &mut findings);
-    let text =
+    let proof = proof::prove(&flows, &cluster, &generated, &mut findings);
+    let manifests =
         kubernetes::manifests(&generated.set).map_err(|error| Failure::of("cannot write the policies", &error))?;
-    proof::check_reading_back(&generated.set, &text);
+    proof::check_reading_back(&generated.set, &manifests);
+    let body = output::body(&generated, &proof)?;
+    let mut report = Report::of_tape("flowtape.generate/v1", &tape, &flows, findings);
+    report.remark = text::proof::text(&body.proof);
     if let Some(directory) = &args.output {
-        directory::write(directory, &output::files(&generated.set)?, args.force)?;
+        let mut files = output::files(&generated.set)?;
+        files.push(output::proof(report.document("flowtape.proof/v1", &body.proof)?));
+        directory::write(directory, &files, args.force)?;
     }
-    let body = output::body(&generated)?;
-    let report = Report::of_tape("flowtape.generate/v1", &tape, &flows, findings);
-    let printed = report.print(
-        global,
-        &body,
-        |_| if args.output.is_some() { String::new() } else { text },
-    )?;
-    Ok(if proved {
+    let printed = report.print(global, &body, |_| {
+        if args.output.is_some() {
+            String::new()
+        } else {
+            manifests
+        }
+    })?;
+    Ok(if proof.holds() {
         printed
     } else {
         printed.max(ExitStatus::Found)

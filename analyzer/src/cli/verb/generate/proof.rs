@@ -1,31 +1,40 @@
-//! The proof that goes with every generated set.
+//! The proof that goes with every generated set: what does not hold is a finding.
 
-use crate::findings::{Code, Findings};
+use std::collections::BTreeSet;
+
+use crate::findings::{Code, Findings, Samples};
 use crate::flow::Flows;
+use crate::flow::edge::EdgeKey;
 use crate::identity::cluster::Cluster;
+use crate::json::proof::part_text;
 use crate::parse::kubernetes::parse;
-use crate::policy::model::PolicySet;
-use crate::replay::soundness::denied;
+use crate::policy::model::{Peers, PolicySet, Ports};
+use crate::replay::neighbour::Neighbour;
+use crate::replay::proof::{self, Proof, Stated};
+use crate::replay::soundness::Denied;
 use crate::replay::world::world;
+use crate::semantics::eval::RuleId;
+use crate::semantics::index::Part;
 use crate::synthesis::Generated;
+use crate::synthesis::additions::Addition;
 
-/// Replays every recorded connection against the policies; a connection they deny is a finding.
-pub(super) fn prove(flows: &Flows, cluster: &Cluster, generated: &Generated, findings: &mut Findings) -> bool {
-    let denied = denied(&flows.edges, &generated.set, &world(cluster), &generated.left_out);
-    for connection in &denied {
-        let (client, server) = &connection.pair;
-        let side = if connection.verdict.egress.allowed {
-            "ingress"
-        } else {
-            "egress"
-        };
-        let (port, protocol) = (connection.edge.port, connection.edge.protocol);
-        let message = format!("{client} -> {server} {port}/{protocol} was recorded, and the {side} rules deny it");
-        let edge = flows.edges.iter().find(|edge| edge.key == connection.edge);
-        let samples = edge.map(|edge| edge.evidence.samples.clone()).unwrap_or_default();
-        findings.report_rows(Code::Unsound, message, 1, &samples);
-    }
-    denied.is_empty()
+/// Proves a generated set against the edges it was made of, and reports what does not hold.
+pub(super) fn prove(flows: &Flows, cluster: &Cluster, generated: &Generated, findings: &mut Findings) -> Proof {
+    let Generated {
+        set,
+        additions,
+        left_out,
+        overlaps,
+    } = generated;
+    let added = additions.iter().filter_map(|addition| part_of(addition, set)).collect();
+    let stated = Stated {
+        left_out,
+        added: &added,
+        overlaps,
+    };
+    let proof = proof::prove(&flows.edges, cluster, set, &world(cluster), stated);
+    report(&proof, flows, set, findings);
+    proof
 }
 
 /// What was written must read back as what was meant; anything else is a bug of ours, and never reaches the user as a
@@ -38,4 +47,79 @@ pub(super) fn check_reading_back(set: &PolicySet, text: &str) {
         "the generated policies do not read back as what was meant: {:?}",
         parsed.err()
     );
+}
+
+/// The part of a rule that an addition names.
+fn part_of(addition: &Addition, set: &PolicySet) -> Option<Part> {
+    let named = (addition.namespace.as_str(), addition.policy.as_str());
+    let policies = set.policies();
+    let position = policies.binary_search_by(|policy| (policy.namespace.as_str(), policy.name.as_str()).cmp(&named));
+    let policy = position.ok()?;
+    let rule = policies[policy].rules(addition.direction)?.get(addition.index)?;
+    let peer = match &rule.peers {
+        Peers::Any => 0,
+        Peers::Of(listed) => listed.iter().position(|peer| *peer == addition.peer)?,
+    };
+    let port = match &rule.ports {
+        Ports::Any => 0,
+        Ports::Of(listed) => listed.iter().position(|port| *port == addition.port)?,
+    };
+    Some(Part {
+        policy,
+        rule: RuleId {
+            direction: addition.direction,
+            index: addition.index,
+        },
+        peer,
+        port,
+    })
+}
+
+fn report(proof: &Proof, flows: &Flows, set: &PolicySet, findings: &mut Findings) {
+    let Proof {
+        connections: _,
+        unjudged,
+        denied,
+        rules,
+        neighbours,
+    } = proof;
+    let samples = |key: &EdgeKey| {
+        let edge = flows.edges.binary_search_by(|edge| edge.key.cmp(key));
+        edge.map_or_else(|_| Samples::default(), |at| flows.edges[at].evidence.samples.clone())
+    };
+    for Denied { edge, pair, verdict } in denied {
+        let (client, server) = pair;
+        let side = if verdict.egress.allowed { "ingress" } else { "egress" };
+        let (port, protocol) = (edge.port, edge.protocol);
+        let message = format!("{client} -> {server} {port}/{protocol} was recorded, and the {side} rules deny it");
+        findings.report_rows(Code::Unsound, message, 1, &samples(edge));
+    }
+    if *unjudged > 0 {
+        let message = "recorded connections of which one end is not in the metadata".to_owned();
+        findings.report_many(Code::NotJudged, message, *unjudged);
+    }
+    for part in rules.iter().flat_map(|rule| &rule.unneeded) {
+        let policy = &set.policies()[part.policy];
+        let message = format!(
+            "{}/{} {} allows {}, which nothing recorded needs",
+            policy.namespace,
+            policy.name,
+            part.rule,
+            part_text(*part, policy)
+        );
+        findings.report(Code::NotTight, message);
+    }
+    let allowed: BTreeSet<&Neighbour> = neighbours.allowed.iter().collect();
+    for Neighbour {
+        from,
+        to,
+        protocol,
+        port,
+        direction,
+    } in allowed
+    {
+        let message =
+            format!("{from} -> {to} {port}/{protocol} was never recorded, and the {direction} rules allow it");
+        findings.report(Code::NotClosed, message);
+    }
 }

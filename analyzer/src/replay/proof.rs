@@ -1,0 +1,260 @@
+//! The proof that goes with every generated set: it is sound, tight, and denies what lies beside the recording.
+//!
+//! *Sound*: every recorded connection that policies govern is allowed. *Tight*: every part of every rule, which is one
+//! of its peers on one of its ports, is what some recorded connection is allowed by, or is named as an addition.
+//! *Closed*: connections beside recorded ones, alike but for one of their ends, the port or the protocol, are denied,
+//! unless a named addition allows them.
+//!
+//! Judged on the arranged set; a part of the answers is compared with the naive evaluator's on every run.
+
+use std::collections::BTreeSet;
+
+use super::ends::{Ends, Kind, kind};
+use super::neighbour::{self, Neighbours};
+use super::soundness::{Denied, connections, pair_verdict};
+use crate::flow::edge::{Edge, EdgeKey};
+use crate::flow::governed::{Governed, governed};
+use crate::identity::Workload;
+use crate::identity::cluster::Cluster;
+use crate::policy::model::{Direction, Peers, PolicySet, Ports, Rule};
+use crate::semantics::eval::{Connection, RuleId, side};
+use crate::semantics::index::{Index, Part};
+use crate::semantics::world::World;
+
+/// Of so many connections the arranged set's answer is compared with the naive evaluator's.
+const COMPARED: usize = 64;
+
+/// What whoever made the set says of it.
+#[derive(Clone, Copy, Debug)]
+pub struct Stated<'a> {
+    /// Edges that it denies on purpose, each reported.
+    pub left_out: &'a BTreeSet<EdgeKey>,
+    /// Parts of its rules that no recorded connection needs, each named.
+    pub added: &'a BTreeSet<Part>,
+    /// Workloads whose selector also selects the pods of others, each reported.
+    pub overlaps: &'a BTreeSet<(Workload, Workload)>,
+}
+
+/// What came of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Proof {
+    /// Connections that were judged: each pair of pods or addresses of each edge, in each address family.
+    pub connections: u64,
+    /// Pairs of which an end is not in the metadata, so that nothing can be judged.
+    pub unjudged: u64,
+    /// Recorded connections that the set would deny; of several of one edge the first.
+    pub denied: Vec<Denied>,
+    /// Every rule of the set.
+    pub rules: Vec<RuleProof>,
+    /// What lies beside the recording.
+    pub neighbours: Neighbours,
+}
+
+impl Proof {
+    /// Whether every recorded connection is allowed.
+    #[must_use]
+    pub const fn sound(&self) -> bool {
+        self.denied.is_empty()
+    }
+
+    /// Whether every part of every rule is needed or named.
+    #[must_use]
+    pub fn tight(&self) -> bool {
+        self.rules.iter().all(|rule| rule.unneeded.is_empty())
+    }
+
+    /// Whether nothing beside the recording is allowed that is not named.
+    #[must_use]
+    pub const fn closed(&self) -> bool {
+        self.neighbours.allowed.is_empty()
+    }
+
+    /// Whether all of it holds.
+    #[must_use]
+    pub fn holds(&self) -> bool {
+        self.sound() && self.tight() && self.closed()
+    }
+}
+
+/// What the parts of one rule rest on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RuleProof {
+    /// Position of its policy in the set.
+    pub policy: usize,
+    /// Which rule of it.
+    pub rule: RuleId,
+    /// Parts that a recorded connection needs: without one of them it is denied.
+    pub observed: u64,
+    /// Parts that recorded connections use and none needs, because selectors overlap and others allow it as well.
+    pub shared: u64,
+    /// Parts that are named additions.
+    pub added: u64,
+    /// Parts that nothing recorded uses and nobody named.
+    pub unneeded: Vec<Part>,
+}
+
+/// Proves a set made of these edges.
+#[must_use]
+pub fn prove(edges: &[Edge], cluster: &Cluster, set: &PolicySet, world: &World, stated: Stated<'_>) -> Proof {
+    let index = Index::new(set, world);
+    let ends = Ends::new(cluster, world);
+    let asked = |edge: &&Edge| governed(&edge.key) == Governed::Yes && !stated.left_out.contains(&edge.key);
+    let edges: Vec<&Edge> = edges.iter().filter(asked).collect();
+    let mut judging = Judging {
+        set,
+        world,
+        index: &index,
+        ends: &ends,
+        seen: Seen::default(),
+    };
+    for edge in &edges {
+        judging.edge(edge);
+    }
+    let Seen {
+        connections,
+        unjudged,
+        denied,
+        used,
+        needed,
+        kinds,
+        samples,
+    } = judging.seen;
+    compare(set, world, &index, &samples);
+    let neighbours = neighbour::ask(&samples, world, &index, &ends, &kinds, stated);
+    Proof {
+        connections,
+        unjudged,
+        denied,
+        rules: rules(set, &used, &needed, stated.added),
+        neighbours,
+    }
+}
+
+/// What was seen while recorded connections were judged.
+#[derive(Default)]
+struct Seen<'w> {
+    connections: u64,
+    unjudged: u64,
+    denied: Vec<Denied>,
+    used: BTreeSet<Part>,
+    needed: BTreeSet<Part>,
+    kinds: BTreeSet<Kind>,
+    /// One connection of each edge.
+    samples: Vec<Connection<'w>>,
+}
+
+struct Judging<'a, 'w> {
+    set: &'a PolicySet,
+    world: &'w World,
+    index: &'a Index<'w>,
+    ends: &'a Ends<'w>,
+    seen: Seen<'w>,
+}
+
+impl Judging<'_, '_> {
+    fn edge(&mut self, edge: &Edge) {
+        let (mut known_denied, mut sampled) = (false, false);
+        for pair in &edge.evidence.pairs {
+            let connections = connections(&edge.key, pair, self.world);
+            if connections.is_empty() {
+                self.seen.unjudged += 1;
+            }
+            for connection in connections {
+                self.seen.connections += 1;
+                let allowed = self.connection(&connection);
+                if !std::mem::replace(&mut sampled, true) {
+                    self.seen.samples.push(connection);
+                }
+                if !allowed && !std::mem::replace(&mut known_denied, true) {
+                    let verdict = pair_verdict(&edge.key, pair, self.set, self.world);
+                    self.seen.denied.extend(verdict.map(|verdict| Denied {
+                        edge: edge.key.clone(),
+                        pair: pair.clone(),
+                        verdict,
+                    }));
+                }
+            }
+        }
+    }
+
+    fn connection(&mut self, connection: &Connection<'_>) -> bool {
+        self.seen.kinds.insert(kind(self.ends, connection));
+        let mut allowed = true;
+        for direction in [Direction::Egress, Direction::Ingress] {
+            let judged = self.index.side(connection, direction);
+            allowed &= judged.basis.allows();
+            if let [only] = judged.parts.as_slice() {
+                self.seen.needed.insert(*only);
+            }
+            self.seen.used.extend(judged.parts);
+        }
+        allowed
+    }
+}
+
+/// Two ways to one answer: where they disagree, neither can be believed, and nothing may be written.
+fn compare(set: &PolicySet, world: &World, index: &Index<'_>, samples: &[Connection<'_>]) {
+    let stride = samples.len().div_ceil(COMPARED).max(1);
+    for connection in samples.iter().step_by(stride) {
+        for direction in [Direction::Egress, Direction::Ingress] {
+            let (naive, arranged) = (
+                side(set, world, connection, direction),
+                index.side(connection, direction),
+            );
+            assert!(
+                naive.basis == arranged.basis,
+                "two evaluators disagree: {:?} and {:?} for {direction} of {connection:?}",
+                naive.basis,
+                arranged.basis
+            );
+        }
+    }
+}
+
+fn rules(set: &PolicySet, used: &BTreeSet<Part>, needed: &BTreeSet<Part>, added: &BTreeSet<Part>) -> Vec<RuleProof> {
+    let mut proofs = Vec::new();
+    for (policy, of) in set.iter().enumerate() {
+        for direction in [Direction::Ingress, Direction::Egress] {
+            for (index, rule) in of.rules(direction).unwrap_or_default().iter().enumerate() {
+                let rule_id = RuleId { direction, index };
+                let mut proof = RuleProof {
+                    policy,
+                    rule: rule_id,
+                    observed: 0,
+                    shared: 0,
+                    added: 0,
+                    unneeded: Vec::new(),
+                };
+                for part in parts_of(policy, rule_id, rule) {
+                    match (added.contains(&part), needed.contains(&part), used.contains(&part)) {
+                        (true, _, _) => proof.added += 1,
+                        (false, true, _) => proof.observed += 1,
+                        (false, false, true) => proof.shared += 1,
+                        (false, false, false) => proof.unneeded.push(part),
+                    }
+                }
+                proofs.push(proof);
+            }
+        }
+    }
+    proofs
+}
+
+/// Every part of a rule.
+fn parts_of(policy: usize, rule: RuleId, of: &Rule) -> impl Iterator<Item = Part> {
+    let peers = match &of.peers {
+        Peers::Any => 1,
+        Peers::Of(listed) => listed.as_set().len(),
+    };
+    let ports = match &of.ports {
+        Ports::Any => 1,
+        Ports::Of(listed) => listed.as_set().len(),
+    };
+    let part = move |peer, port| Part {
+        policy,
+        rule,
+        peer,
+        port,
+    };
+    (0..peers).flat_map(move |peer| (0..ports).map(move |port| part(peer, port)))
+}

@@ -1,0 +1,261 @@
+//! A policy set arranged by what it selects, so that a connection is judged without looking at every policy and peer.
+//!
+//! It says what the naive evaluator says, and also by which part of a rule. Whether a pod is selected or an address
+//! matches is asked of the same code; what is arranged here is only which of them are asked.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use crate::policy::model::{Direction, Peer, Peers, Policy, PolicySet, Ports, Rule};
+use crate::policy::select::{Labels, Requirement, Selector, Test};
+
+use super::eval::{Basis, Connection, RuleId, peer_matches, port_matches, without_looking};
+use super::world::{Endpoint, World};
+
+/// One peer of a rule on one of its ports: the smallest thing that a policy set allows. Positions are those of the set,
+/// and 0 for everybody and every port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Part {
+    /// Which policy of the set.
+    pub policy: usize,
+    /// Which of its rules.
+    pub rule: RuleId,
+    /// Which of the rule's peers.
+    pub peer: usize,
+    /// Which of the rule's ports.
+    pub port: usize,
+}
+
+/// What one end of a connection says to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Judged {
+    /// Why it is allowed or denied.
+    pub basis: Basis,
+    /// Every part of a rule that matches.
+    pub parts: Vec<Part>,
+}
+
+/// A policy set, arranged.
+pub struct Index<'a> {
+    set: &'a PolicySet,
+    world: &'a World,
+    /// Policies by their namespace, then by whom they select.
+    subjects: BTreeMap<&'a str, ByLabel<'a>>,
+    /// Of each policy its two directions, where it isolates.
+    sections: Vec<[Option<Section<'a>>; 2]>,
+}
+
+impl<'a> Index<'a> {
+    /// Arranges a set.
+    #[must_use]
+    pub fn new(set: &'a PolicySet, world: &'a World) -> Self {
+        let mut by_namespace: BTreeMap<&str, Vec<(usize, &Selector)>> = BTreeMap::new();
+        for (position, policy) in set.iter().enumerate() {
+            let beside = by_namespace.entry(&policy.namespace).or_default();
+            beside.push((position, &policy.subject));
+        }
+        let arranged = by_namespace
+            .into_iter()
+            .map(|(namespace, subjects)| (namespace, ByLabel::new(subjects)));
+        let section = |policy: &'a Policy, direction| policy.rules(direction).map(Section::new);
+        Self {
+            set,
+            world,
+            subjects: arranged.collect(),
+            sections: set
+                .iter()
+                .map(|policy| [Direction::Ingress, Direction::Egress].map(|direction| section(policy, direction)))
+                .collect(),
+        }
+    }
+
+    /// Judges one end: the source for egress, the destination for ingress.
+    #[must_use]
+    pub fn side(&self, connection: &Connection<'_>, direction: Direction) -> Judged {
+        let (subject, peer) = match without_looking(self.world, connection, direction) {
+            Ok(ends) => ends,
+            Err(basis) => return judged(basis, Vec::new()),
+        };
+        let mut isolated = false;
+        let mut parts = Vec::new();
+        let beside = self.subjects.get(subject.namespace.as_str());
+        for position in beside
+            .into_iter()
+            .flat_map(|subjects| subjects.candidates(&subject.labels))
+        {
+            let policy = &self.set.policies()[position];
+            let (Some(section), true) = (
+                self.section(position, direction),
+                policy.subject.matches(&subject.labels),
+            ) else {
+                continue;
+            };
+            isolated = true;
+            for &Listed {
+                rule: index,
+                peer: at,
+                who,
+            } in section.candidates(peer)
+            {
+                if who.is_none_or(|who| peer_matches(who, policy, self.world, peer)) {
+                    let part = |port| Part {
+                        policy: position,
+                        rule: RuleId { direction, index },
+                        peer: at,
+                        port,
+                    };
+                    parts.extend(matching_ports(&section.rules[index], connection).map(part));
+                }
+            }
+        }
+        parts.sort_unstable();
+        match (isolated, parts.is_empty()) {
+            (false, _) => judged(Basis::NotIsolated, parts),
+            (true, true) => judged(Basis::NoRule, parts),
+            (true, false) => judged(Basis::Rule, parts),
+        }
+    }
+
+    fn section(&self, policy: usize, direction: Direction) -> Option<&Section<'a>> {
+        let [ingress, egress] = &self.sections[policy];
+        match direction {
+            Direction::Ingress => ingress.as_ref(),
+            Direction::Egress => egress.as_ref(),
+        }
+    }
+}
+
+const fn judged(basis: Basis, parts: Vec<Part>) -> Judged {
+    Judged { basis, parts }
+}
+
+fn matching_ports<'r>(rule: &'r Rule, connection: &'r Connection<'_>) -> impl Iterator<Item = usize> + 'r {
+    let (any, listed) = match &rule.ports {
+        Ports::Any => (Some(0), None),
+        Ports::Of(listed) => (None, Some(listed)),
+    };
+    let listed = listed.into_iter().flatten().enumerate();
+    let matching = listed
+        .filter(|(_, port)| port_matches(port, connection))
+        .map(|(at, _)| at);
+    any.into_iter().chain(matching)
+}
+
+/// A peer of a rule.
+struct Listed<'a> {
+    /// Position of the rule.
+    rule: usize,
+    /// Position of the peer in the rule.
+    peer: usize,
+    /// Who it is; `None` for everybody.
+    who: Option<&'a Peer>,
+}
+
+/// The rules of one direction of a policy.
+struct Section<'a> {
+    rules: &'a [Rule],
+    /// Every peer of every rule; the fields below hold positions in it.
+    listed: Vec<Listed<'a>>,
+    /// Peers that are pods.
+    pods: ByLabel<'a>,
+    /// Peers that are a single address.
+    hosts: BTreeMap<IpAddr, Vec<usize>>,
+    /// Everybody, and other prefixes.
+    rest: Vec<usize>,
+}
+
+impl<'a> Section<'a> {
+    fn new(rules: &'a [Rule]) -> Self {
+        let mut listed = Vec::new();
+        for (rule, of_rule) in rules.iter().enumerate() {
+            match &of_rule.peers {
+                Peers::Any => listed.push(Listed {
+                    rule,
+                    peer: 0,
+                    who: None,
+                }),
+                Peers::Of(peers) => listed.extend(peers.iter().enumerate().map(|(peer, who)| Listed {
+                    rule,
+                    peer,
+                    who: Some(who),
+                })),
+            }
+        }
+        let (mut selectors, mut rest) = (Vec::new(), Vec::new());
+        let mut hosts: BTreeMap<IpAddr, Vec<usize>> = BTreeMap::new();
+        for (position, Listed { who, .. }) in listed.iter().enumerate() {
+            match who {
+                Some(Peer::Pods { namespaces: _, pods }) => selectors.push((position, pods)),
+                Some(Peer::Block { cidr, except: _ }) if cidr.is_host() => {
+                    hosts.entry(cidr.network()).or_default().push(position);
+                }
+                Some(Peer::Block { .. }) | None => rest.push(position),
+            }
+        }
+        Self {
+            rules,
+            listed,
+            pods: ByLabel::new(selectors),
+            hosts,
+            rest,
+        }
+    }
+
+    /// The peers that may match an endpoint: all that do are among them.
+    fn candidates<'s>(&'s self, peer: Endpoint<'s>) -> impl Iterator<Item = &'s Listed<'a>> {
+        let pod = peer.selectable_pod().into_iter();
+        let pods = pod.flat_map(|pod| self.pods.candidates(&pod.labels));
+        let host = peer.address().and_then(|address| self.hosts.get(&address));
+        let others = [&self.rest].into_iter().chain(host).flatten();
+        pods.chain(others.copied()).map(|position| &self.listed[position])
+    }
+}
+
+/// Selectors by a label that whatever they match must bear.
+struct ByLabel<'a> {
+    labelled: BTreeMap<(&'a str, &'a str), Vec<usize>>,
+    /// Those that ask for no label with one certain value.
+    rest: Vec<usize>,
+}
+
+impl<'a> ByLabel<'a> {
+    /// Of the labels that a selector asks for the one that fewest others ask for tells most.
+    fn new(selectors: Vec<(usize, &'a Selector)>) -> Self {
+        let mut asked: BTreeMap<(&str, &str), usize> = BTreeMap::new();
+        for label in selectors.iter().flat_map(|(_, selector)| certain(selector)) {
+            *asked.entry(label).or_default() += 1;
+        }
+        let mut arranged = Self {
+            labelled: BTreeMap::new(),
+            rest: Vec::new(),
+        };
+        for (position, selector) in selectors {
+            match certain(selector).min_by_key(|label| asked.get(label).copied()) {
+                Some(label) => arranged.labelled.entry(label).or_default().push(position),
+                None => arranged.rest.push(position),
+            }
+        }
+        arranged
+    }
+
+    /// The selectors that may match these labels, each once: all that do are among them.
+    fn candidates<'s>(&'s self, labels: &'s Labels) -> impl Iterator<Item = usize> + 's {
+        let listed = labels
+            .iter()
+            .filter_map(|(key, value)| self.labelled.get(&(key.as_str(), value.as_str())));
+        listed.chain([&self.rest]).flatten().copied()
+    }
+}
+
+/// The labels that whatever a selector matches must bear, with the one value that they must have.
+fn certain(selector: &Selector) -> impl Iterator<Item = (&str, &str)> {
+    selector.requirements().iter().filter_map(certain_label)
+}
+
+fn certain_label(requirement: &Requirement) -> Option<(&str, &str)> {
+    let value = match &requirement.test {
+        Test::In(values) => values.only()?,
+        Test::NotIn(_) | Test::Exists | Test::DoesNotExist => return None,
+    };
+    Some((&requirement.key, value))
+}
