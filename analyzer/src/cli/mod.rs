@@ -8,6 +8,7 @@ mod directory;
 mod edges;
 pub mod exit;
 mod failure;
+mod manifests;
 mod output;
 mod panic;
 mod policies;

@@ -4,11 +4,15 @@
 
 mod catalog;
 mod sample;
+mod severity;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 
-pub use catalog::{CATALOG, Code, Entry, Severity};
+pub use catalog::{CATALOG, Code, Entry};
 pub use sample::{Sample, Samples};
+pub use severity::Severity;
 
 /// One finding of a run: the same code and message are one finding with a count.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

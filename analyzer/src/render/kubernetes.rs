@@ -11,7 +11,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelecto
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use thiserror::Error;
 
-use crate::policy::model::{Peer, Peers, Policy, PolicySet, PortMatch, PortRule, Ports, Rule};
+use crate::policy::model::{Direction, Peer, Peers, Policy, PolicySet, PortMatch, PortRule, Ports, Rule};
 use crate::policy::select::{Requirement, Selector, Test};
 
 use super::yaml::{self, Tree, TreeError};
@@ -63,14 +63,22 @@ pub fn manifests(set: &PolicySet) -> Result<String, RenderError> {
 
 /// One policy as a YAML document; its notes and those of its rules become comments.
 pub fn manifest(policy: &Policy) -> Result<String, RenderError> {
+    Ok(yaml::document(&policy.notes, &tree(policy)?))
+}
+
+/// One policy as a tree, in the order in which it is written, with the notes of its rules.
+pub(super) fn tree(policy: &Policy) -> Result<Tree, RenderError> {
     if policy.ingress.is_none() && policy.egress.is_none() {
         let (namespace, name) = (policy.namespace.clone(), policy.name.clone());
         return Err(RenderError::NoDirection { namespace, name });
     }
     let mut tree = ordered(yaml::tree(&object(policy))?);
-    annotate(&mut tree, "ingress", policy.ingress.as_deref().unwrap_or_default());
-    annotate(&mut tree, "egress", policy.egress.as_deref().unwrap_or_default());
-    Ok(yaml::document(&policy.notes, &tree))
+    for direction in [Direction::Ingress, Direction::Egress] {
+        let rules = policy.rules(direction).unwrap_or_default();
+        let notes = rules.iter().map(|rule| rule.notes.clone());
+        yaml::annotate(&mut tree, &["spec", direction.name()], notes);
+    }
+    Ok(tree)
 }
 
 /// One policy as the JSON object of the API.
@@ -251,19 +259,4 @@ fn ordered(tree: Tree) -> Tree {
         }
         leaf @ (Tree::Null | Tree::Bool(_) | Tree::Number(_) | Tree::Text(_)) => leaf,
     }
-}
-
-/// Puts the notes of `rules` above the members of that section of the spec.
-fn annotate(tree: &mut Tree, section: &str, rules: &[Rule]) {
-    let Some(Tree::List(members)) = field(tree, "spec").and_then(|spec| field(spec, section)) else {
-        return;
-    };
-    for (member, rule) in members.iter_mut().zip(rules) {
-        member.notes.clone_from(&rule.notes);
-    }
-}
-
-fn field<'a>(tree: &'a mut Tree, name: &str) -> Option<&'a mut Tree> {
-    let Tree::Map(fields) = tree else { return None };
-    fields.iter_mut().find(|(key, _)| key == name).map(|(_, value)| value)
 }

@@ -5,6 +5,7 @@
 //! shows any result to people.
 
 pub mod csv;
+pub mod kind;
 pub mod kubernetes;
 pub mod parquet;
 pub mod text;

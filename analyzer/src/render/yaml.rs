@@ -9,6 +9,7 @@
 use std::fmt::Write as _;
 
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_yaml::Value;
 use thiserror::Error;
 
@@ -98,6 +99,34 @@ pub fn document(notes: &[String], value: &Tree) -> String {
         }
     }
     out
+}
+
+/// Puts notes above the members of the list at a path of keys, in order. Where there is no such list, nothing happens.
+pub(super) fn annotate(tree: &mut Tree, path: &[&str], notes: impl IntoIterator<Item = Vec<String>>) {
+    let mut place = tree;
+    for key in path {
+        let Tree::Map(fields) = place else { return };
+        let Some((_, value)) = fields.iter_mut().find(|(name, _)| name == key) else {
+            return;
+        };
+        place = value;
+    }
+    let Tree::List(members) = place else { return };
+    for (member, notes) in members.iter_mut().zip(notes) {
+        member.notes = notes;
+    }
+}
+
+/// A text as the object that it is; `None` where it is another one, or has a field that the type lacks.
+#[must_use]
+pub(super) fn object<T: DeserializeOwned>(text: &str) -> Option<T> {
+    serde_yaml::from_str(text).ok()
+}
+
+/// A text as JSON.
+#[must_use]
+pub(super) fn json(text: &str) -> Option<serde_json::Value> {
+    object(text)
 }
 
 /// A string as a YAML scalar: plain if that is safe everywhere, in double quotes otherwise.

@@ -6,6 +6,7 @@
 pub mod additions;
 mod draft;
 mod finish;
+pub mod landmarks;
 mod names;
 mod peers;
 mod rules;

@@ -21,7 +21,7 @@ fn every_verb_reads_every_released_version() {
             (0, &Value::Bool(false))
         );
         for (table, rows) in document["tables"].as_object().unwrap() {
-            assert_eq!(rows, 40, "table `{table}` of {tape}");
+            assert_eq!(rows, 60, "table `{table}` of {tape}");
         }
         for verb in ["flows", "generate"] {
             let shown = scratch.run(&format!("{verb} {tape} --format json"));

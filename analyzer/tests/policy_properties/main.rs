@@ -6,6 +6,7 @@ mod arbitrary;
 mod cases;
 mod evaluation;
 mod hostile;
+mod kinds;
 mod reading;
 mod writing;
 mod yaml;

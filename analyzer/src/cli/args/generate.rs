@@ -29,6 +29,12 @@ pub struct GenerateArgs {
     /// Write into a directory that is not empty, replacing files of the same name
     #[arg(long, requires = "output")]
     pub force: bool,
+    /// What to write the policies as
+    ///
+    /// Each kind says as much of the policies as it can; what it cannot say is a finding. The proof is about the policies
+    /// themselves, and so about NetworkPolicy.
+    #[arg(long, value_enum, ignore_case = true, value_name = "KIND", default_value_t = Kind::NetworkPolicy)]
+    pub kind: Kind,
     /// What to deny besides what the rules leave out
     #[arg(long, value_enum, default_value_t = DefaultDeny::Workload)]
     pub default_deny: DefaultDeny,
@@ -38,6 +44,26 @@ pub struct GenerateArgs {
     /// How to allow name resolution
     #[arg(long, value_enum, default_value_t = Dns::Auto)]
     pub dns: Dns,
+}
+
+/// What policies are written as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Kind {
+    /// `networking.k8s.io/v1 NetworkPolicy`, which every network plugin reads
+    #[value(name = "NetworkPolicy")]
+    NetworkPolicy,
+    /// `cilium.io/v2 CiliumNetworkPolicy`, with nodes, the API server and everybody outside by name
+    #[value(name = "Cilium", alias = "CiliumNetworkPolicy")]
+    Cilium,
+    /// `projectcalico.org/v3 NetworkPolicy`
+    #[value(name = "Calico", alias = "CalicoNetworkPolicy")]
+    Calico,
+    /// `projectcalico.org/v3 StagedKubernetesNetworkPolicy`: Calico reports what it would deny, and denies nothing
+    #[value(name = "Staged", alias = "StagedKubernetesNetworkPolicy")]
+    Staged,
+    /// `policy.networking.k8s.io/v1alpha2 ClusterNetworkPolicy`, in the tier behind NetworkPolicy
+    #[value(name = "ClusterNetworkPolicy", alias = "Cluster")]
+    Cluster,
 }
 
 /// What to deny besides what the rules leave out.

@@ -5,15 +5,17 @@ mod proof;
 mod settings;
 
 use crate::cli::args::Global;
-use crate::cli::args::generate::GenerateArgs;
+use crate::cli::args::generate::{GenerateArgs, Kind};
 use crate::cli::directory;
 use crate::cli::edges::edges;
 use crate::cli::exit::ExitStatus;
 use crate::cli::failure::Failure;
+use crate::cli::manifests;
 use crate::cli::report::Report;
 use crate::findings::Findings;
 use crate::identity::cluster::Cluster;
-use crate::render::{kubernetes, text};
+use crate::render::text;
+use crate::synthesis::landmarks::landmarks;
 use crate::synthesis::synthesize;
 use crate::tape::{self, Tape};
 
@@ -29,23 +31,22 @@ pub(in crate::cli) fn run(args: &GenerateArgs, global: &Global) -> Result<ExitSt
     let generated = synthesize(&flows.edges, &cluster, &settings::settings(args, &tape), &mut findings)
         .map_err(|error| Failure::of("cannot make a policy set of this recording", &error))?;
     let proof = proof::prove(&flows, &cluster, &generated, &mut findings);
-    let manifests =
-        kubernetes::manifests(&generated.set).map_err(|error| Failure::of("cannot write the policies", &error))?;
-    proof::check_reading_back(&generated.set, &manifests);
-    let body = output::body(&generated, &proof)?;
+    let landmarks = landmarks(&flows.edges, &cluster, &generated.set);
+    let manifests = manifests::manifests(settings::kind(args.kind), &generated.set, &landmarks, &mut findings)?;
+    let policies = manifests::text(&manifests);
+    if args.kind == Kind::NetworkPolicy {
+        proof::check_reading_back(&generated.set, &policies);
+    }
+    let body = output::body(&generated, &manifests, &proof);
     let mut report = Report::of_tape("flowtape.generate/v1", &tape, &flows, findings);
     report.remark = text::proof::text(&body.proof);
     if let Some(directory) = &args.output {
-        let mut files = output::files(&generated.set)?;
+        let mut files = output::files(&manifests);
         files.push(output::proof(report.document("flowtape.proof/v1", &body.proof)?));
         directory::write(directory, &files, args.force)?;
     }
     let printed = report.print(global, &body, |_| {
-        if args.output.is_some() {
-            String::new()
-        } else {
-            manifests
-        }
+        if args.output.is_some() { String::new() } else { policies }
     })?;
     Ok(if proof.holds() {
         printed

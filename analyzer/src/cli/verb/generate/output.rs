@@ -3,25 +3,20 @@
 use std::collections::BTreeSet;
 
 use crate::cli::directory::OutputFile;
-use crate::cli::failure::Failure;
 use crate::json;
 use crate::json::generate::{Addition, Generate};
-use crate::policy::model::PolicySet;
-use crate::render::kubernetes;
+use crate::render::kind::Manifest;
 use crate::replay::proof::Proof;
 use crate::synthesis::{Generated, additions};
 
 /// The files of an output directory.
-pub(super) fn files(set: &PolicySet) -> Result<Vec<OutputFile>, Failure> {
-    let file = |policy| {
-        let content = kubernetes::manifest(policy).map_err(|error| Failure::of("cannot write a policy", &error))?;
-        Ok(OutputFile {
-            folder: policy.namespace.clone(),
-            name: format!("{}.yaml", policy.name),
-            content,
-        })
+pub(super) fn files(manifests: &[Manifest]) -> Vec<OutputFile> {
+    let file = |manifest: &Manifest| OutputFile {
+        folder: manifest.namespace.clone(),
+        name: format!("{}.yaml", manifest.name),
+        content: manifest.text(),
     };
-    set.iter().map(file).collect()
+    manifests.iter().map(file).collect()
 }
 
 /// The file that the proof goes into, beside the policies.
@@ -34,8 +29,7 @@ pub(super) fn proof(document: String) -> OutputFile {
 }
 
 /// The body of the document.
-pub(super) fn body(generated: &Generated, proof: &Proof) -> Result<Generate, Failure> {
-    let policies = generated.set.iter().map(kubernetes::json).collect::<Result<_, _>>();
+pub(super) fn body(generated: &Generated, manifests: &[Manifest], proof: &Proof) -> Generate {
     let addition = |addition: &additions::Addition| Addition {
         name: addition.kind.word().to_owned(),
         namespace: addition.namespace.clone(),
@@ -46,9 +40,9 @@ pub(super) fn body(generated: &Generated, proof: &Proof) -> Result<Generate, Fai
         message: addition.to_string(),
     };
     let additions: BTreeSet<Addition> = generated.additions.iter().map(addition).collect();
-    Ok(Generate {
-        policies: policies.map_err(|error| Failure::of("cannot write JSON", &error))?,
+    Generate {
+        policies: manifests.iter().map(|manifest| manifest.json.clone()).collect(),
         additions: additions.into_iter().collect(),
         proof: json::proof::Proof::new(proof, &generated.set),
-    })
+    }
 }

@@ -3,6 +3,7 @@
 use flowtape_schemas::manifest::NodeRecording;
 
 use crate::cli::args::generate::{self as args, GenerateArgs};
+use crate::render::kind::Kind;
 use crate::synthesis::settings::{DefaultDeny, Dns, Published, Settings};
 use crate::tape::Tape;
 
@@ -30,5 +31,16 @@ pub(super) fn settings(args: &GenerateArgs, tape: &Tape) -> Settings {
             .iter()
             .flat_map(|node| &node.recordings)
             .any(NodeRecording::is_redacted),
+    }
+}
+
+/// What the policies are to be written as.
+pub(super) const fn kind(kind: args::Kind) -> Kind {
+    match kind {
+        args::Kind::NetworkPolicy => Kind::NetworkPolicy,
+        args::Kind::Cilium => Kind::Cilium,
+        args::Kind::Calico => Kind::Calico,
+        args::Kind::Staged => Kind::Staged,
+        args::Kind::Cluster => Kind::Cluster,
     }
 }

@@ -1,0 +1,44 @@
+//! Policies as the objects that were asked for: rendered, read back, and with what their kind cannot say.
+
+use super::failure::Failure;
+use crate::findings::{Code, Findings};
+use crate::policy::landmark::Landmarks;
+use crate::policy::model::PolicySet;
+use crate::render::kind::{self, Effect, Kind, Manifest};
+
+/// The objects of a policy set, by namespace and name of the policies. What the kind cannot say is found.
+pub(super) fn manifests(
+    kind: Kind,
+    set: &PolicySet,
+    landmarks: &Landmarks,
+    findings: &mut Findings,
+) -> Result<Vec<Manifest>, Failure> {
+    let mut manifests = Vec::new();
+    for policy in set {
+        let rendered =
+            kind::render(kind, policy, landmarks).map_err(|error| Failure::of("cannot write a policy", &error))?;
+        for shortfall in rendered.shortfalls {
+            let code = match shortfall.effect {
+                Effect::Narrower => Code::KindNarrower,
+                Effect::Wider => Code::KindWider,
+            };
+            findings.report(code, format!("{}: {shortfall}", kind.name()));
+        }
+        manifests.extend(rendered.manifests);
+    }
+    // What was written must read back as what was meant; anything else is a bug of ours, and never reaches the user.
+    for manifest in &manifests {
+        let (namespace, name) = (&manifest.namespace, &manifest.name);
+        assert!(
+            manifest.reads_back(),
+            "{namespace}/{name} does not read back as what was meant"
+        );
+    }
+    Ok(manifests)
+}
+
+/// All objects as one text of several documents. None are the empty text.
+pub(super) fn text(manifests: &[Manifest]) -> String {
+    let documents: Vec<String> = manifests.iter().map(Manifest::text).collect();
+    documents.join("---\n")
+}
