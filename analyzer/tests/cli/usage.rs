@@ -56,6 +56,7 @@ fn help_teaches_and_names_the_exit_codes() {
         ("flows", "Filters narrow the list, and nothing else"),
         ("generate", "every rule is needed by some recorded connection"),
         ("diff", "the prefixes `tape:` and `policy:` force it"),
+        ("verify", "something would be denied that the baseline does not accept"),
         ("query", "The same recording and the same query give the same rows"),
         ("explain", "Explain a finding by its code"),
     ] {

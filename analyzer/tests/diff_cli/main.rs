@@ -1,4 +1,4 @@
-//! `flowtape flows` and `flowtape diff` as a user runs them: whole output, whole messages, exit codes.
+//! `flowtape flows`, `flowtape diff` and `flowtape verify` as a user runs them: whole output, whole messages, exit codes.
 
 #![expect(clippy::unwrap_used, reason = "what a test prepares must be there")]
 
@@ -7,6 +7,7 @@ mod gates;
 mod hostile;
 mod policies;
 mod tapes;
+mod verify;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

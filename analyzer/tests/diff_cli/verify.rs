@@ -1,0 +1,107 @@
+//! `flowtape verify`: exit codes, gates and bad input. What it says is in `testdata/spec/verify.md`.
+
+use crate::Lab;
+
+const ALLOWS: &str = "apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: db, namespace: shop}
+spec:
+  podSelector: {matchLabels: {app: db}}
+  policyTypes: [Ingress]
+  ingress:
+  - from: [{podSelector: {matchLabels: {app: web}}}]
+    ports: [{port: sql}]
+";
+
+const BASELINE: &str = "[[accept]]
+from = \"shop/web\"
+to = \"shop/db\"
+reason = \"a test\"
+";
+
+/// A recording of one connection, and one of the same with a peer that nobody knows.
+fn lab() -> Lab {
+    let lab = Lab::new();
+    lab.traffic("tape", "  shop/web -> service shop/db:5432 x3 at 1s..9s\n");
+    lab.traffic(
+        "stranger",
+        "  shop/web -> service shop/db:5432 x3 at 1s..9s\n  address 10.244.1.99 -> shop/db:5432 at 3s\n",
+    );
+    lab.write("allows/db.yaml", ALLOWS);
+    lab.write("denies/db.yaml", &ALLOWS.replace("app: web", "app: other"));
+    lab.write("baseline.toml", BASELINE);
+    lab
+}
+
+#[test]
+fn the_exit_code_says_whether_something_would_be_denied() {
+    let lab = lab();
+    for (words, code) in [
+        ("verify tape --policies allows", 0),
+        ("verify tape -p allows/db.yaml", 0),
+        ("verify tape --policies denies", 1),
+        ("verify tape --policies denies --format json", 1),
+        ("verify tape --policies denies -n ops", 0),
+        ("verify tape --policies denies --baseline baseline.toml", 0),
+        // What cannot be judged is said and is no denial; with `--strict` it counts.
+        ("verify stranger --policies allows", 0),
+        ("verify stranger --policies allows --strict", 1),
+        ("verify tape --policies denies --baseline baseline.toml --strict", 1),
+    ] {
+        let run = lab.run(words);
+        assert_eq!(run.code, code, "`{words}`: {}{}", run.stdout, run.stderr);
+        assert!(!run.stdout.is_empty(), "`{words}`");
+    }
+}
+
+#[test]
+fn the_document_names_what_was_read() {
+    let document = lab().run("verify tape --policies denies --format json").json();
+    assert_eq!(document["schema"], "flowtape.verify/v1");
+    let kinds: Vec<_> = document["inputs"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|input| input["kind"].as_str().unwrap())
+        .collect();
+    assert_eq!(kinds, ["tape", "policies"]);
+    assert_eq!(document["denied"][0]["direction"], "ingress");
+    assert_eq!(document["denied"][0]["edge"]["count"], 3);
+}
+
+#[test]
+fn two_recordings_say_when_a_rule_was_last_needed() {
+    let lab = lab();
+    lab.traffic("later", "  shop/web -> pod shop/api:8080 at 1s..2s\n");
+    let document = lab.run("verify tape later --policies allows --format json").json();
+    let rule = &document["rules"][0];
+    assert_eq!(rule["last_seen"], "2026-01-01T00:00:09.000000000Z");
+    assert_eq!(rule["age_seconds"], 21);
+    let document = lab.run("verify later --policies allows --format json").json();
+    assert!(document["rules"][0]["last_seen"].is_null());
+    assert_eq!(document["rules"][0]["age_seconds"], 30);
+}
+
+#[test]
+fn bad_input_is_refused_with_what_to_do() {
+    let lab = lab();
+    lab.write("broken/db.yaml", "kind: NetworkPolicy\nspec: [");
+    lab.write("latin.toml", "\u{0}");
+    for (words, says) in [
+        ("verify tape", "--policies <PATH>"),
+        ("verify --policies allows", "<TAPE>..."),
+        ("verify tape --policies nowhere", "no such file or directory: `nowhere`"),
+        ("verify tape --policies broken", "policies cannot be used: `broken`"),
+        ("verify nowhere --policies allows", "nowhere"),
+        ("verify tape --policies allows --baseline allows/db.yaml", "line 1: "),
+        ("verify tape --policies allows --baseline latin.toml", "line 1: "),
+        (
+            "verify tape --policies allows --format csv",
+            "only `flows` and `query` have rows",
+        ),
+    ] {
+        let run = lab.run(words);
+        assert_eq!((run.code, run.stdout.as_str()), (2, ""), "`{words}`: {}", run.stderr);
+        assert!(run.stderr.contains(says), "`{words}`: {}", run.stderr);
+    }
+}
