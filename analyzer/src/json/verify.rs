@@ -98,6 +98,8 @@ pub struct Rule {
     pub unused_peers: Vec<String>,
     /// Its ports that nothing recorded needs; none of a dead rule.
     pub unused_ports: Vec<String>,
+    /// Its peers on those of its ports that only others of its peers need, such as `pods app=web on 53/TCP`.
+    pub unused_pairs: Vec<String>,
 }
 
 impl Verify {
@@ -184,6 +186,7 @@ fn rule(used: &RuleUse, window: Option<Window>) -> Rule {
         last_seen,
         unused_peers,
         unused_ports,
+        unused_pairs,
     } = used;
     Rule {
         by: by.into(),
@@ -192,5 +195,6 @@ fn rule(used: &RuleUse, window: Option<Window>) -> Rule {
         age_seconds: window.map(|window| used.age(window.start, window.end) / 1_000_000_000),
         unused_peers: unused_peers.clone(),
         unused_ports: unused_ports.clone(),
+        unused_pairs: unused_pairs.clone(),
     }
 }

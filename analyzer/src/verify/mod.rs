@@ -1,11 +1,10 @@
 //! Verify: a recording played against a policy set. What would be denied, what cannot be judged, and which rules nothing in
 //! the recording needs.
 //!
-//! Every pair of pods or addresses of every recorded edge is asked of the naive evaluator. Only what worked is asked for:
-//! policies cannot take away what was refused or never answered.
+//! Every pair of pods or addresses of every recorded edge is judged, on the arranged set, which says what the naive evaluator
+//! says. Only what worked is asked for: policies cannot take away what was refused or never answered.
 
 pub mod baseline;
-mod part;
 pub mod usage;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,7 +15,8 @@ use crate::identity::{Identity, Workload};
 use crate::policy::model::{Direction, PolicySet};
 use crate::policy::ports::Protocol;
 use crate::replay::soundness::connections;
-use crate::semantics::eval::{Basis, By, Connection, Side, side};
+use crate::semantics::eval::{Basis, By, Connection, side};
+use crate::semantics::index::Index;
 use crate::semantics::world::World;
 use usage::{RuleUse, Usage};
 
@@ -103,7 +103,13 @@ impl Reason {
 #[must_use]
 pub fn verify<'a>(edges: &'a [Edge], set: &PolicySet, world: &World, namespaces: &[String]) -> Verified<'a> {
     let mut verified = Verified::default();
-    let mut usage = Usage::new();
+    let mut judge = Judge {
+        set,
+        world,
+        index: Index::new(set, world),
+        usage: Usage::new(),
+        beside: BTreeMap::new(),
+    };
     for edge in edges.iter().filter(|edge| begins_or_ends_in(edge, namespaces)) {
         match governed(&edge.key) {
             Governed::NotEstablished => verified.not_established += 1,
@@ -112,10 +118,10 @@ pub fn verify<'a>(edges: &'a [Edge], set: &PolicySet, world: &World, namespaces:
                 let reason = reason(&edge.key);
                 verified.undecided.push(Undecided { edge, reason });
             }
-            Governed::Yes => verified.judge(edge, set, world, &mut usage),
+            Governed::Yes => judge.edge(edge, &mut verified),
         }
     }
-    verified.rules = usage.rules(set, world, namespaces);
+    verified.rules = judge.usage.rules(set, namespaces);
     if !namespaces.is_empty() {
         let is_asked = |(workload, _): &(Workload, Direction)| namespaces.contains(&workload.namespace);
         verified.unbounded.retain(is_asked);
@@ -155,20 +161,28 @@ struct End {
     pairs: BTreeSet<(Endpoint, Endpoint)>,
 }
 
-impl<'a> Verified<'a> {
-    fn judge<'w>(&mut self, edge: &'a Edge, set: &PolicySet, world: &'w World, usage: &mut Usage<'w>) {
+/// Judges edge after edge.
+struct Judge<'s> {
+    set: &'s PolicySet,
+    world: &'s World,
+    index: Index<'s>,
+    usage: Usage,
+    /// The policies of a namespace, of those in which something is denied.
+    beside: BTreeMap<String, PolicySet>,
+}
+
+impl Judge<'_> {
+    fn edge<'a>(&mut self, edge: &'a Edge, verified: &mut Verified<'a>) {
         let mut denying: BTreeMap<Direction, End> = BTreeMap::new();
         let mut unjudged = edge.evidence.pairs.is_empty();
         for pair in &edge.evidence.pairs {
-            let connections = connections(&edge.key, pair, world);
+            let connections = connections(&edge.key, pair, self.world);
             unjudged |= connections.is_empty();
             for connection in connections {
                 for direction in [Direction::Egress, Direction::Ingress] {
-                    let side = side(set, world, &connection, direction);
-                    self.note(edge, &connection, direction, &side, usage);
-                    if !side.allowed {
+                    if let Some(by) = self.end(edge, &connection, direction, verified) {
                         let end = denying.entry(direction).or_default();
-                        end.by.extend(side.by);
+                        end.by.extend(by);
                         end.pairs.insert(pair.clone());
                     }
                 }
@@ -176,13 +190,13 @@ impl<'a> Verified<'a> {
         }
         if denying.is_empty() && unjudged {
             let reason = Reason::NotInMetadata;
-            self.undecided.push(Undecided { edge, reason });
+            verified.undecided.push(Undecided { edge, reason });
         } else if denying.is_empty() {
-            self.allowed += 1;
+            verified.allowed += 1;
         }
         for direction in [Direction::Egress, Direction::Ingress] {
             if let Some(End { by, pairs }) = denying.remove(&direction) {
-                self.denied.push(Denied {
+                verified.denied.push(Denied {
                     edge,
                     direction,
                     by: by.into_iter().collect(),
@@ -192,27 +206,37 @@ impl<'a> Verified<'a> {
         }
     }
 
-    /// Notes the rules that a connection needs, and whose end nothing isolates.
-    fn note<'w>(
+    /// The policies that deny a connection at one end. Where none does, notes the rules that it needs, or that nothing
+    /// isolates this end.
+    fn end(
         &mut self,
         edge: &Edge,
-        connection: &Connection<'w>,
+        connection: &Connection<'_>,
         direction: Direction,
-        side: &Side,
-        usage: &mut Usage<'w>,
-    ) {
-        let peer = match direction {
-            Direction::Egress => &edge.key.from,
-            Direction::Ingress => &edge.key.to,
+        verified: &mut Verified<'_>,
+    ) -> Option<Vec<By>> {
+        let judged = self.index.side(connection, direction);
+        let (peer, end) = match direction {
+            Direction::Egress => (&edge.key.from, connection.from),
+            Direction::Ingress => (&edge.key.to, connection.to),
         };
-        match side.basis {
-            Basis::Rule => usage.add(edge, connection, &side.by),
+        match judged.basis {
+            Basis::NoRule => {
+                let namespace = &end.selectable_pod()?.namespace;
+                let beside = self.beside.entry(namespace.clone()).or_insert_with(|| {
+                    let own = self.set.iter().filter(|policy| policy.namespace == *namespace);
+                    PolicySet::new(own.cloned()).expect("a part of a set has unique names, too")
+                });
+                return Some(side(beside, self.world, connection, direction).by);
+            }
+            Basis::Rule => self.usage.add(edge, &judged.parts),
             Basis::NotIsolated => {
                 if let Identity::Workload(workload) = &peer.identity {
-                    self.unbounded.insert((workload.clone(), direction));
+                    verified.unbounded.insert((workload.clone(), direction));
                 }
             }
-            Basis::NotSubject | Basis::SamePod | Basis::OwnNode | Basis::NoRule => {}
+            Basis::NotSubject | Basis::SamePod | Basis::OwnNode => {}
         }
+        None
     }
 }

@@ -1,15 +1,13 @@
 //! Which rules of a policy set a recording needs, which parts of them, and when last.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use flowtape_schemas::time::Time;
 
-use super::part::{peer_text, port_text};
 use crate::flow::edge::{Edge, EdgeKey};
-use crate::policy::model::{Direction, Peers, Policy, PolicySet, Ports, Rule};
-use crate::policy::one_or_more::OneOrMore;
-use crate::semantics::eval::{Basis, By, Connection, RuleId, side};
-use crate::semantics::world::World;
+use crate::policy::model::{Direction, Peer, Peers, Policy, PolicySet, PortRule, Ports, Rule};
+use crate::semantics::eval::{By, RuleId};
+use crate::semantics::index::Part;
 
 /// How a recording used one rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,13 +22,18 @@ pub struct RuleUse {
     pub unused_peers: Vec<String>,
     /// Its ports that nothing recorded needs, such as `53/TCP`.
     pub unused_ports: Vec<String>,
+    /// Its peers on those of its ports that only others need, such as `pods app=web on 53/TCP`.
+    pub unused_pairs: Vec<String>,
 }
 
 impl RuleUse {
     /// Whether all of the rule was used.
     #[must_use]
     pub const fn is_whole(&self) -> bool {
-        self.last_seen.is_some() && self.unused_peers.is_empty() && self.unused_ports.is_empty()
+        self.last_seen.is_some()
+            && self.unused_peers.is_empty()
+            && self.unused_ports.is_empty()
+            && self.unused_pairs.is_empty()
     }
 
     /// For how many nanoseconds the rule was not used when a recording ended; of a dead rule how long the recording was.
@@ -41,114 +44,107 @@ impl RuleUse {
     }
 }
 
-/// The connections that each rule allowed.
-pub(super) struct Usage<'w> {
-    used: BTreeMap<(String, String, RuleId), Used<'w>>,
+/// The parts of rules that edges needed.
+pub(super) struct Usage {
+    /// By position of the policy.
+    used: BTreeMap<(usize, RuleId), Used>,
 }
 
-struct Used<'w> {
+struct Used {
     edges: u64,
     last_edge: Option<EdgeKey>,
     last_seen: Time,
-    connections: Vec<Connection<'w>>,
+    /// Positions of peers and ports.
+    parts: BTreeSet<(usize, usize)>,
 }
 
-impl<'w> Usage<'w> {
+impl Usage {
     pub(super) const fn new() -> Self {
         Self { used: BTreeMap::new() }
     }
 
-    /// Notes that these rules allow a connection of an edge. Connections of one edge come one after the other.
-    pub(super) fn add(&mut self, edge: &Edge, connection: &Connection<'w>, by: &[By]) {
-        for one in by {
-            let Some(rule) = one.rule else { continue };
-            let key = (one.namespace.clone(), one.name.clone(), rule);
-            let used = self.used.entry(key).or_insert_with(|| Used {
+    /// Notes that these parts allow a connection of an edge. Connections of one edge come one after the other.
+    pub(super) fn add(&mut self, edge: &Edge, parts: &[Part]) {
+        for part in parts {
+            let used = self.used.entry((part.policy, part.rule)).or_insert_with(|| Used {
                 edges: 0,
                 last_edge: None,
                 last_seen: Time::MIN,
-                connections: Vec::new(),
+                parts: BTreeSet::new(),
             });
             if used.last_edge.as_ref() != Some(&edge.key) {
                 used.edges += 1;
                 used.last_edge = Some(edge.key.clone());
             }
             used.last_seen = used.last_seen.max(edge.evidence.last_seen);
-            used.connections.push(*connection);
+            used.parts.insert((part.peer, part.port));
         }
     }
 
     /// Every rule of the policies of these namespaces; of all if there are none.
-    pub(super) fn rules(&self, set: &PolicySet, world: &World, namespaces: &[String]) -> Vec<RuleUse> {
-        let asked = |policy: &&Policy| namespaces.is_empty() || namespaces.contains(&policy.namespace);
+    pub(super) fn rules(&self, set: &PolicySet, namespaces: &[String]) -> Vec<RuleUse> {
+        let asked = |policy: &Policy| namespaces.is_empty() || namespaces.contains(&policy.namespace);
         let mut rules = Vec::new();
-        for policy in set.iter().filter(asked) {
+        for (position, policy) in set.iter().enumerate().filter(|(_, policy)| asked(policy)) {
             for direction in [Direction::Ingress, Direction::Egress] {
                 for (index, rule) in policy.rules(direction).unwrap_or_default().iter().enumerate() {
-                    rules.push(self.rule(policy, RuleId { direction, index }, rule, world));
+                    let id = RuleId { direction, index };
+                    rules.push(rule_use(policy, id, rule, self.used.get(&(position, id))));
                 }
             }
         }
         rules
     }
+}
 
-    fn rule(&self, policy: &Policy, id: RuleId, rule: &Rule, world: &World) -> RuleUse {
-        let by = By {
-            kind: "NetworkPolicy",
-            namespace: policy.namespace.clone(),
-            name: policy.name.clone(),
-            rule: Some(id),
-            source: rule.source.clone().or_else(|| policy.source.clone()),
-        };
-        let Some(used) = self.used.get(&(policy.namespace.clone(), policy.name.clone(), id)) else {
-            return RuleUse {
-                by,
-                edges: 0,
-                last_seen: None,
-                unused_peers: Vec::new(),
-                unused_ports: Vec::new(),
-            };
-        };
-        let is_unused = |part: &Rule| {
-            let alone = alone(policy, id.direction, part);
-            let matches = |connection| side(&alone, world, connection, id.direction).basis == Basis::Rule;
-            !used.connections.iter().any(matches)
-        };
-        let mut unused_peers = Vec::new();
-        if let Peers::Of(peers) = &rule.peers {
-            for peer in peers {
-                let part = Rule::new(Peers::Of(OneOrMore::one(peer.clone())), rule.ports.clone());
-                unused_peers.extend(is_unused(&part).then(|| peer_text(peer)));
+fn rule_use(policy: &Policy, id: RuleId, rule: &Rule, used: Option<&Used>) -> RuleUse {
+    let by = By {
+        kind: "NetworkPolicy",
+        namespace: policy.namespace.clone(),
+        name: policy.name.clone(),
+        rule: Some(id),
+        source: rule.source.clone().or_else(|| policy.source.clone()),
+    };
+    let mut found = RuleUse {
+        by,
+        edges: used.map_or(0, |used| used.edges),
+        last_seen: used.map(|used| used.last_seen),
+        unused_peers: Vec::new(),
+        unused_ports: Vec::new(),
+        unused_pairs: Vec::new(),
+    };
+    let Some(Used { parts, .. }) = used else { return found };
+    let (peers, ports) = (peers(rule), ports(rule));
+    let needed_peers: BTreeSet<usize> = parts.iter().map(|(peer, _)| *peer).collect();
+    let needed_ports: BTreeSet<usize> = parts.iter().map(|(_, port)| *port).collect();
+    for (at, peer) in peers.iter().enumerate() {
+        if !needed_peers.contains(&at) {
+            found.unused_peers.push(peer.to_string());
+            continue;
+        }
+        for (beside, port) in ports.iter().enumerate() {
+            if needed_ports.contains(&beside) && !parts.contains(&(at, beside)) {
+                found.unused_pairs.push(format!("{peer} on {port}"));
             }
         }
-        let mut unused_ports = Vec::new();
-        if let Ports::Of(ports) = &rule.ports {
-            for port in ports {
-                let part = Rule::new(rule.peers.clone(), Ports::Of(OneOrMore::one(port.clone())));
-                unused_ports.extend(is_unused(&part).then(|| port_text(port)));
-            }
-        }
-        RuleUse {
-            by,
-            edges: used.edges,
-            last_seen: Some(used.last_seen),
-            unused_peers,
-            unused_ports,
-        }
+    }
+    let unused = ports.iter().enumerate().filter(|(at, _)| !needed_ports.contains(at));
+    found.unused_ports.extend(unused.map(|(_, port)| port.to_string()));
+    found
+}
+
+/// The peers that a rule lists, by their positions.
+fn peers(rule: &Rule) -> Vec<&Peer> {
+    match &rule.peers {
+        Peers::Any => Vec::new(),
+        Peers::Of(listed) => listed.iter().collect(),
     }
 }
 
-/// A policy with nothing but one rule.
-fn alone(policy: &Policy, direction: Direction, rule: &Rule) -> PolicySet {
-    let rules = Some(vec![rule.clone()]);
-    let (ingress, egress) = match direction {
-        Direction::Ingress => (rules, None),
-        Direction::Egress => (None, rules),
-    };
-    let policy = Policy {
-        ingress,
-        egress,
-        ..policy.clone()
-    };
-    PolicySet::new([policy]).expect("one policy that isolates one direction is a set")
+/// The ports that a rule lists, by their positions.
+fn ports(rule: &Rule) -> Vec<&PortRule> {
+    match &rule.ports {
+        Ports::Any => Vec::new(),
+        Ports::Of(listed) => listed.iter().collect(),
+    }
 }

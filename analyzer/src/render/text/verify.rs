@@ -125,7 +125,11 @@ fn rule_row(used: &RuleUse, window: Option<Window>) -> Option<Vec<String>> {
         let length = window.map(|window| format!(" in {}", length(used.age(window.start, window.end))));
         format!("nothing recorded needs it{}", length.unwrap_or_default())
     } else {
-        let parts = used.unused_peers.iter().chain(&used.unused_ports);
+        let parts = used
+            .unused_peers
+            .iter()
+            .chain(&used.unused_ports)
+            .chain(&used.unused_pairs);
         let parts: Vec<&str> = parts.map(String::as_str).collect();
         format!("nothing recorded needs {}", parts.join("; "))
     };
