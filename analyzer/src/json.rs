@@ -6,6 +6,7 @@
 pub mod activity;
 pub mod diff;
 pub mod edge;
+pub mod explain;
 pub mod generate;
 pub mod inspect;
 pub mod peer;

@@ -5,6 +5,7 @@
 pub mod cli;
 pub mod diff;
 pub mod escape;
+pub mod explain;
 pub mod findings;
 pub mod flow;
 pub mod frame;

@@ -44,7 +44,8 @@ use super::exit;
         flowtape verify my-tape --policies out      would these policies deny what was recorded?\n  \
         flowtape diff old-tape new-tape             what changed between two recordings\n  \
         flowtape query my-tape 'SELECT ...'         anything else, in SQL\n  \
-        flowtape explain FT1003                     what a finding means and what to do\n\n",
+        flowtape explain FT1003                     what a finding means and what to do\n  \
+        flowtape explain my-tape --rule shop/web    what the rules of a policy are for\n\n",
         "Exit codes:\n  \
         0    done\n  \
         1    done, and something the caller gated on was found (`diff`, `verify`, `--strict`, a failed proof)\n  \
@@ -154,7 +155,13 @@ pub enum Verb {
             stands.\n\nThis verb is in builds with the feature `query`: `cargo install --path analyzer --features query`."
     )]
     Query(QueryArgs),
-    /// Explain a finding by its code
+    /// Explain a finding, a rule, an edge, or why something is denied
+    #[command(
+        long_about = "Explains a finding by its code; or, of a recording, what is behind a rule, which rules allow an edge, or \
+            what policies say to a connection that may never have been recorded.\n\nThe policies asked are those that \
+            `generate` makes of the recording without options, or those of `--policies`. Where a connection is denied, the \
+            rules that nearly match are named, and what a rule would have to say."
+    )]
     Explain(ExplainArgs),
     /// Print the reference of the tables of a tape, or of those that a query can name
     Schema(SchemaArgs),

@@ -78,7 +78,7 @@ fn dispatch(args: &Args) -> Result<ExitStatus, Failure> {
         Verb::Verify(args) => verb::verify::run(args, global),
         Verb::Diff(args) => verb::diff::run(args, global),
         Verb::Query(args) => verb::query::run(args, global),
-        Verb::Explain(args) => verb::explain::run(args),
+        Verb::Explain(args) => verb::explain::run(args, global),
         Verb::Schema(args) => verb::schema::run(args),
     };
     with_threads(global.threads, run)?

@@ -1,6 +1,6 @@
 //! Address ranges, as nodes declare them for their pods and as users ask for them.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::str::FromStr;
 
 use flowtape_schemas::address::Address;
@@ -22,6 +22,12 @@ impl Prefix {
             mask: u128::MAX,
             is_v4: address.ip().is_ipv4(),
         }
+    }
+
+    /// The address of a range that has no other.
+    #[must_use]
+    pub fn only(self) -> Option<IpAddr> {
+        (self.mask == u128::MAX).then(|| IpAddr::from(Ipv6Addr::from_bits(self.network)).to_canonical())
     }
 
     /// Whether an address lies in the range, which holds addresses of one family only.

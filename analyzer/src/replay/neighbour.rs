@@ -121,8 +121,8 @@ impl Asking<'_> {
         if is(Side::Allowed) && !overlaps {
             let unexplained = sides.iter().filter(|(_, side)| *side == Side::Allowed);
             found.allowed.extend(unexplained.map(|(direction, _)| Neighbour {
-                from: name(connection.from),
-                to: name(connection.to),
+                from: connection.from.to_string(),
+                to: connection.to.to_string(),
                 protocol: connection.protocol,
                 port: connection.port,
                 direction: *direction,
@@ -163,13 +163,6 @@ impl Asking<'_> {
             let mut servers = servers.iter();
             servers.any(|to| self.kinds.contains(&(from, *to, protocol, port)))
         })
-    }
-}
-
-fn name(endpoint: Endpoint<'_>) -> String {
-    match endpoint {
-        Endpoint::Pod { pod, address: _ } => format!("{}/{}", pod.namespace, pod.name),
-        Endpoint::Address(address) => address.to_string(),
     }
 }
 

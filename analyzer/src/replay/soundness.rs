@@ -108,7 +108,9 @@ fn endpoints<'a>(seen: &Seen, world: &'a World) -> Vec<Endpoint<'a>> {
     }
 }
 
-pub(super) fn same_family(from: Endpoint<'_>, to: Endpoint<'_>) -> bool {
+/// Whether a connection between two endpoints is possible: an address that is not known may be of either family.
+#[must_use]
+pub fn same_family(from: Endpoint<'_>, to: Endpoint<'_>) -> bool {
     match (from.address(), to.address()) {
         (Some(from), Some(to)) => from.is_ipv4() == to.is_ipv4(),
         (None, _) | (_, None) => true,

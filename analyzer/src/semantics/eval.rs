@@ -254,6 +254,25 @@ fn is_node_of(world: &World, peer: Endpoint<'_>, pod: &Pod) -> bool {
     on_the_node || at_its_address
 }
 
+/// Whether the peers of a rule and its ports match, each by itself: what a rule that does not match lacks.
+#[must_use]
+pub fn matches(
+    rule: &Rule,
+    policy: &Policy,
+    world: &World,
+    connection: &Connection<'_>,
+    direction: Direction,
+) -> (bool, bool) {
+    let peer = match direction {
+        Direction::Egress => connection.to,
+        Direction::Ingress => connection.from,
+    };
+    (
+        peers_match(&rule.peers, policy, world, peer),
+        ports_match(&rule.ports, connection),
+    )
+}
+
 fn peers_match(peers: &Peers, policy: &Policy, world: &World, peer: Endpoint<'_>) -> bool {
     match peers {
         Peers::Any => true,

@@ -1,6 +1,7 @@
 //! The pods, namespaces and nodes that policies are evaluated against.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::IpAddr;
 
 use thiserror::Error;
@@ -57,6 +58,16 @@ pub enum Endpoint<'a> {
     /// An address outside the pods: external, or of a node. The caller has made sure that no pod holds it, see
     /// [`World::endpoint_at`].
     Address(IpAddr),
+}
+
+impl fmt::Display for Endpoint<'_> {
+    /// A pod as `namespace/name`, anything else as its address.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Pod { pod, address: _ } => write!(f, "{}/{}", pod.namespace, pod.name),
+            Self::Address(address) => address.fmt(f),
+        }
+    }
 }
 
 impl<'a> Endpoint<'a> {

@@ -36,7 +36,9 @@ impl Kind {
         }
     }
 
-    const fn reason(self) -> &'static str {
+    /// The reason in words.
+    #[must_use]
+    pub const fn reason(self) -> &'static str {
         match self {
             Self::Dns => "name resolution is one unit, UDP and TCP",
             Self::DnsBehindCache => "the servers behind a DNS cache of the node answer when it does not run",

@@ -12,7 +12,7 @@ mod peers;
 mod rules;
 mod selectors;
 pub mod settings;
-mod volatile;
+pub mod volatile;
 
 use std::collections::{BTreeMap, BTreeSet};
 

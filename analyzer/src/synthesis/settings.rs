@@ -17,6 +17,18 @@ pub struct Settings {
     pub redacted: bool,
 }
 
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            default_deny: DefaultDeny::Workload,
+            published: Published::Declared,
+            dns: Dns::Auto,
+            namespaces: BTreeSet::new(),
+            redacted: false,
+        }
+    }
+}
+
 /// What is isolated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DefaultDeny {

@@ -61,7 +61,8 @@ const RELEASED: [&str; 4] = [
 ];
 
 /// Whether a label of pods changes with a revision, run, pod or release.
-pub(super) fn is_volatile(key: &str) -> bool {
+#[must_use]
+pub fn is_volatile(key: &str) -> bool {
     is_controlled(key) || RELEASED.contains(&key)
 }
 

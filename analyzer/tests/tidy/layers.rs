@@ -27,6 +27,10 @@ const LAYERS: &[(&str, &[&str])] = &[
         &["findings", "identity", "flow", "policy", "semantics", "replay"],
     ),
     (
+        "explain",
+        &["identity", "flow", "policy", "semantics", "replay", "synthesis"],
+    ),
+    (
         "json",
         &[
             "escape",
@@ -40,6 +44,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "synthesis",
             "diff",
             "verify",
+            "explain",
         ],
     ),
     ("frame", &["findings", "tape", "identity", "flow", "json"]),
@@ -57,6 +62,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "synthesis",
             "diff",
             "verify",
+            "explain",
             "json",
             "frame",
         ],
@@ -76,6 +82,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "replay",
             "diff",
             "verify",
+            "explain",
             "json",
             "frame",
             "query",
