@@ -16,7 +16,7 @@ BUILD_DIR := $(or $(CARGO_TARGET_DIR),target)
 say = @printf '[%-4s] %s\n'
 
 .PHONY: help demo test live spec query lint fmt fmt-check clippy deny docs laptop \
-    generated bless bpf bpf-check tools ci clean cc
+    generated validate bless bpf bpf-check tools ci clean cc
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^## / { print "\n" substr($$0, 4) } /^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' Makefile
@@ -79,6 +79,10 @@ laptop: cc ## Build what a laptop needs: stable Rust, no root, no kernel object;
 
 ## Change it
 
+validate: cc ## Check generated policies against the published schema of NetworkPolicy; fetches a pinned checker, or says so
+	$(say) TEST 'kubernetes-validate'
+	@bash .ci/validate
+
 generated: cc ## Check that every generated file is what its generator writes
 	@bash .ci/generated
 
@@ -104,7 +108,7 @@ $(DENY)/bin/cargo-deny: | cc
 	@cargo install --locked --quiet cargo-deny --version $(DENY_VERSION) --root '$(DENY)'
 
 ci: ## Everything the pipeline runs, with the time of each lane
-	@bash .ci/lanes tools fmt-check deny clippy docs laptop test query generated bpf-check demo
+	@bash .ci/lanes tools fmt-check deny clippy docs laptop test query generated validate bpf-check demo
 
 clean: ## Remove what was built and recorded
 	$(say) RM '$(BUILD_DIR) out'
