@@ -8,6 +8,7 @@ pub mod diff;
 pub mod edge;
 pub mod explain;
 pub mod generate;
+pub mod import;
 pub mod inspect;
 pub mod peer;
 pub mod proof;

@@ -10,6 +10,7 @@ pub mod findings;
 pub mod flow;
 pub mod frame;
 pub mod identity;
+pub mod import;
 pub mod json;
 pub mod parse;
 pub mod policy;

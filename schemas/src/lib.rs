@@ -4,7 +4,8 @@
 //! does no IO, reads no clock and starts no thread. `SCHEMA.md` beside it is generated from these types.
 //!
 //! - [`table`] declares rows and columns, [`value`] maps Rust values to Arrow columns;
-//! - [`node`] holds the tables a node's recorder writes, [`cluster`] those of the cluster's metadata;
+//! - [`node`] holds the tables a node's recorder writes, [`cluster`] those of the cluster's metadata,
+//!   [`import`] those about other tools' files;
 //! - [`parquet`] writes and reads the files, [`validate`] reports every problem of a file at once;
 //! - [`manifest`] describes a whole tape, [`version`] says who may read it;
 //! - [`metadata`] turns what `kubectl get -o json` prints into rows, through an allow-list.
@@ -12,6 +13,7 @@
 
 pub mod address;
 pub mod cluster;
+pub mod import;
 pub mod manifest;
 pub mod metadata;
 pub mod node;

@@ -35,6 +35,9 @@ pub struct Manifest {
     /// Where the metadata came from; absent from a tape without metadata.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cluster: Option<ClusterRecording>,
+    /// What was imported from other tools' recordings, by format.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub imports: Vec<ImportRecording>,
     /// Every table file, by path.
     pub files: Vec<FileEntry>,
 }
@@ -217,6 +220,40 @@ pub enum ClusterSource {
     Snapshots,
 }
 
+/// What was imported from recordings of another tool.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct ImportRecording {
+    /// Name of the format.
+    pub format: String,
+    /// Names of the files, without their directories, in the order in which they were read.
+    pub files: Vec<String>,
+    /// Which clock the times are of.
+    pub clock: String,
+    /// The source counted one of so many packets or flows, if it said so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sampling: Option<u64>,
+    /// Records that were read: lines or packets.
+    pub records: u64,
+    /// Those of them that say nothing about connections, or repeat what another says, by what they are.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub passed_over: BTreeMap<String, u64>,
+    /// Those of them that could not be used; table `quarantine` says why.
+    pub quarantined: u64,
+    /// Pods whose identity is what the source says, because no metadata knows them.
+    pub named_by_source: u64,
+    /// What such a source cannot know.
+    pub limits: Vec<ImportLimit>,
+}
+
+/// Something that a source cannot know.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct ImportLimit {
+    /// What, in one sentence without final full stop.
+    pub what: String,
+    /// Whether edges may be missing because of it: the window is incomplete.
+    pub costs_edges: bool,
+}
+
 /// One table file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileEntry {
@@ -273,6 +310,7 @@ impl Manifest {
             window: None,
             nodes: Vec::new(),
             cluster: None,
+            imports: Vec::new(),
             files: Vec::new(),
         }
     }

@@ -13,7 +13,7 @@ use crate::version::CURRENT;
 pub fn markdown() -> String {
     let mut text = format!(
         "# The tables of a tape, schema {CURRENT}\n\n\
-         Generated from the declarations in `src/node/` and `src/cluster/`; `make bless` writes it anew.\n\n\
+         Generated from the declarations in `src/node/`, `src/cluster/` and `src/import/`; `make bless` writes it anew.\n\n\
          Times are nanoseconds since 1970 in UTC. Addresses are 16 bytes, IPv4 as IPv4-mapped IPv6 (`::ffff:a.b.c.d`).\n\
          Words are dictionary-encoded text. A column that may be null says so; null means *not known* or *does not apply*.\n"
     );
@@ -21,6 +21,7 @@ pub fn markdown() -> String {
         let place = match table.place {
             Place::Node => "node=<name>",
             Place::Cluster => "cluster",
+            Place::Import => "import",
         };
         let _ = write!(
             text,

@@ -29,6 +29,8 @@ pub enum Place {
     Node,
     /// `cluster/`, written by the metadata recorder.
     Cluster,
+    /// `import/`, written by an importer of other tools' recordings.
+    Import,
 }
 
 /// A problem with the columns of one batch or file.

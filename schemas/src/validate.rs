@@ -5,6 +5,7 @@ use bytes::Bytes;
 use crate::cluster::{
     ContainerRow, EndpointSliceRow, NamespaceRow, NetworkPolicyRow, NodeRow, PodRow, ServiceRow, WorkloadRow,
 };
+use crate::import::QuarantineRow;
 use crate::manifest::{FileEntry, sha256_hex};
 use crate::node::{CgroupRow, ClockRow, EventRow, FlowRow, ListenRow, NameRow, NetnsRow, SocketRow, StatsRow};
 use crate::parquet::{FileError, TableFile};
@@ -49,6 +50,7 @@ pub fn each_table(visitor: &mut impl EachTable) {
     visitor.table::<NodeRow>();
     visitor.table::<WorkloadRow>();
     visitor.table::<NetworkPolicyRow>();
+    visitor.table::<QuarantineRow>();
 }
 
 /// Every table of a tape, in the order of `SCHEMA.md`.
@@ -264,6 +266,12 @@ impl CheckedRow for NameRow {
 impl CheckedRow for StatsRow {
     fn contradiction(&self) -> Option<&'static str> {
         (self.interval_start > self.interval_end).then_some("`interval_start` is after `interval_end`")
+    }
+}
+
+impl CheckedRow for QuarantineRow {
+    fn contradiction(&self) -> Option<&'static str> {
+        (self.first_position > self.last_position).then_some("`first_position` is after `last_position`")
     }
 }
 

@@ -182,6 +182,7 @@ impl Writer {
         let directory = match (R::PLACE, node) {
             (Place::Node, Some(node)) => format!("node={node}"),
             (Place::Node, None) | (Place::Cluster, _) => "cluster".to_owned(),
+            (Place::Import, _) => "import".to_owned(),
         };
         let path = format!("{directory}/{}-000001.parquet", R::TABLE);
         let bytes = encode_file(rows)?;

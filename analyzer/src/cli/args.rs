@@ -4,6 +4,7 @@ pub mod diff;
 pub mod explain;
 pub mod flows;
 pub mod generate;
+pub mod import;
 pub mod inspect;
 pub mod query;
 pub mod schema;
@@ -18,6 +19,7 @@ use self::diff::DiffArgs;
 use self::explain::ExplainArgs;
 use self::flows::FlowsArgs;
 use self::generate::GenerateArgs;
+use self::import::ImportArgs;
 use self::inspect::InspectArgs;
 use self::query::QueryArgs;
 use self::schema::SchemaArgs;
@@ -146,6 +148,15 @@ pub enum Verb {
             `cluster/` is a tape, any other path is policies; the prefixes `tape:` and `policy:` force it."
     )]
     Diff(DiffArgs),
+    /// Make a tape of another tool's recording
+    #[command(
+        long_about = "Makes a tape of another tool's recording, which all verbs then read like any other.\n\nPods are who \
+            the files say they are, or who the metadata says held their address. What a source cannot know is said in \
+            findings. Lines and packets that cannot be used are set aside, counted in table `quarantine`, and never stop the \
+            rest; the exit code is 2 only if nothing was usable.\n\n`flowtape schema import` has a page for each format: \
+            which field becomes what, and what is missing."
+    )]
+    Import(ImportArgs),
     /// Ask a recording in SQL
     #[command(
         long_about = "Asks a recording in SQL.\n\nThe tables are the edges with who they are between, the samples of single \
@@ -163,7 +174,7 @@ pub enum Verb {
             rules that nearly match are named, and what a rule would have to say."
     )]
     Explain(ExplainArgs),
-    /// Print the reference of the tables of a tape, or of those that a query can name
+    /// Print the reference of the tables of a tape, of those that a query can name, or of the formats of `import`
     Schema(SchemaArgs),
 }
 

@@ -77,6 +77,7 @@ fn dispatch(args: &Args) -> Result<ExitStatus, Failure> {
         Verb::Generate(args) => verb::generate::run(args, global),
         Verb::Verify(args) => verb::verify::run(args, global),
         Verb::Diff(args) => verb::diff::run(args, global),
+        Verb::Import(args) => verb::import::run(args, global),
         Verb::Query(args) => verb::query::run(args, global),
         Verb::Explain(args) => verb::explain::run(args, global),
         Verb::Schema(args) => verb::schema::run(args),

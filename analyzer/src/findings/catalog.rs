@@ -132,6 +132,16 @@ pub enum Code {
     BaselineUnneeded,
     /// FT5011: What a baseline accepted counts again, because its time has run out.
     BaselineExpired,
+    /// FT6001: The recording was imported, and its source cannot know something.
+    ImportLimit,
+    /// FT6002: The recording was imported, and edges may be missing that its source did not see.
+    ImportIncomplete,
+    /// FT6003: Records of an imported file could not be used.
+    Quarantined,
+    /// FT6004: An imported file has other text between its records.
+    ImportText,
+    /// FT6005: Pods are what an imported source calls them, because no metadata knows them.
+    NamedBySource,
 }
 
 impl Code {
@@ -550,5 +560,40 @@ pub const CATALOG: &[Entry] = &[
         Warning,
         "baseline-expired",
         "What a baseline accepted counts again, because its time has run out."
+    ),
+    entry!(
+        ImportLimit,
+        "FT6001",
+        Info,
+        "import-limit",
+        "The recording was imported, and its source cannot know something."
+    ),
+    entry!(
+        ImportIncomplete,
+        "FT6002",
+        Warning,
+        "import-incomplete",
+        "The recording was imported, and edges may be missing that its source did not see."
+    ),
+    entry!(
+        Quarantined,
+        "FT6003",
+        Warning,
+        "quarantined",
+        "Records of an imported file could not be used."
+    ),
+    entry!(
+        ImportText,
+        "FT6004",
+        Info,
+        "import-text",
+        "An imported file has other text between its records."
+    ),
+    entry!(
+        NamedBySource,
+        "FT6005",
+        Info,
+        "named-by-source",
+        "Pods are what an imported source calls them, because no metadata knows them."
     ),
 ];

@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::fmt::Write as _;
 
+use flowtape_schemas::import::QuarantineRow;
 use flowtape_schemas::metadata::{ClusterRows, EachRows};
 use flowtape_schemas::node::{CgroupRow, EventRow, FlowRow, ListenRow, NameRow, NetnsRow, SocketRow, StatsRow};
 use flowtape_schemas::table::Row;
@@ -15,7 +16,7 @@ use crate::json::edge::Edge;
 use crate::tape::{NodeTape, Tape, TapeError};
 
 /// Every table, what is resolved first.
-pub const NAMES: [&str; 18] = [
+pub const NAMES: [&str; 19] = [
     "edges",
     "events",
     "findings",
@@ -34,6 +35,7 @@ pub const NAMES: [&str; 18] = [
     "nodes",
     "workloads",
     "network_policies",
+    QuarantineRow::TABLE,
 ];
 
 /// What tables are made of.
@@ -82,6 +84,7 @@ pub fn table(source: Source<'_>, name: &str) -> Result<Option<Table>, TapeError>
         NetnsRow::TABLE => of_nodes(tape, |node| &node.netns),
         NameRow::TABLE => of_nodes(tape, |node| &node.names),
         StatsRow::TABLE => of_nodes(tape, |node| &node.stats),
+        QuarantineRow::TABLE => (QuarantineRow::doc(), rows::frame(&tape.quarantine)),
         _ => match of_cluster(&tape.cluster, name) {
             Some(found) => found,
             None => return Ok(None),

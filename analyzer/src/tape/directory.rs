@@ -8,7 +8,7 @@ use flowtape_schemas::manifest::MANIFEST_FILE;
 
 use super::TapeError;
 use super::limit::{DIRECTORY_ENTRIES, MANIFEST_BYTES};
-use super::place::{CLUSTER, NODE, table_of};
+use super::place::{CLUSTER, IMPORT, NODE, table_of};
 
 /// How the names of files end that a recorder has not finished.
 const UNFINISHED: &str = ".tmp";
@@ -83,7 +83,7 @@ fn add(listing: &mut Listing, name: &str, kind: FileType) -> Result<(), TapeErro
         return Ok(());
     }
     let node = name.strip_prefix(NODE).filter(|node| !node.is_empty());
-    if node.is_none() && name != CLUSTER {
+    if node.is_none() && name != CLUSTER && name != IMPORT {
         return Ok(());
     }
     if !kind.is_dir() {

@@ -6,7 +6,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use flowtape_schemas::cluster::{Bound, NodeRow};
-use flowtape_schemas::manifest::{HookReport, HookState, NodeRecording, Stop, Window};
+use flowtape_schemas::import::{QuarantineReason, QuarantineRow};
+use flowtape_schemas::manifest::{HookReport, HookState, ImportLimit, NodeRecording, Stop, Window};
 use flowtape_schemas::node::{Counter, Hook, Loss};
 use flowtape_schemas::time::Time;
 use flowtape_schemas::value::Words as _;
@@ -50,6 +51,7 @@ pub(super) fn judge(tape: &mut Tape, recordings: &[Recording], findings: &mut Fi
         judge.clock(node);
     }
     judge.synthetic(&tape.nodes);
+    judge.imports(tape);
     judge.content(tape);
     judge.metadata(tape);
     for recording in recordings {
@@ -241,6 +243,48 @@ impl Judge<'_> {
             }
             self.findings
                 .report_rows(Code::SyntheticRows, message, synthetic as u64, &samples);
+        }
+    }
+
+    /// What other tools' recordings cannot know, and what of them could not be used.
+    fn imports(&mut self, tape: &Tape) {
+        for import in &tape.imports {
+            let format = &import.format;
+            for ImportLimit { what, costs_edges } in &import.limits {
+                let message = format!("imported from `{format}`: {what}");
+                if *costs_edges {
+                    self.incomplete(Code::ImportIncomplete, message, 1);
+                } else {
+                    self.findings.report(Code::ImportLimit, message);
+                }
+            }
+            if let Some(sampling) = import.sampling.filter(|sampling| *sampling > 1) {
+                let message = format!("imported from `{format}`: the source counted one of {sampling}");
+                self.incomplete(Code::ImportIncomplete, message, 1);
+            }
+            if import.named_by_source > 0 {
+                let message =
+                    format!("imported from `{format}`: pods that no metadata knows are what the source calls them");
+                self.findings
+                    .report_many(Code::NamedBySource, message, import.named_by_source);
+            }
+        }
+        for row in &tape.quarantine {
+            let QuarantineRow {
+                file,
+                reason,
+                detail,
+                count,
+                ..
+            } = row;
+            // Messages of the tool that printed the records are expected between them.
+            let code = if *reason == QuarantineReason::OtherText {
+                Code::ImportText
+            } else {
+                Code::Quarantined
+            };
+            let message = format!("`{file}`: records were not used, {reason}: {detail}");
+            self.findings.report_many(code, message, *count);
         }
     }
 

@@ -7,6 +7,7 @@
 //! - `recording` decides, from the manifest or without one, which files are read;
 //! - `read` decodes them in parallel within the bounds of `limit`;
 //! - `unite` brings the rows of all recordings together, `health` judges the whole;
+//! - [`mod@write`] writes one whose rows are at hand;
 //! - `samples` reads single operations, and `divide` does so where counts leave more than one answer.
 
 mod directory;
@@ -20,14 +21,16 @@ mod recording;
 mod samples;
 mod threads;
 mod unite;
+pub mod write;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-use flowtape_schemas::manifest::{HookReport, HookState, NodeRecording, Stop, Window};
+use flowtape_schemas::import::QuarantineRow;
+use flowtape_schemas::manifest::{HookReport, HookState, ImportRecording, NodeRecording, Stop, Window};
 use flowtape_schemas::metadata::ClusterRows;
 use flowtape_schemas::node::{
-    CgroupRow, ClockRow, Counter, FlowRow, ListenRow, Loss, NameRow, NetnsRow, SocketRow, StatsRow,
+    CgroupRow, ClockRow, Counter, FlowRow, Hook, ListenRow, Loss, NameRow, NetnsRow, SocketRow, StatsRow,
 };
 
 pub use self::divide::{Unclear, divide};
@@ -49,6 +52,10 @@ pub struct Tape {
     pub cluster: ClusterRows,
     /// When changes of it went unseen: between two snapshots, and where a watch was lost.
     pub unwatched: Vec<Window>,
+    /// What was imported from other tools' recordings.
+    pub imports: Vec<ImportRecording>,
+    /// What of it could not be used.
+    pub quarantine: Vec<QuarantineRow>,
     /// Whether the recording is complete.
     pub health: Health,
 }
@@ -95,9 +102,12 @@ impl NodeTape {
             recording.stop == Stop::Clean && recording.lost_edges == 0 && recording.hooks.iter().all(attached)
         };
         let blind = |row: &StatsRow| row.counter == Counter::BlindNanos || row.counter.loss() == Loss::Edges;
+        // What another tool did not tell was not necessarily not there.
+        let imported = self.flows.iter().any(|row| row.hook == Hook::Import);
         // Where a node was recorded again, nobody watched it in between.
         matches!(self.recordings.as_slice(), [only] if clean(only))
             && !self.stats.iter().any(blind)
+            && !imported
             && !self.flows.iter().any(|row| row.remote_folded)
     }
 }

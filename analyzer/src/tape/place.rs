@@ -6,13 +6,18 @@ use flowtape_schemas::validate::tables;
 /// The directory of the metadata tables.
 pub(super) const CLUSTER: &str = "cluster";
 
+/// The directory of what an importer tells of its files.
+pub(super) const IMPORT: &str = "import";
+
 /// What precedes the node's name in the name of its directory.
 pub(super) const NODE: &str = "node=";
 
 /// A table file's place in a tape.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct TablePlace {
-    /// The node that recorded it; `None` for metadata.
+    /// In which kind of directory.
+    pub(super) place: Place,
+    /// The node that recorded it; `None` outside of the directories of nodes.
     pub(super) node: Option<String>,
     /// The table.
     pub(super) table: String,
@@ -22,25 +27,21 @@ impl TablePlace {
     /// The place that a path below the tape names; `None` if no table stands there.
     pub(super) fn of(path: &str) -> Option<Self> {
         let (directory, file) = path.split_once('/')?;
-        let node = match directory.strip_prefix(NODE) {
-            Some(name) if !name.is_empty() => Some(name.to_owned()),
-            None if directory == CLUSTER => None,
+        let (place, node) = match directory.strip_prefix(NODE) {
+            Some(name) if !name.is_empty() => (Place::Node, Some(name.to_owned())),
+            None if directory == CLUSTER => (Place::Cluster, None),
+            None if directory == IMPORT => (Place::Import, None),
             Some(_) | None => return None,
         };
         let table = table_of(file)?.to_owned();
-        Some(Self { node, table })
+        Some(Self { place, node, table })
     }
 
     /// Whether this version has such a table in such a directory.
     pub(super) fn is_known(&self) -> bool {
-        let place = if self.node.is_some() {
-            Place::Node
-        } else {
-            Place::Cluster
-        };
         tables()
             .iter()
-            .any(|table| table.name == self.table && table.place == place)
+            .any(|table| table.name == self.table && table.place == self.place)
     }
 }
 

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use flowtape_schemas::cluster::{
     ContainerRow, EndpointSliceRow, NamespaceRow, NetworkPolicyRow, NodeRow, PodRow, ServiceRow, WorkloadRow,
 };
+use flowtape_schemas::import::QuarantineRow;
 use flowtape_schemas::manifest::sha256_hex;
 use flowtape_schemas::node::{
     CgroupRow, ClockRow, EventRow, FlowRow, ListenRow, NameRow, NetnsRow, SocketRow, StatsRow,
@@ -47,6 +48,7 @@ pub(super) enum Rows {
     Nodes(Vec<NodeRow>),
     Workloads(Vec<WorkloadRow>),
     NetworkPolicies(Vec<NetworkPolicyRow>),
+    Quarantine(Vec<QuarantineRow>),
     /// How many rows of table `events`; they are not decoded.
     Events(u64),
     Clock(Vec<ClockRow>),
@@ -153,6 +155,7 @@ fn decode(name: &str, file: &TableFile<Bytes>, budget: &Budget) -> Result<(Rows,
         NodeRow::TABLE => counted(Rows::Nodes, rows(file, budget)?),
         WorkloadRow::TABLE => counted(Rows::Workloads, rows(file, budget)?),
         NetworkPolicyRow::TABLE => counted(Rows::NetworkPolicies, rows(file, budget)?),
+        QuarantineRow::TABLE => counted(Rows::Quarantine, rows(file, budget)?),
         ClockRow::TABLE => counted(Rows::Clock, rows(file, budget)?),
         EventRow::TABLE => {
             file.check_table::<EventRow>()?;

@@ -38,12 +38,19 @@ pub(super) fn tape(recordings: &[Recording], contents: Vec<Vec<Content>>) -> Tap
                         sha256: content.sha256,
                     });
                 }
+                if let Rows::Quarantine(rows) = content.rows {
+                    tape.quarantine.extend(rows);
+                    continue;
+                }
                 add_rows(&mut tape.cluster, &mut nodes, node, index, content.rows);
             }
         }
     }
     tape.nodes = nodes.into_iter().map(|(name, node)| finished(name, node)).collect();
     sort_cluster(&mut tape.cluster);
+    tape.quarantine.sort_unstable();
+    tape.imports.sort_unstable();
+    tape.imports.dedup();
     tape.unwatched.sort_unstable_by_key(|window| (window.start, window.end));
     tape.unwatched.dedup();
     let from_rows = tape
@@ -69,6 +76,7 @@ fn add_manifest(tape: &mut Tape, nodes: &mut BTreeMap<String, NodeTape>, recordi
         .iter()
         .chain(manifest.nodes.iter().map(|node| &node.window));
     tape.window = windows.fold(tape.window, |window, other| Some(united(window, *other)));
+    tape.imports.extend(manifest.imports.iter().cloned());
     tape.unwatched.extend(manifest.cluster.iter().flat_map(unwatched));
     for node in &manifest.nodes {
         nodes
@@ -121,7 +129,8 @@ fn add_rows(
         | Rows::Namespaces(_)
         | Rows::Nodes(_)
         | Rows::Workloads(_)
-        | Rows::NetworkPolicies(_) => unreachable!("a place is known only in its own directory"),
+        | Rows::NetworkPolicies(_)
+        | Rows::Quarantine(_) => unreachable!("a place is known only in its own directory"),
     }
 }
 
@@ -143,6 +152,7 @@ fn add_cluster_rows(cluster: &mut ClusterRows, rows: Rows) {
         | Rows::Names(_)
         | Rows::Stats(_)
         | Rows::Events(_)
+        | Rows::Quarantine(_)
         | Rows::Clock(_) => unreachable!("a place is known only in its own directory"),
     }
 }

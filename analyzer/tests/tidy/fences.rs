@@ -57,7 +57,21 @@ const FENCES: &[Fence] = &[
     Fence {
         what: "rayon",
         within: "",
-        only: &["analyzer/src/tape/", "analyzer/src/flow/sighting.rs"],
+        only: &[
+            "analyzer/src/tape/",
+            "analyzer/src/import/mod.rs",
+            "analyzer/src/flow/sighting.rs",
+        ],
+    },
+    Fence {
+        what: "flate2",
+        within: "",
+        only: &["analyzer/src/import/read.rs"],
+    },
+    Fence {
+        what: "zstd",
+        within: "",
+        only: &["analyzer/src/import/read.rs"],
     },
     Fence {
         what: "kube",

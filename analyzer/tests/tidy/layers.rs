@@ -10,6 +10,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("escape", &[]),
     ("findings", &[]),
     ("tape", &["findings"]),
+    // Other tools' recordings become the rows that a tape is written of.
+    ("import", &[]),
     ("identity", &["findings", "tape"]),
     ("flow", &["findings", "tape", "identity"]),
     // What everything about policies builds on knows nothing of tapes, time or evidence.
@@ -74,6 +76,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "findings",
             "tape",
             "identity",
+            "import",
             "flow",
             "policy",
             "semantics",

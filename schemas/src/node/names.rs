@@ -20,7 +20,7 @@ table! {
         pub last_seen: Time,
         /// The longest time that the answers may be kept, in seconds; null where it is not known.
         pub ttl_seconds: Option<u32>,
-        /// How many answers.
+        /// How many answers; 0 where a source names the address and shows no answer.
         pub count: u64,
         /// Which hook saw them.
         pub hook: Hook,

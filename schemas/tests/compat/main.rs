@@ -102,6 +102,7 @@ fn bless() {
         let folder = match table.place {
             Place::Node => "node=n1",
             Place::Cluster => "cluster",
+            Place::Import => "import",
         };
         let path = format!("{folder}/{}-000001.parquet", table.name);
         let (rows, content) = (table.sample)();

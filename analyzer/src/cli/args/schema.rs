@@ -5,16 +5,18 @@ use clap::ValueEnum;
 /// Arguments of `schema`.
 #[derive(Debug, clap::Args)]
 pub struct SchemaArgs {
-    /// Which tables: those of a tape, or those that a query can name
+    /// Which: the tables of a tape, those that a query can name, or the formats that can be imported
     #[arg(value_enum, default_value_t = Tables::Tape)]
     pub tables: Tables,
 }
 
-/// Which tables a reference is of.
+/// What a reference is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Tables {
     /// Those of a tape
     Tape,
     /// Those that a query can name
     Query,
+    /// The formats that can be imported, and what becomes of each field
+    Import,
 }

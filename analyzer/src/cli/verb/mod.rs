@@ -4,6 +4,7 @@ pub(super) mod diff;
 pub(super) mod explain;
 pub(super) mod flows;
 pub(super) mod generate;
+pub(super) mod import;
 pub(super) mod inspect;
 pub(super) mod query;
 pub(super) mod schema;

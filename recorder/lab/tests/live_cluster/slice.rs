@@ -142,6 +142,7 @@ impl Files<'_> {
         let directory = match R::PLACE {
             Place::Node => format!("node={node}"),
             Place::Cluster => "cluster".to_owned(),
+            Place::Import => "import".to_owned(),
         };
         let path = format!("{directory}/{}-000001.parquet", R::TABLE);
         let content = encode_file(rows)?;

@@ -1,0 +1,355 @@
+//! Hubble: what `hubble observe -o jsonpb` prints and its exporter writes. Field names: `api/v1/flow/flow.proto` and
+//! `api/v1/observer/observer.proto` of Cilium 1.18.
+
+use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+
+use flowtape_schemas::address::Address;
+use flowtape_schemas::time::Time;
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+
+use super::json::{Number, address, object, time};
+use super::{Format, Limit, holds};
+use crate::import::record::{End, Flags, Name, Packet, Pod, Record, Reject, View, Way, Who};
+
+pub(super) const FORMAT: Format = Format {
+    name: "hubble",
+    page: include_str!("hubble.md"),
+    clock: "the kernel's time of the event on each node, as its agent converted it",
+    limits: &[
+        Limit::Detail("flows that a ring buffer overwrote before they were read are only known where Hubble says so"),
+        Limit::Detail("connections are told apart by their ports, and those that began before it are counted as 0"),
+    ],
+    objects: true,
+    claims: |start| {
+        holds(start, "\"flow\":{")
+            || holds(start, "\"lost_events\":{")
+            || (holds(start, "\"verdict\"") && holds(start, "\"IP\"") && holds(start, "\"l4\""))
+    },
+    parse,
+};
+
+#[derive(Deserialize)]
+struct Line<'a> {
+    flow: Option<Flow<'a>>,
+    lost_events: Option<Lost>,
+    node_status: Option<IgnoredAny>,
+    agent_event: Option<IgnoredAny>,
+    debug_event: Option<IgnoredAny>,
+    #[serde(borrow)]
+    node_name: Option<std::borrow::Cow<'a, str>>,
+    #[serde(borrow)]
+    time: Option<std::borrow::Cow<'a, str>>,
+    verdict: Option<IgnoredAny>,
+}
+
+#[derive(Deserialize)]
+struct Lost {
+    num_events_lost: Option<Number>,
+}
+
+#[derive(Deserialize)]
+struct Flow<'a> {
+    #[serde(borrow)]
+    time: Option<std::borrow::Cow<'a, str>>,
+    #[serde(borrow)]
+    verdict: Option<std::borrow::Cow<'a, str>>,
+    #[serde(rename = "IP")]
+    ip: Option<Ip>,
+    l4: Option<Layer4>,
+    l7: Option<Layer7>,
+    source: Option<Endpoint>,
+    destination: Option<Endpoint>,
+    #[serde(rename = "Type")]
+    kind: Option<String>,
+    #[serde(borrow)]
+    node_name: Option<std::borrow::Cow<'a, str>>,
+    #[serde(default)]
+    source_names: Vec<String>,
+    #[serde(default)]
+    destination_names: Vec<String>,
+    event_type: Option<EventType>,
+    traffic_direction: Option<String>,
+    trace_observation_point: Option<String>,
+    is_reply: Option<bool>,
+    sock_xlate_point: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Ip {
+    source: Option<String>,
+    destination: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Layer4 {
+    #[serde(rename = "TCP")]
+    tcp: Option<Ports>,
+    #[serde(rename = "UDP")]
+    udp: Option<Ports>,
+    #[serde(rename = "SCTP")]
+    sctp: Option<Ports>,
+    #[serde(rename = "ICMPv4")]
+    icmp4: Option<IgnoredAny>,
+    #[serde(rename = "ICMPv6")]
+    icmp6: Option<IgnoredAny>,
+}
+
+#[derive(Deserialize)]
+struct Ports {
+    #[serde(default)]
+    source_port: u16,
+    #[serde(default)]
+    destination_port: u16,
+    flags: Option<BTreeMap<String, bool>>,
+}
+
+#[derive(Deserialize)]
+struct Layer7 {
+    #[serde(rename = "type")]
+    kind: Option<String>,
+    dns: Option<Dns>,
+}
+
+#[derive(Deserialize)]
+struct Dns {
+    query: Option<String>,
+    #[serde(default)]
+    ips: Vec<String>,
+    ttl: Option<u32>,
+}
+
+#[derive(Default, Deserialize)]
+struct Endpoint {
+    #[serde(default)]
+    namespace: String,
+    #[serde(default)]
+    labels: Vec<String>,
+    #[serde(default)]
+    pod_name: String,
+    #[serde(default)]
+    workloads: Vec<Workload>,
+}
+
+#[derive(Deserialize)]
+struct Workload {
+    #[serde(default)]
+    name: String,
+    #[serde(default)]
+    kind: String,
+}
+
+#[derive(Deserialize)]
+struct EventType {
+    #[serde(rename = "type", default)]
+    kind: i64,
+    #[serde(default)]
+    sub_type: i64,
+}
+
+fn parse(text: &[u8]) -> Result<Vec<Record>, Reject> {
+    let line: Line<'_> = object(text)?;
+    let node = line.node_name.as_deref();
+    if let Some(flow) = line.flow {
+        return records(flow, node, line.time.as_deref());
+    }
+    if let Some(lost) = line.lost_events {
+        return Ok(vec![Record::Loss {
+            node: node.map(str::to_owned),
+            time: time(line.time.as_deref())?,
+            count: lost.num_events_lost.map_or(1, |lost| lost.0.max(1)),
+        }]);
+    }
+    if line.node_status.is_some() {
+        return Ok(vec![Record::PassedOver("status of a node")]);
+    }
+    if line.agent_event.is_some() || line.debug_event.is_some() {
+        return Ok(vec![Record::PassedOver("event of the agent")]);
+    }
+    if line.verdict.is_some() {
+        return records(object(text)?, None, None);
+    }
+    Err(Reject::unknown("it is neither a flow nor any other event of Hubble"))
+}
+
+fn records(flow: Flow<'_>, node: Option<&str>, envelope_time: Option<&str>) -> Result<Vec<Record>, Reject> {
+    let at = time(flow.time.as_deref().or(envelope_time))?;
+    let node = flow.node_name.as_deref().or(node).map(str::to_owned);
+    let Some(ip) = &flow.ip else {
+        return Ok(vec![Record::PassedOver("flow without addresses")]);
+    };
+    let ends = |text: &Option<String>| text.as_deref().and_then(address);
+    let (Some(source), Some(destination)) = (ends(&ip.source), ends(&ip.destination)) else {
+        return Err(Reject::incomplete("an address is missing or is none"));
+    };
+    let mut records = names(&flow, at, node.as_deref(), (source, destination));
+    let Some((protocol, ports)) = ports(&flow) else {
+        records.push(Record::PassedOver(beside(&flow)));
+        return Ok(records);
+    };
+    let (source, destination) = ((source, ports.source_port), (destination, ports.destination_port));
+    let flags = ports.flags.as_ref().map(flags).filter(|_| protocol == 6);
+    let packet = packet(flow, at, node, protocol, (source, destination), flags);
+    records.push(Record::Packet(Box::new(packet)));
+    Ok(records)
+}
+
+/// Names that the flow gives to its addresses, and those that it is the answer about.
+fn names(flow: &Flow<'_>, at: Time, node: Option<&str>, (source, destination): (Address, Address)) -> Vec<Record> {
+    let told = |name: &str, address, client, ttl_seconds, answered| {
+        Record::Name(Name {
+            time: at,
+            node: node.map(str::to_owned),
+            name: name.to_owned(),
+            address,
+            client: Some(client),
+            ttl_seconds,
+            answered,
+        })
+    };
+    let to = flow.destination_names.iter();
+    let mut records: Vec<Record> = to.map(|name| told(name, destination, source, None, false)).collect();
+    let from = flow.source_names.iter();
+    records.extend(from.map(|name| told(name, source, destination, None, false)));
+    let response = flow
+        .l7
+        .as_ref()
+        .filter(|layer7| layer7.kind.as_deref() == Some("RESPONSE"));
+    if let Some(dns) = response.and_then(|layer7| layer7.dns.as_ref()) {
+        let name = dns.query.as_deref().unwrap_or_default();
+        let ips = dns.ips.iter().filter_map(|ip| address(ip));
+        records.extend(ips.map(|ip| told(name, ip, destination, dns.ttl, true)));
+    }
+    records
+}
+
+/// Protocol and ports of a flow that is told of nowhere else.
+fn ports<'f>(flow: &'f Flow<'_>) -> Option<(u8, &'f Ports)> {
+    if flow.l7.is_some() || is_translation(flow) {
+        return None;
+    }
+    match flow.l4.as_ref()? {
+        Layer4 { tcp: Some(ports), .. } => Some((6, ports)),
+        Layer4 { udp: Some(ports), .. } => Some((17, ports)),
+        Layer4 { sctp: Some(ports), .. } => Some((132, ports)),
+        Layer4 { .. } => None,
+    }
+}
+
+fn is_translation(flow: &Flow<'_>) -> bool {
+    let point = flow.sock_xlate_point.as_deref();
+    flow.kind.as_deref() == Some("SOCK") || point.is_some_and(|point| point != "SOCK_XLATE_POINT_UNKNOWN")
+}
+
+/// What a flow is that makes no connection.
+fn beside(flow: &Flow<'_>) -> &'static str {
+    match &flow.l4 {
+        _ if flow.l7.is_some() => "what the proxy saw of a flow",
+        _ if is_translation(flow) => "translation in a socket",
+        Some(Layer4 { icmp4, icmp6, .. }) if icmp4.is_some() || icmp6.is_some() => "ICMP",
+        Some(_) | None => "flow of another protocol",
+    }
+}
+
+fn packet(
+    flow: Flow<'_>,
+    at: Time,
+    node: Option<String>,
+    protocol: u8,
+    (source, destination): ((Address, u16), (Address, u16)),
+    flags: Option<Flags>,
+) -> Packet {
+    let point = point(&flow, node.as_deref());
+    let (way, view) = ways(flow.is_reply, flow.traffic_direction.as_deref());
+    let local_is_from = matches!(
+        (way, view),
+        (Way::Reply, View::Server) | (Way::Forward | Way::Untold, View::Client)
+    );
+    let end = |(address, port), endpoint: Option<Endpoint>, is_local| End {
+        address: Some(address),
+        port: Some(port),
+        who: who(endpoint.unwrap_or_default(), is_local),
+    };
+    Packet {
+        time: at,
+        node,
+        protocol,
+        from: end(source, flow.source, local_is_from),
+        to: end(destination, flow.destination, !local_is_from && view != View::Between),
+        flags,
+        way,
+        view,
+        point,
+        count: 1,
+        dropped: matches!(flow.verdict.as_deref(), Some("DROPPED" | "ERROR")),
+        asked: None,
+    }
+}
+
+/// Which way it went, and at which end it was seen: `traffic_direction` is of the connection, also for a reply.
+fn ways(is_reply: Option<bool>, direction: Option<&str>) -> (Way, View) {
+    let way = match is_reply {
+        Some(true) => Way::Reply,
+        Some(false) => Way::Forward,
+        None => Way::Untold,
+    };
+    let view = match direction {
+        Some("EGRESS") => View::Client,
+        Some("INGRESS") => View::Server,
+        Some(_) | None => View::Between,
+    };
+    (way, view)
+}
+
+/// The same packet is traced at several points of a node.
+fn point(flow: &Flow<'_>, node: Option<&str>) -> u64 {
+    let kind = flow.event_type.as_ref().map(|event| (event.kind, event.sub_type));
+    // The hasher is keyed with constants: the same point has the same number in every run.
+    let mut hasher = DefaultHasher::new();
+    (node, &flow.trace_observation_point, kind).hash(&mut hasher);
+    hasher.finish()
+}
+
+fn flags(set: &BTreeMap<String, bool>) -> Flags {
+    let bits = [
+        ("FIN", Flags::FIN),
+        ("SYN", Flags::SYN),
+        ("RST", Flags::RST),
+        ("ACK", Flags::ACK),
+    ];
+    let is_set = |name: &str| set.get(name).copied().unwrap_or(false);
+    let set = bits.iter().filter(|(name, _)| is_set(name));
+    Flags(set.fold(0, |all, (_, bit)| all | bit))
+}
+
+/// The pod of an endpoint, with those of its labels that are Kubernetes' own; Cilium adds some that no pod has.
+fn who(endpoint: Endpoint, is_local: bool) -> Who {
+    let Endpoint {
+        namespace,
+        labels,
+        pod_name,
+        workloads,
+    } = endpoint;
+    if pod_name.is_empty() || namespace.is_empty() {
+        let host = is_local && labels.iter().any(|label| label == "reserved:host");
+        return if host { Who::Host } else { Who::Untold };
+    }
+    let own = |label: &String| {
+        let (key, value) = label
+            .strip_prefix("k8s:")?
+            .split_once('=')
+            .unwrap_or((label.strip_prefix("k8s:")?, ""));
+        let added = key.starts_with("io.cilium.") || key.starts_with("io.kubernetes.pod.");
+        (!added).then(|| (key.to_owned(), value.to_owned()))
+    };
+    let owner = workloads.into_iter().next();
+    Who::Pod(Pod {
+        namespace,
+        name: pod_name,
+        labels: labels.iter().filter_map(own).collect(),
+        owner: owner
+            .map(|Workload { name, kind }| (kind, name))
+            .filter(|(kind, name)| !kind.is_empty() && !name.is_empty()),
+    })
+}

@@ -1,0 +1,321 @@
+//! Recordings of other tools, as the rows of a tape: a stage before `tape`, whose result every verb reads like any other.
+//!
+//! - `read` unpacks a file and divides it into records, within bounds; [`mod@format`] has a file for each format, which makes
+//!   a [`record::Record`] of each, in parallel;
+//! - `track` follows connections, so that what several points saw counts once, and who asked is known;
+//! - `cast` keeps whom the source names, and `rows` counts edges per node and minute.
+//!
+//! What cannot be used is set aside with its place and reason, and never stops the rest.
+
+mod cast;
+pub mod format;
+mod read;
+pub mod record;
+mod rows;
+mod track;
+
+use std::collections::BTreeMap;
+use std::io::{self, BufRead as _, Read};
+
+use flowtape_schemas::import::{QuarantineReason, QuarantineRow};
+use flowtape_schemas::manifest::{ImportLimit, ImportRecording};
+use flowtape_schemas::metadata::ClusterRows;
+use rayon::iter::{IntoParallelIterator as _, ParallelIterator as _};
+
+use self::format::{Format, Limit};
+use self::read::{Piece, Pieces};
+use self::record::{Listener, Record, Reject};
+pub use self::rows::NodeRows;
+use self::rows::Rows;
+use self::track::Tracker;
+
+/// Sockets that got a port and do not listen yet.
+const BOUND: usize = 1 << 16;
+
+/// A file, or whatever can be read.
+pub struct Source<'a> {
+    /// What it is called, without directories.
+    pub name: String,
+    /// Its content.
+    pub content: Box<dyn Read + Send + 'a>,
+}
+
+/// What was made of files.
+#[derive(Debug)]
+pub struct Imported {
+    /// Each node that they tell of.
+    pub nodes: Vec<NodeRows>,
+    /// The metadata, with pods that only the files know.
+    pub cluster: ClusterRows,
+    /// What could not be used.
+    pub quarantine: Vec<QuarantineRow>,
+    /// What was imported, by format.
+    pub imports: Vec<ImportRecording>,
+}
+
+/// Why nothing could be made of files.
+#[derive(Debug, thiserror::Error)]
+pub enum ImportError {
+    /// A file cannot be read.
+    #[error("cannot read `{name}`")]
+    Read {
+        /// The file.
+        name: String,
+        /// Why not.
+        source: io::Error,
+    },
+    /// A file looks like no format.
+    #[error("`{name}` is of no format that is known")]
+    Unknown {
+        /// The file.
+        name: String,
+    },
+    /// Nothing in any file tells of a connection.
+    #[error("nothing usable in {files}")]
+    Nothing {
+        /// The files.
+        files: String,
+        /// What was in them, one sentence each.
+        found: Vec<String>,
+    },
+}
+
+/// Reads files of one format, or each of the format that it looks like. `node` is the node of records that name none.
+pub fn import(
+    format: Option<&'static Format>,
+    sources: Vec<Source<'_>>,
+    cluster: ClusterRows,
+    node: &str,
+) -> Result<Imported, ImportError> {
+    let mut importer = Importer {
+        rows: Rows::new(node.to_owned(), &cluster),
+        tracker: Tracker::default(),
+        bound: BTreeMap::new(),
+        quarantine: BTreeMap::new(),
+        imports: BTreeMap::new(),
+        used: 0,
+    };
+    let names: Vec<String> = sources.iter().map(|source| format!("`{}`", source.name)).collect();
+    for source in sources {
+        importer.file(format, source)?;
+    }
+    importer.finish(&names, cluster)
+}
+
+struct Importer {
+    rows: Rows,
+    tracker: Tracker,
+    /// Sockets that may begin to listen.
+    bound: BTreeMap<String, Listener>,
+    quarantine: BTreeMap<(String, &'static str, Reject), Told>,
+    imports: BTreeMap<&'static str, ImportRecording>,
+    used: u64,
+}
+
+/// What became of a record.
+enum Taken {
+    Used,
+    PassedOver(&'static str),
+    Sampling(u64),
+}
+
+/// How often something was set aside, and where.
+struct Told {
+    count: u64,
+    first: u64,
+    last: u64,
+}
+
+const TOO_MANY: Reject = Reject {
+    reason: QuarantineReason::TooMany,
+    detail: "there are more nodes, pods or edges than any recording has",
+};
+
+impl Importer {
+    fn file(&mut self, format: Option<&'static Format>, source: Source<'_>) -> Result<(), ImportError> {
+        let Source { name, content } = source;
+        let failed = |source| ImportError::Read {
+            name: name.clone(),
+            source,
+        };
+        let mut content = read::unpacked(content).map_err(failed)?;
+        let format = if let Some(format) = format {
+            format
+        } else {
+            let start = content.fill_buf().map_err(failed)?;
+            format::of(start).ok_or_else(|| ImportError::Unknown { name: name.clone() })?
+        };
+        let import = self.imports.entry(format.name).or_insert_with(|| recording(format));
+        import.files.push(name.clone());
+        let mut pieces = Pieces::new(content, format.objects);
+        loop {
+            let batch = pieces.batch();
+            if batch.is_empty() {
+                return Ok(());
+            }
+            let parsed: Vec<(u64, Result<Vec<Record>, Reject>)> =
+                batch.into_par_iter().map(|piece| parsed(format, piece)).collect();
+            for (position, records) in parsed {
+                self.taken(format, &name, position, records);
+            }
+        }
+    }
+
+    /// Takes in what became of one line or object.
+    fn taken(&mut self, format: &'static Format, file: &str, position: u64, records: Result<Vec<Record>, Reject>) {
+        let mut used = false;
+        let mut problem = None;
+        let mut passed_over = None;
+        let mut sampling = None;
+        match records {
+            Err(reject) => problem = Some(reject),
+            Ok(records) => {
+                for record in records {
+                    match self.record(record) {
+                        Ok(Taken::Used) => used = true,
+                        Ok(Taken::PassedOver(what)) => passed_over = Some(what),
+                        Ok(Taken::Sampling(one_of)) => sampling = sampling.max(Some(one_of)),
+                        Err(reject) => problem = Some(reject),
+                    }
+                }
+            }
+        }
+        let import = self.imports.entry(format.name).or_insert_with(|| recording(format));
+        import.records += 1;
+        import.sampling = import.sampling.max(sampling);
+        self.used += u64::from(used);
+        if let Some(what) = passed_over.filter(|_| !used && problem.is_none()) {
+            *import.passed_over.entry(what.to_owned()).or_default() += 1;
+        }
+        if let Some(reject) = problem {
+            import.quarantined += 1;
+            let told = self
+                .quarantine
+                .entry((file.to_owned(), format.name, reject))
+                .or_insert(Told {
+                    count: 0,
+                    first: position,
+                    last: position,
+                });
+            told.count += 1;
+            told.first = told.first.min(position);
+            told.last = told.last.max(position);
+        }
+    }
+
+    fn record(&mut self, record: Record) -> Result<Taken, Reject> {
+        let enough_room = match record {
+            Record::Packet(packet) => {
+                if !self.tracker.packet(*packet) {
+                    return Err(Reject::incomplete("an end has no address or no port"));
+                }
+                let ended = self.tracker.ended();
+                ended.iter().all(|contact| self.rows.contact(contact))
+            }
+            Record::Contact(contact) => self.rows.contact(&contact),
+            Record::Listener(listener) => self.rows.listener(&listener),
+            Record::Bound(socket, listener) => {
+                if self.bound.len() < BOUND {
+                    self.bound.insert(socket, listener);
+                }
+                true
+            }
+            Record::Listens(socket) => match self.bound.remove(&socket) {
+                Some(listener) => self.rows.listener(&listener),
+                None => true,
+            },
+            Record::Name(name) => self.rows.name(&name),
+            Record::Loss { node, time, count } => {
+                self.rows.loss(node.as_deref(), time, count);
+                true
+            }
+            Record::Sampling(one_of) => return Ok(Taken::Sampling(one_of)),
+            Record::PassedOver(what) => return Ok(Taken::PassedOver(what)),
+        };
+        enough_room.then_some(Taken::Used).ok_or(TOO_MANY)
+    }
+
+    fn finish(mut self, files: &[String], mut cluster: ClusterRows) -> Result<Imported, ImportError> {
+        for contact in std::mem::take(&mut self.tracker).finish() {
+            self.rows.contact(&contact);
+        }
+        let is_known = cluster != ClusterRows::default();
+        let (nodes, named) = self.rows.finish(&mut cluster);
+        let mut imports: Vec<ImportRecording> = self.imports.into_values().collect();
+        let row = |((file, format, reject), told): ((String, &str, Reject), Told)| QuarantineRow {
+            file,
+            format: format.to_owned(),
+            reason: reject.reason,
+            detail: reject.detail.to_owned(),
+            count: told.count,
+            first_position: told.first,
+            last_position: told.last,
+        };
+        let quarantine: Vec<QuarantineRow> = self.quarantine.into_iter().map(row).collect();
+        if self.used == 0 || nodes.is_empty() {
+            return Err(ImportError::Nothing {
+                files: files.join(", "),
+                found: found(&imports, &quarantine),
+            });
+        }
+        if let Some(import) = imports.first_mut() {
+            import.named_by_source = named;
+            import.limits.extend((!is_known).then(without_metadata));
+        }
+        Ok(Imported {
+            nodes,
+            cluster,
+            quarantine,
+            imports,
+        })
+    }
+}
+
+fn parsed(format: &Format, (position, piece): Piece) -> (u64, Result<Vec<Record>, Reject>) {
+    (position, piece.and_then(|text| (format.parse)(&text)))
+}
+
+fn recording(format: &Format) -> ImportRecording {
+    let limit = |limit: &Limit| {
+        let (what, costs_edges) = match limit {
+            Limit::Detail(what) => (*what, false),
+            Limit::Edges(what) => (*what, true),
+        };
+        ImportLimit {
+            what: what.to_owned(),
+            costs_edges,
+        }
+    };
+    ImportRecording {
+        format: format.name.to_owned(),
+        clock: format.clock.to_owned(),
+        limits: format.limits.iter().map(limit).collect(),
+        ..ImportRecording::default()
+    }
+}
+
+fn without_metadata() -> ImportLimit {
+    ImportLimit {
+        what: "no metadata was given, so that an address of which no record names the pod is taken for one outside"
+            .to_owned(),
+        costs_edges: true,
+    }
+}
+
+/// What was in files that nothing could be made of.
+fn found(imports: &[ImportRecording], quarantine: &[QuarantineRow]) -> Vec<String> {
+    let passed = imports.iter().flat_map(|import| &import.passed_over);
+    let passed = passed.map(|(what, count)| format!("passed over {count}: {what}"));
+    let set_aside = quarantine.iter().map(|row| {
+        let QuarantineRow {
+            file,
+            format,
+            reason,
+            detail,
+            count,
+            ..
+        } = row;
+        format!("{count} of `{file}` read as `{format}`, {reason}: {detail}")
+    });
+    passed.chain(set_aside).collect()
+}

@@ -1,0 +1,6 @@
+//! Imports of other tools' recordings: whatever a file holds, nothing panics, nothing is lost in silence, and what is
+//! usable in it comes through.
+#![expect(clippy::unwrap_used, reason = "a test that cannot make its input fails")]
+
+mod hostile;
+mod samples;
