@@ -95,6 +95,60 @@ fn a_recorder_under_another_name_still_knows_its_node() {
     assert_eq!(messages(&run.findings, Code::UnknownPeer), [""; 0]);
 }
 
+/// The number of a namespace belongs to the next pod as soon as the one before is gone, and a pod that lived shortly may be in
+/// no row of the table that says whose it was.
+#[test]
+fn a_namespace_number_that_was_given_away_does_not_say_more_than_the_control_group() {
+    let mut tape = compiled(
+        "cluster
+  node n1 172.31.0.11 pods 10.244.1.0/24
+  pod shop/first labels app=first ports 7000 to 10s
+  pod shop/second labels app=second ports 7000 from 11s to 12s
+  deployment shop/client labels app=client
+traffic
+  shop/client -> shop/first:7000 x2 at 9s
+  shop/client -> shop/second:7000 x3 at 11500ms
+  shop/second -> shop/client:8080 at 11500ms",
+    );
+    let uid = |name: &str| {
+        tape.cluster
+            .pods
+            .iter()
+            .find(|row| row.name == name)
+            .unwrap()
+            .uid
+            .clone()
+    };
+    let (first, second) = (uid("first"), uid("second"));
+    let number = |uid: &str| {
+        let rows = tape.nodes[0].netns.iter();
+        let own = rows.filter(|row| row.pod_uid.as_deref() == Some(uid));
+        own.map(|row| row.netns).next().unwrap()
+    };
+    let (kept, given) = (number(&first), number(&second));
+    for node in &mut tape.nodes {
+        node.netns.retain(|row| row.pod_uid.as_deref() != Some(&second));
+        for row in node.flows.iter_mut().filter(|row| row.netns == Some(given)) {
+            row.netns = Some(kept);
+        }
+    }
+    let run = run(&tape);
+    let edges: Vec<String> = run
+        .flows
+        .edges
+        .iter()
+        .map(|edge| format!("{edge} x{}", edge.evidence.count))
+        .collect();
+    assert_eq!(
+        edges,
+        [
+            "shop/Deployment/client -> shop/Pod/first 7000/TCP x2",
+            "shop/Deployment/client -> shop/Pod/second 7000/TCP x3",
+            "shop/Pod/second -> shop/Deployment/client 8080/TCP x1",
+        ]
+    );
+}
+
 #[test]
 fn an_address_that_each_node_has_is_that_of_the_node_it_was_seen_on() {
     let mut tape = compiled(

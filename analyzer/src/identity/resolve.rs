@@ -178,13 +178,11 @@ impl<'a> Resolver<'a> {
         let keys = cgroup_id
             .and_then(|id| Some(self.cgroups.get(node)?.during(&id, span)))
             .unwrap_or_default();
-        let owners = netns
-            .and_then(|inode| Some(self.netns.get(node)?.during(&inode, span)))
-            .unwrap_or_default();
         match keys.as_slice() {
             // In the network of another pod it has that pod's addresses, and policies know it as that pod: the proxies of a
-            // mesh without sidecars are there.
-            [PodKey::Uid(uid)] => match owners.as_slice() {
+            // mesh without sidecars are there. The kernel gives the number of a namespace away again at once, so that only
+            // one that was the other pod's all the time says so.
+            [PodKey::Uid(uid)] => match self.netns_throughout(node, netns, span).as_slice() {
                 [NetnsOwner::Pod(other)]
                     if other != uid && self.cluster.pods.contains_key(uid) && self.has_own_network(other) =>
                 {
@@ -198,6 +196,9 @@ impl<'a> Resolver<'a> {
             }
             [] | [PodKey::NoPod] | [_, _, ..] => {}
         }
+        let owners = netns
+            .and_then(|inode| Some(self.netns.get(node)?.during(&inode, span)))
+            .unwrap_or_default();
         match owners.as_slice() {
             [NetnsOwner::Pod(uid)] => match self.cluster.pods.get(uid) {
                 // It is in the network of its node, where the node's own processes and other such pods are, too.
@@ -208,6 +209,12 @@ impl<'a> Resolver<'a> {
             [NetnsOwner::Host] => self.host(node, socket),
             [] | [_, _, ..] => self.by_address(node, address, span),
         }
+    }
+
+    /// Who had a network namespace all the time of a span.
+    fn netns_throughout(&self, node: &str, netns: Option<u32>, span: Span) -> Vec<NetnsOwner> {
+        let timeline = netns.and_then(|inode| Some((inode, self.netns.get(node)?)));
+        timeline.map_or_else(Vec::new, |(inode, timeline)| timeline.throughout(&inode, span))
     }
 
     /// Whether a pod is known, and not on the network of its node.

@@ -24,6 +24,9 @@ pub(crate) const CASES: &[Case] = &[
     ("the_loop_is_closed_for_emojivoto", |_| {
         closed(&Recorded::of(scenario::named("emojivoto")?, &[])?, EMOJIVOTO)
     }),
+    ("the_loop_is_closed_for_online_boutique", |_| {
+        closed(&Recorded::of(scenario::named("online-boutique")?, &[])?, BOUTIQUE)
+    }),
     ("the_loop_is_closed_for_datagrams_and_pods_by_address", |_| {
         closed(&Recorded::of(scenario::named("sensors")?, &[])?, SENSORS)
     }),
@@ -56,6 +59,20 @@ const EMOJIVOTO: Strangers = Strangers {
         "emojivoto/emoji -> emojivoto/voting:8080",
         "emojivoto/voting -> emojivoto/web:8080",
         "kube-system/coredns/0 -> emojivoto/voting:8801",
+    ],
+};
+
+const BOUTIQUE: Strangers = Strangers {
+    scenario: "online-boutique",
+    lines: &[
+        "default/adservice -> service default/emailservice:5000",
+        "default/currencyservice -> service default/cartservice:7070",
+        "default/loadgenerator -> service default/checkoutservice:5050",
+        "default/paymentservice -> service default/productcatalogservice:3550",
+        "default/recommendationservice -> service default/shippingservice:50051",
+        "external 203.0.113.7 -> default/redis-cart:6379",
+        // The port is everybody's outside the cluster, and of nobody in it but one.
+        "kube-system/coredns/0 -> default/frontend:8080",
     ],
 };
 

@@ -224,9 +224,11 @@ fn snapshots(lab: &Lab, directory: &Path) -> Outcome<Vec<String>> {
     Ok(sources)
 }
 
-/// Nothing that happened in a pod's network escapes the choice by control group.
+/// Nothing that happened in a pod's network escapes the choice by control group. Its number may have been that of a pod of
+/// another lab before.
 fn all_in_groups(lab: &Lab, machine: &Tape, groups: &LabGroups) -> Outcome {
-    let ids = groups.ids(machine);
+    let mut ids = groups.ids(machine);
+    ids.extend(groups.of_others(machine));
     let pods = lab.pods()?;
     for row in machine.nodes.iter().flat_map(|node| &node.flows) {
         let is_pod = |pod: &&flowtape_lab::LivePod| row.netns.is_some_and(|netns| u64::from(netns) == pod.netns);
@@ -234,7 +236,7 @@ fn all_in_groups(lab: &Lab, machine: &Tape, groups: &LabGroups) -> Outcome {
             && !row.cgroup_id.is_some_and(|id| ids.contains(&id))
         {
             return Err(format!(
-                "a socket in the network of {} is in no control group of the lab: {row:?}",
+                "a socket in the network of {} is in no control group of a lab: {row:?}",
                 pod.name
             )
             .into());

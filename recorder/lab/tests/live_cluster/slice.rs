@@ -42,6 +42,16 @@ impl LabGroups {
             .collect()
     }
 
+    /// Identifiers of the control groups of other labs, whose networks may have had a number before one of this lab has it.
+    pub(crate) fn of_others(&self, tape: &Tape) -> BTreeSet<u64> {
+        let is_other = |row: &&CgroupRow| {
+            let mut parts = row.path.split('/');
+            parts.any(|part| part.starts_with("flowtape-lab-") && part != self.name)
+        };
+        let groups = tape.nodes.iter().flat_map(|node| &node.cgroups);
+        groups.filter(is_other).map(|row| row.cgroup_id).collect()
+    }
+
     /// Leaves only what their sockets did.
     pub(crate) fn keep(&self, tape: &mut Tape) {
         let ids = self.ids(tape);
