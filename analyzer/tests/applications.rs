@@ -58,8 +58,7 @@ impl Application {
             default_deny: DefaultDeny::Workload,
             published: Published::Declared,
             dns: Dns::Seen,
-            namespaces: BTreeSet::new(),
-            redacted: false,
+            ..Settings::default()
         };
         Self {
             layout: Layout::of(&scenario).unwrap(),

@@ -25,7 +25,7 @@ use flowtape::synthesis::additions::Addition;
 use flowtape::synthesis::settings::{DefaultDeny, Dns, Published, Settings};
 use flowtape::synthesis::{Generated, synthesize};
 use flowtape_scenario::{Scenario, tape};
-use proptest::prelude::{ProptestConfig, Strategy, prop, prop_assert, prop_assert_eq, proptest};
+use proptest::prelude::{ProptestConfig, Strategy, any, prop, prop_assert, prop_assert_eq, proptest};
 use proptest::sample::select;
 
 /// One line of traffic: client and server by number, how it goes there, and over how many connections.
@@ -117,6 +117,7 @@ fn part(set: &PolicySet, addition: &Addition) -> Part {
         kind: _,
         peer,
         port,
+        beyond: _,
     } = addition;
     let named = |one: &Policy| one.namespace == *namespace && one.name == *policy;
     let position = set.iter().position(named).unwrap();
@@ -140,13 +141,30 @@ fn settings() -> impl Strategy<Value = Settings> {
     let published = select(vec![Published::Declared, Published::Seen, Published::Off]);
     let dns = select(vec![Dns::Auto, Dns::Seen, Dns::Off]);
     let only = select(vec![vec![], vec!["a"], vec!["a", "b"]]);
-    (default_deny, published, dns, only).prop_map(|(default_deny, published, dns, only)| Settings {
-        default_deny,
-        published,
-        dns,
-        namespaces: only.into_iter().map(str::to_owned).collect(),
-        redacted: false,
-    })
+    let exclude = select(vec![vec![], vec![], vec!["b/w4", "type:external"]]);
+    let widen = select(vec![
+        vec![],
+        vec!["cidr=1,64", "ports=40"],
+        vec!["namespace", "nodes"],
+        vec!["range=203.0.113.0/24", "nodes=172.31.0.0/16", "ports=65535"],
+    ]);
+    let rest = (any::<bool>(), any::<bool>(), select(vec![1, 3]));
+    (default_deny, published, dns, only, exclude, widen, rest).prop_map(
+        |(default_deny, published, dns, only, exclude, widen, (include_failed, split_directions, min_count))| {
+            Settings {
+                default_deny,
+                published,
+                dns,
+                include_failed,
+                min_count,
+                exclude: exclude.into_iter().map(|text| text.parse().unwrap()).collect(),
+                widenings: widen.into_iter().map(|text| text.parse().unwrap()).collect(),
+                split_directions,
+                namespaces: only.into_iter().map(str::to_owned).collect(),
+                redacted: false,
+            }
+        },
+    )
 }
 
 fn run(lines: &[Line], settings: &Settings) -> Run {
@@ -313,7 +331,13 @@ proptest! {
 
     #[test]
     fn without_additions_nothing_is_added(lines in lines(), settings in settings()) {
-        let settings = Settings { dns: Dns::Seen, published: Published::Seen, ..settings };
+        let settings = Settings {
+            dns: Dns::Seen,
+            published: Published::Seen,
+            include_failed: false,
+            widenings: Vec::new(),
+            ..settings
+        };
         let words: BTreeSet<&str> =
             run(&lines, &settings).generated.additions.iter().map(|addition| addition.kind.word()).collect();
         prop_assert!(words.iter().all(|word| ["api-server", "node"].contains(word)), "{words:?}");

@@ -42,8 +42,7 @@ fn run(tape: &Tape) -> Run {
         default_deny: DefaultDeny::Workload,
         published: Published::Declared,
         dns: Dns::Auto,
-        namespaces: std::collections::BTreeSet::new(),
-        redacted: false,
+        ..Settings::default()
     };
     let generated = synthesize(&flows.edges, &cluster, &settings, &mut findings).unwrap();
     Run {

@@ -83,8 +83,7 @@ fn recording(lines: &BTreeSet<usize>) -> Recording {
         default_deny: DefaultDeny::Workload,
         published: Published::Declared,
         dns: Dns::Auto,
-        namespaces: BTreeSet::new(),
-        redacted: false,
+        ..Settings::default()
     };
     Recording {
         policies: synthesize(&flows.edges, &cluster, &settings, &mut findings)

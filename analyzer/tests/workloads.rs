@@ -34,8 +34,7 @@ fn selectors(tape: &Tape) -> (Cluster, Vec<(String, Selector)>, Findings) {
         default_deny: DefaultDeny::None,
         published: Published::Off,
         dns: Dns::Off,
-        namespaces: BTreeSet::new(),
-        redacted: false,
+        ..Settings::default()
     };
     let generated = synthesize(&flows.edges, &cluster, &settings, &mut findings).unwrap();
     let policies = generated.set.policies().iter();

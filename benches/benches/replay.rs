@@ -3,7 +3,6 @@
 //! `cargo bench -p flowtape-benches` prints the figures of the machine it runs on. There is no rival in it yet, so nobody
 //! should quote them as a comparison.
 
-use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use criterion::Criterion;
@@ -50,8 +49,7 @@ fn derived(flows: &Flows, cluster: &Cluster) -> Generated {
         default_deny: DefaultDeny::Workload,
         published: Published::Declared,
         dns: Dns::Auto,
-        namespaces: BTreeSet::new(),
-        redacted: false,
+        ..Settings::default()
     };
     synthesize(&flows.edges, cluster, &settings, &mut Findings::default()).expect("a policy set")
 }

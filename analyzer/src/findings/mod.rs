@@ -3,6 +3,7 @@
 //! Partial trouble is a finding, not a log line: it reaches every report and every JSON document.
 
 mod catalog;
+mod code;
 mod sample;
 mod severity;
 #[cfg(test)]
@@ -10,7 +11,8 @@ mod tests;
 
 use std::collections::BTreeMap;
 
-pub use catalog::{CATALOG, Code, Entry};
+pub use catalog::{CATALOG, Entry};
+pub use code::Code;
 pub use sample::{Sample, Samples};
 pub use severity::Severity;
 

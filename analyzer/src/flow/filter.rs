@@ -136,6 +136,14 @@ fn type_of(identity: &Identity) -> &'static str {
 }
 
 impl PeerPattern {
+    /// Whether the client or the server of an edge is asked for.
+    #[must_use]
+    pub fn is_end_of(&self, edge: &Edge) -> bool {
+        let Edge { key, evidence } = edge;
+        self.matches(&key.from, evidence.pairs.iter().map(|pair| &pair.0))
+            || self.matches(&key.to, evidence.pairs.iter().map(|pair| &pair.1))
+    }
+
     /// Whether a workload is asked for, whatever pods and part it has.
     #[must_use]
     pub fn names(&self, workload: &Workload) -> bool {

@@ -194,6 +194,19 @@ pub struct PortRule {
     pub port: PortMatch,
 }
 
+impl PortRule {
+    /// Whether it names this port by its number.
+    #[must_use]
+    pub fn takes(&self, protocol: Protocol, port: u16) -> bool {
+        let by_number = match &self.port {
+            PortMatch::Any => true,
+            PortMatch::Range(range) => range.contains(port),
+            PortMatch::Named(_) => false,
+        };
+        self.protocol == protocol && by_number
+    }
+}
+
 /// Which ports of a protocol.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum PortMatch {

@@ -21,6 +21,20 @@ pub enum Kind {
     Node,
     /// Further endpoints of the API server.
     ApiServer,
+    /// What was tried and did not succeed.
+    Failed,
+    /// More addresses outside, as a prefix with those that were recorded.
+    Cidr,
+    /// A range of addresses that was named.
+    Range,
+    /// A range of addresses that is set aside for private networks.
+    WellKnown,
+    /// More ports, as a range with those that were recorded.
+    Ports,
+    /// All pods of a namespace.
+    Namespace,
+    /// All addresses of a prefix that nodes are in.
+    Nodes,
 }
 
 impl Kind {
@@ -33,6 +47,13 @@ impl Kind {
             Self::Published => "published",
             Self::Node => "node",
             Self::ApiServer => "api-server",
+            Self::Failed => "failed",
+            Self::Cidr => "cidr",
+            Self::Range => "range",
+            Self::WellKnown => "well-known",
+            Self::Ports => "ports",
+            Self::Namespace => "namespace",
+            Self::Nodes => "nodes",
         }
     }
 
@@ -45,6 +66,13 @@ impl Kind {
             Self::Published => "the cluster publishes this port to everybody outside it",
             Self::Node => "a node is one unit, with all its addresses",
             Self::ApiServer => "the API server is one unit, with all its endpoints",
+            Self::Failed => "it was tried without success (--include-failed)",
+            Self::Cidr => "--widen cidr",
+            Self::Range => "--widen range",
+            Self::WellKnown => "--widen well-known",
+            Self::Ports => "--widen ports",
+            Self::Namespace => "--widen namespace",
+            Self::Nodes => "--widen nodes",
         }
     }
 }
@@ -66,6 +94,32 @@ pub struct Addition {
     pub peer: Peer,
     /// Which port of the rule.
     pub port: PortRule,
+    /// How much that is beyond the recording; `None` where it is this peer on this port.
+    pub beyond: Option<Beyond>,
+}
+
+/// How much a widening allows beyond the recording.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Beyond {
+    /// Addresses that were not recorded.
+    Addresses {
+        /// How many.
+        count: u128,
+        /// How many that were.
+        recorded: usize,
+    },
+    /// Ports that were not recorded.
+    Ports {
+        /// How many.
+        count: usize,
+        /// How many that were.
+        recorded: usize,
+    },
+    /// Pods that no workload of the tape has; how many workloads were recorded.
+    Pods {
+        /// Workloads.
+        recorded: usize,
+    },
 }
 
 impl Addition {
@@ -84,24 +138,43 @@ impl fmt::Display for Addition {
             direction,
             index,
             kind,
-            peer: _,
+            peer,
             port,
+            beyond,
         } = self;
         let reason = kind.reason();
-        write!(
-            formatter,
-            "{namespace}/{policy} {direction}/{index} allows {port}: {reason}"
-        )
+        write!(formatter, "{namespace}/{policy} {direction}/{index} allows ")?;
+        match beyond {
+            None => write!(formatter, "{port}: {reason}"),
+            Some(Beyond::Addresses { count, recorded }) => write!(
+                formatter,
+                "{peer} on {port}: {count} addresses beyond {recorded} recorded ({reason})"
+            ),
+            Some(Beyond::Ports { count, recorded }) => write!(
+                formatter,
+                "{peer} on {port}: {count} ports beyond {recorded} recorded ({reason})"
+            ),
+            Some(Beyond::Pods { recorded }) => write!(
+                formatter,
+                "{peer} on {port}: pods beyond those of {recorded} workloads recorded, should any come ({reason})"
+            ),
+        }
     }
 }
 
-/// Everybody outside the cluster, of both families: all addresses but those of pods and nodes.
-pub(super) fn outside_peers(cluster: &Cluster) -> Vec<Peer> {
+/// The ranges of pods and the addresses of nodes.
+pub(super) fn inside(cluster: &Cluster) -> BTreeSet<Cidr> {
     let mut inside: BTreeSet<Cidr> = BTreeSet::new();
     for node in cluster.nodes.values() {
         inside.extend(node.pod_ranges.iter().filter_map(|range| range.parse::<Cidr>().ok()));
         inside.extend(node.addresses.iter().map(|address| Cidr::host(address.ip())));
     }
+    inside
+}
+
+/// Everybody outside the cluster, of both families: all addresses but those of pods and nodes.
+pub(super) fn outside_peers(cluster: &Cluster) -> Vec<Peer> {
+    let inside = inside(cluster);
     let all = [IpAddr::from([0; 4]), IpAddr::from([0; 16])];
     let peer = |address: IpAddr| {
         let everything = Cidr::new(address, 0)?;

@@ -2,15 +2,16 @@
 
 use std::collections::BTreeSet;
 
-use super::Generated;
-use super::additions::{Addition, Kind};
-use super::draft::{Draft, Side, Synthesis};
+use super::additions::Addition;
+use super::draft::{Draft, Synthesis};
 use super::names;
-use super::rules::{Grouped, RuleMap};
+use super::rules::{Added, Grouped, RuleMap};
 use super::settings::DefaultDeny;
+use super::widen::Widen;
+use super::{Generated, RuleEvidence};
 use crate::findings::{Code, Findings};
 use crate::identity::Workload;
-use crate::policy::model::{Peer, Policy, PolicySet, PolicySetError, PortRule, Rule};
+use crate::policy::model::{Direction, Policy, PolicySet, PolicySetError, Rule};
 use crate::policy::select::{Labels, Selector};
 
 impl Synthesis<'_> {
@@ -19,79 +20,107 @@ impl Synthesis<'_> {
         let mut policies = Vec::new();
         for (workload, draft) in std::mem::take(&mut self.drafts) {
             let name = names.get(&workload).cloned().unwrap_or_else(|| workload.name.clone());
-            policies.extend(self.policy(&workload, name, draft, findings));
+            policies.extend(self.policies(&workload, &name, draft, findings));
         }
         if self.settings.default_deny == DefaultDeny::Namespace {
             policies.extend(self.namespace_denials(&policies, findings));
         }
         // What is added for several peers of a rule is one finding.
-        let said: BTreeSet<String> = self.additions.iter().map(Addition::to_string).collect();
-        for addition in said {
-            findings.report(Code::Addition, addition);
+        let code = |addition: &Addition| match addition.beyond {
+            Some(_) => Code::Widening,
+            None => Code::Addition,
+        };
+        let said: BTreeSet<(Code, String)> = self.additions.iter().map(|one| (code(one), one.to_string())).collect();
+        for (code, addition) in said {
+            findings.report(code, addition);
         }
         let Self {
             additions,
             left_out,
+            mut evidence,
             peers,
             ..
         } = self;
+        evidence.sort();
         Ok(Generated {
             set: PolicySet::new(policies)?,
             additions,
             left_out,
             overlaps: peers.into_overlaps(),
+            evidence,
         })
     }
 
-    fn policy(&mut self, workload: &Workload, name: String, draft: Draft, findings: &mut Findings) -> Option<Policy> {
+    /// One policy for both directions of a workload, or one for each.
+    fn policies(&mut self, workload: &Workload, name: &str, draft: Draft, findings: &mut Findings) -> Vec<Policy> {
         let Draft {
             subject,
             ingress,
             egress,
             seen,
         } = draft;
-        let ingress = self.rules(workload, &name, Side::Ingress, ingress);
-        let egress = self.rules(workload, &name, Side::Egress, egress);
+        let names = if self.settings.split_directions {
+            [Direction::Ingress, Direction::Egress].map(|side| format!("{name}-{}", side.name()))
+        } else {
+            [name, name].map(str::to_owned)
+        };
+        let ingress = self.rules(workload, &names[0], Direction::Ingress, ingress);
+        let egress = self.rules(workload, &names[1], Direction::Egress, egress);
         let isolates = |rules: &Vec<_>| !rules.is_empty() || self.settings.default_deny != DefaultDeny::None;
-        if !isolates(&ingress) && !isolates(&egress) {
-            return None;
-        }
-        for (side, rules) in [(Side::Ingress, &ingress), (Side::Egress, &egress)] {
+        for (side, rules) in [(Direction::Ingress, &ingress), (Direction::Egress, &egress)] {
             if rules.is_empty() && isolates(rules) {
                 let why = if seen.contains(&side) {
                     "what was seen no rule allows"
                 } else {
                     "nothing was seen"
                 };
-                let message = format!("denies all {} of {workload}; {why}", side.word());
+                let message = format!("denies all {} of {workload}; {why}", side.name());
                 findings.report(Code::EmptyDirection, message);
             }
         }
-        Some(Policy {
+        let [of_ingress, of_egress] = names;
+        let policy = |name, ingress, egress| Policy {
             namespace: workload.namespace.clone(),
             name,
-            subject,
+            subject: subject.clone(),
             notes: vec![format!("{} {}", workload.kind, workload.name)],
-            ingress: Some(ingress).filter(isolates),
-            egress: Some(egress).filter(isolates),
+            ingress,
+            egress,
             source: None,
-        })
+        };
+        let (ingress, egress) = (Some(ingress).filter(isolates), Some(egress).filter(isolates));
+        let policies = if self.settings.split_directions {
+            vec![policy(of_ingress, ingress, None), policy(of_egress, None, egress)]
+        } else {
+            vec![policy(of_ingress, ingress, egress)]
+        };
+        let says_something = |policy: &Policy| policy.ingress.is_some() || policy.egress.is_some();
+        policies.into_iter().filter(says_something).collect()
     }
 
-    /// The rules of one direction; what they add to the recording is kept by name.
-    fn rules(&mut self, workload: &Workload, policy: &str, side: Side, rules: RuleMap) -> Vec<Rule> {
+    /// The rules of one direction; what they add to the recording, and what they rest on, is kept by name.
+    fn rules(&mut self, workload: &Workload, policy: &str, side: Direction, rules: RuleMap) -> Vec<Rule> {
+        let widen = Widen::new(self.settings, self.cluster, workload);
         let mut plain = Vec::new();
-        for (index, Grouped { rule, additions }) in rules.into_rules().into_iter().enumerate() {
-            let addition = |(kind, peer, port): (Kind, Peer, PortRule)| Addition {
+        for (index, grouped) in rules.into_rules(&widen).into_iter().enumerate() {
+            let Grouped { rule, additions, edges } = grouped;
+            let addition = |(kind, peer, port, beyond): Added| Addition {
                 namespace: workload.namespace.clone(),
                 policy: policy.to_owned(),
-                direction: side.direction(),
+                direction: side,
                 index,
                 kind,
                 peer,
                 port,
+                beyond,
             };
             self.additions.extend(additions.into_iter().map(addition));
+            self.evidence.push(RuleEvidence {
+                namespace: workload.namespace.clone(),
+                policy: policy.to_owned(),
+                rule: (side, index),
+                edges,
+            });
             plain.push(rule);
         }
         plain

@@ -8,21 +8,23 @@ mod draft;
 mod finish;
 pub mod landmarks;
 mod names;
+mod note;
 mod peers;
 mod rules;
 mod selectors;
 pub mod settings;
 pub mod volatile;
+mod widen;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::findings::Findings;
 use crate::flow::edge::{Edge, EdgeKey};
-use crate::flow::governed::{Governed, governed};
+use crate::flow::governed::Governed;
 use crate::identity::Workload;
 use crate::identity::cluster::Cluster;
 use crate::identity::published::published;
-use crate::policy::model::{PolicySet, PolicySetError};
+use crate::policy::model::{Direction, PolicySet, PolicySetError};
 use additions::Addition;
 use draft::Synthesis;
 use peers::PeerRules;
@@ -39,6 +41,21 @@ pub struct Generated {
     pub left_out: BTreeSet<EdgeKey>,
     /// Workloads whose selector also selects pods of another; each is in a finding.
     pub overlaps: BTreeSet<(Workload, Workload)>,
+    /// Which edges are behind each rule, by policy and rule.
+    pub evidence: Vec<RuleEvidence>,
+}
+
+/// The edges behind one rule.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct RuleEvidence {
+    /// Namespace of the policy.
+    pub namespace: String,
+    /// Name of the policy.
+    pub policy: String,
+    /// The rule: which direction, and which one there.
+    pub rule: (Direction, usize),
+    /// Places of the edges in the list that the policies were derived from; none for what is an addition only.
+    pub edges: BTreeSet<usize>,
 }
 
 /// Derives the policies.
@@ -56,11 +73,13 @@ pub fn synthesize(
         drafts: BTreeMap::new(),
         additions: BTreeSet::new(),
         left_out: BTreeSet::new(),
+        evidence: Vec::new(),
+        covered: BTreeMap::new(),
     };
     synthesis.draft_subjects(edges, findings);
-    for edge in edges {
-        match governed(&edge.key) {
-            Governed::Yes => synthesis.add_edge(edge, findings),
+    for (place, edge) in edges.iter().enumerate() {
+        match synthesis.judged(edge) {
+            Governed::Yes => synthesis.add_edge(place, edge, findings),
             Governed::Undecided => synthesis.report_undecided(edge, findings),
             Governed::Exempt | Governed::NotEstablished => {}
         }

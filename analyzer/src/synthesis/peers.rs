@@ -22,6 +22,11 @@ use crate::policy::select::Selector;
 /// Label that every API server sets on every namespace (Kubernetes 1.22, `core/v1` LabelMetadataName).
 const NAMESPACE_NAME: &str = "kubernetes.io/metadata.name";
 
+/// Selects one namespace.
+pub(super) fn namespace_selector(namespace: &str) -> Selector {
+    Selector::from_labels([(NAMESPACE_NAME, namespace)])
+}
+
 /// Why an edge cannot become a rule.
 pub(super) struct Left(pub(super) &'static str);
 
@@ -128,10 +133,7 @@ impl<'a> PeerRules<'a> {
         if labels.is_none_or(|labels| labels.get(NAMESPACE_NAME) != Some(&workload.namespace)) {
             findings.report(Code::NamespaceUnlabelled, format!("namespace {}", workload.namespace));
         }
-        Ok(vec![Peer::pods_in(
-            Selector::from_labels([(NAMESPACE_NAME, workload.namespace.as_str())]),
-            pods,
-        )])
+        Ok(vec![Peer::pods_in(namespace_selector(&workload.namespace), pods)])
     }
 
     /// The InternalIPs of nodes, and the addresses of theirs that were seen, such as that of the pods' bridge.

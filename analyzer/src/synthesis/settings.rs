@@ -1,6 +1,10 @@
 //! How policies are derived, as the command line says it.
 
 use std::collections::BTreeSet;
+use std::str::FromStr;
+
+use crate::flow::filter::PeerPattern;
+use crate::policy::cidr::Cidr;
 
 /// How policies are derived; the words are those of the command line.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -11,6 +15,16 @@ pub struct Settings {
     pub published: Published,
     /// What becomes of name resolution.
     pub dns: Dns,
+    /// Whether attempts that failed are allowed, by name.
+    pub include_failed: bool,
+    /// Edges with fewer connections or datagrams are left out, unless they are older than the window.
+    pub min_count: u64,
+    /// Peers whose edges and policies are left out.
+    pub exclude: Vec<PeerPattern>,
+    /// What is allowed beyond the recording, on purpose.
+    pub widenings: Vec<Widening>,
+    /// Whether each direction of a workload has a policy of its own.
+    pub split_directions: bool,
     /// Only policies of these namespaces; of all if there are none.
     pub namespaces: BTreeSet<String>,
     /// Whether addresses outside the cluster may be pseudonyms, which no rule may name.
@@ -23,6 +37,11 @@ impl Default for Settings {
             default_deny: DefaultDeny::Workload,
             published: Published::Declared,
             dns: Dns::Auto,
+            include_failed: false,
+            min_count: 1,
+            exclude: Vec::new(),
+            widenings: Vec::new(),
+            split_directions: false,
             namespaces: BTreeSet::new(),
             redacted: false,
         }
@@ -60,4 +79,80 @@ pub enum Dns {
     Seen,
     /// No rule.
     Off,
+}
+
+/// Something that rules allow beyond the recording because it was asked for, so that they are fewer or last longer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Widening {
+    /// Addresses outside as prefixes.
+    Cidr {
+        /// At most so many for each rule, if the other limit lets it.
+        prefixes: usize,
+        /// At most so many addresses that were not recorded, for each rule.
+        addresses: u128,
+    },
+    /// Addresses outside that are in this range as the range.
+    Range(Cidr),
+    /// Addresses of private networks as the range that is set aside for them.
+    WellKnown,
+    /// Ports of one peer as ranges, with at most so many that were not recorded.
+    Ports(u16),
+    /// A namespace, where all its workloads are peers.
+    Namespace,
+    /// Nodes as this prefix, or as the smallest one of all of them.
+    Nodes(Option<Cidr>),
+}
+
+/// A text that names no widening.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum WideningError {
+    /// None of the names, or not what follows it.
+    #[error("write cidr=PREFIXES,ADDRESSES, range=CIDR, well-known, ports=N, namespace, nodes or nodes=CIDR")]
+    Form,
+    /// What follows is no prefix.
+    #[error("{0}")]
+    Cidr(#[from] crate::policy::cidr::CidrError),
+    /// The prefix is everybody.
+    #[error("`{0}` is every address there is, which no widening allows")]
+    Everybody(Cidr),
+}
+
+impl FromStr for Widening {
+    type Err = WideningError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let form = || WideningError::Form;
+        match text.split_once('=') {
+            None => match text {
+                "well-known" => Ok(Self::WellKnown),
+                "namespace" => Ok(Self::Namespace),
+                "nodes" => Ok(Self::Nodes(None)),
+                _ => Err(form()),
+            },
+            Some(("cidr", budget)) => {
+                let (prefixes, addresses) = budget.split_once(',').ok_or_else(form)?;
+                let prefixes = number(prefixes).filter(|prefixes| *prefixes > 0).ok_or_else(form)?;
+                let addresses = number(addresses).ok_or_else(form)?;
+                Ok(Self::Cidr { prefixes, addresses })
+            }
+            Some(("range", range)) => Ok(Self::Range(some_addresses(range)?)),
+            Some(("nodes", range)) => Ok(Self::Nodes(Some(some_addresses(range)?))),
+            Some(("ports", budget)) => number(budget).map(Self::Ports).ok_or_else(form),
+            Some(_) => Err(form()),
+        }
+    }
+}
+
+/// Decimal digits without a sign.
+fn number<N: FromStr>(digits: &str) -> Option<N> {
+    let plain = digits.bytes().all(|byte| byte.is_ascii_digit());
+    plain.then(|| digits.parse().ok()).flatten()
+}
+
+fn some_addresses(text: &str) -> Result<Cidr, WideningError> {
+    let cidr: Cidr = text.parse()?;
+    if cidr.length() == 0 {
+        return Err(WideningError::Everybody(cidr));
+    }
+    Ok(cidr)
 }

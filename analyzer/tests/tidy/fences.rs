@@ -28,7 +28,10 @@ const FENCES: &[Fence] = &[
     Fence {
         what: "toml",
         within: "",
-        only: &["analyzer/src/verify/baseline.rs"],
+        only: &[
+            "analyzer/src/cli/verb/generate/config.rs",
+            "analyzer/src/verify/baseline.rs",
+        ],
     },
     Fence {
         what: "saphyr_parser",

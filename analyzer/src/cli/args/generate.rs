@@ -1,25 +1,28 @@
 //! What can be typed after `flowtape generate`.
 
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use clap::ValueEnum;
+use serde::{Deserialize, Deserializer};
 
 use super::Tapes;
+use crate::flow::filter::PeerPattern;
+use crate::synthesis::settings::Widening;
 
 /// Arguments of `generate`.
 #[derive(Debug, clap::Args)]
 #[command(
     after_long_help = "Examples:\n  flowtape generate my-tape -n shop                     print the policies of \
         namespace `shop`\n  flowtape generate my-tape -n shop -o policies         write one file for each policy\n  \
-        flowtape generate my-tape --default-deny namespace    deny what nobody recorded, too"
+        flowtape generate my-tape --default-deny namespace    deny what nobody recorded, too\n  \
+        flowtape generate my-tape --exclude monitoring        no rule for what namespace `monitoring` does\n  \
+        flowtape generate my-tape --widen cidr=8,1024         at most 8 prefixes for what each workload uses outside"
 )]
 pub struct GenerateArgs {
     /// What to read.
     #[command(flatten)]
     pub input: Tapes,
-    /// Only policies of this namespace; may be given several times
-    #[arg(short, long = "namespace", value_name = "NAMESPACE")]
-    pub namespaces: Vec<String>,
     /// Write one file for each policy into this directory, instead of printing them
     ///
     /// The directory is made if it is not there, and refused if anything is in it. Nothing is written unless all of it
@@ -29,45 +32,112 @@ pub struct GenerateArgs {
     /// Write into a directory that is not empty, replacing files of the same name
     #[arg(long, requires = "output")]
     pub force: bool,
-    /// What to write the policies as
+    /// Read settings from this file [default: `flowtape.toml`, where there is one]
+    ///
+    /// Table `[generate]` takes the options of this verb that say what to generate, by their long names: `default-deny =
+    /// "namespace"`, `exclude = ["monitoring"]`, `split-directions = true`. What the command line says goes before it.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// What to generate.
+    #[command(flatten)]
+    pub options: Options,
+}
+
+/// What to generate: options of the command line, and keys of table `[generate]` of `flowtape.toml`.
+#[derive(Clone, Debug, Default, clap::Args, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Options {
+    /// Only policies of this namespace; may be given several times
+    #[arg(short, long = "namespace", value_name = "NAMESPACE")]
+    #[serde(rename = "namespace")]
+    pub namespaces: Vec<String>,
+    /// What to write the policies as [default: NetworkPolicy]
     ///
     /// Each kind says as much of the policies as it can; what it cannot say is a finding. The proof is about the policies
     /// themselves, and so about NetworkPolicy.
-    #[arg(long, value_enum, ignore_case = true, value_name = "KIND", default_value_t = Kind::NetworkPolicy)]
-    pub kind: Kind,
-    /// What to deny besides what the rules leave out
-    #[arg(long, value_enum, default_value_t = DefaultDeny::Workload)]
-    pub default_deny: DefaultDeny,
+    #[arg(long, value_enum, ignore_case = true, value_name = "KIND")]
+    pub kind: Option<Kind>,
+    /// What to deny besides what the rules leave out [default: workload]
+    #[arg(long, value_enum)]
+    pub default_deny: Option<DefaultDeny>,
     /// Who may use ports that the cluster itself publishes outside (LoadBalancer, NodePort, hostPort, externalIPs)
-    #[arg(long, value_enum, default_value_t = Published::Declared)]
-    pub published: Published,
-    /// How to allow name resolution
-    #[arg(long, value_enum, default_value_t = Dns::Auto)]
-    pub dns: Dns,
+    /// [default: declared]
+    #[arg(long, value_enum)]
+    pub published: Option<Published>,
+    /// How to allow name resolution [default: auto]
+    #[arg(long, value_enum)]
+    pub dns: Option<Dns>,
+    /// Allow what was tried and refused, timed out or had no way to go, too
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub include_failed: Option<bool>,
+    /// Leave out edges with fewer connections or datagrams; those older than the window, and not counted, stay [default: 1]
+    #[arg(long, value_name = "N")]
+    pub min_count: Option<u64>,
+    /// Leave out edges from and to this peer, and its policy; may be given several times. As in `flowtape flows --help`
+    #[arg(long, value_name = "PEER")]
+    #[serde(deserialize_with = "each")]
+    pub exclude: Vec<PeerPattern>,
+    /// Allow more than was recorded, on purpose; may be given several times
+    ///
+    /// cidr=PREFIXES,ADDRESSES  addresses outside as at most so many prefixes for each rule, with at most so many addresses
+    ///                          that were not recorded
+    /// range=CIDR               addresses outside that are in this range as the whole range
+    /// well-known               addresses of private networks as the whole of RFC 1918, 4193 or 6598's range, less pods and
+    ///                          nodes
+    /// ports=N                  ports of one peer as ranges, with at most N ports that were not recorded
+    /// namespace                a whole namespace, where each of its workloads is a peer on the same ports
+    /// nodes, nodes=CIDR        nodes as the smallest prefix of all of them, or as the prefix given
+    ///
+    /// How much each allows beyond the recording is a finding.
+    #[arg(long, value_name = "NAME[=BUDGET]", verbatim_doc_comment)]
+    #[serde(deserialize_with = "each")]
+    pub widen: Vec<Widening>,
+    /// One policy for each direction of a workload, instead of one for both
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub split_directions: Option<bool>,
+}
+
+/// A list of texts, each read as it is on the command line.
+fn each<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: FromStr<Err: std::fmt::Display>,
+{
+    let texts = Vec::<String>::deserialize(deserializer)?;
+    let read = |text: String| {
+        text.parse()
+            .map_err(|error| serde::de::Error::custom(format!("`{text}`: {error}")))
+    };
+    texts.into_iter().map(read).collect()
 }
 
 /// What policies are written as.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Deserialize)]
 pub enum Kind {
     /// `networking.k8s.io/v1 NetworkPolicy`, which every network plugin reads
     #[value(name = "NetworkPolicy")]
     NetworkPolicy,
     /// `cilium.io/v2 CiliumNetworkPolicy`, with nodes, the API server and everybody outside by name
     #[value(name = "Cilium", alias = "CiliumNetworkPolicy")]
+    #[serde(alias = "CiliumNetworkPolicy")]
     Cilium,
     /// `projectcalico.org/v3 NetworkPolicy`
     #[value(name = "Calico", alias = "CalicoNetworkPolicy")]
+    #[serde(alias = "CalicoNetworkPolicy")]
     Calico,
     /// `projectcalico.org/v3 StagedKubernetesNetworkPolicy`: Calico reports what it would deny, and denies nothing
     #[value(name = "Staged", alias = "StagedKubernetesNetworkPolicy")]
+    #[serde(alias = "StagedKubernetesNetworkPolicy")]
     Staged,
     /// `policy.networking.k8s.io/v1alpha2 ClusterNetworkPolicy`, in the tier behind NetworkPolicy
     #[value(name = "ClusterNetworkPolicy", alias = "Cluster")]
+    #[serde(rename = "ClusterNetworkPolicy", alias = "Cluster")]
     Cluster,
 }
 
 /// What to deny besides what the rules leave out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum DefaultDeny {
     /// Isolate only directions that have rules
     None,
@@ -78,7 +148,8 @@ pub enum DefaultDeny {
 }
 
 /// Who may use published ports.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Published {
     /// Everybody outside the cluster, on exactly the ports that are published
     Declared,
@@ -89,7 +160,8 @@ pub enum Published {
 }
 
 /// How to allow name resolution.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Dns {
     /// UDP and TCP to the DNS servers that a workload was recorded to use
     Auto,

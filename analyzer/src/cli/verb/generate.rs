@@ -1,11 +1,12 @@
 //! `flowtape generate`: policies that allow what was recorded and nothing else, with the proof.
 
+mod config;
 mod output;
 mod proof;
 mod settings;
 
 use crate::cli::args::Global;
-use crate::cli::args::generate::{GenerateArgs, Kind};
+use crate::cli::args::generate::GenerateArgs;
 use crate::cli::directory;
 use crate::cli::edges::edges;
 use crate::cli::exit::ExitStatus;
@@ -14,12 +15,14 @@ use crate::cli::manifests;
 use crate::cli::report::Report;
 use crate::findings::Findings;
 use crate::identity::cluster::Cluster;
+use crate::render::kind::Kind;
 use crate::render::text;
 use crate::synthesis::landmarks::landmarks;
 use crate::synthesis::synthesize;
 use crate::tape::{self, Tape};
 
 pub(in crate::cli) fn run(args: &GenerateArgs, global: &Global) -> Result<ExitStatus, Failure> {
+    let options = config::options(args)?;
     let mut findings = Findings::default();
     let tape = tape::open(&args.input.tapes, &mut findings)?;
     refuse_empty_window(&tape)?;
@@ -28,13 +31,18 @@ pub(in crate::cli) fn run(args: &GenerateArgs, global: &Global) -> Result<ExitSt
     }
     let cluster = Cluster::new(&tape.cluster, &mut findings);
     let flows = edges(&tape, &cluster, &mut findings)?;
-    let generated = synthesize(&flows.edges, &cluster, &settings::settings(args, &tape), &mut findings)
-        .map_err(|error| Failure::of("cannot make a policy set of this recording", &error))?;
+    let generated = synthesize(
+        &flows.edges,
+        &cluster,
+        &settings::settings(&options, &tape),
+        &mut findings,
+    )
+    .map_err(|error| Failure::of("cannot make a policy set of this recording", &error))?;
     let proof = proof::prove(&flows, &cluster, &generated, &mut findings);
     let landmarks = landmarks(&flows.edges, &cluster, &generated.set);
-    let manifests = manifests::manifests(settings::kind(args.kind), &generated.set, &landmarks, &mut findings)?;
+    let manifests = manifests::manifests(settings::kind(options.kind), &generated.set, &landmarks, &mut findings)?;
     let policies = manifests::text(&manifests);
-    if args.kind == Kind::NetworkPolicy {
+    if settings::kind(options.kind) == Kind::NetworkPolicy {
         proof::check_reading_back(&generated.set, &policies);
     }
     let body = output::body(&generated, &manifests, &proof);

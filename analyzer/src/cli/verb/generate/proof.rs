@@ -25,6 +25,7 @@ pub(super) fn prove(flows: &Flows, cluster: &Cluster, generated: &Generated, fin
         additions,
         left_out,
         overlaps,
+        evidence: _,
     } = generated;
     let added = additions.iter().filter_map(|addition| part_of(addition, set)).collect();
     let stated = Stated {

@@ -2,30 +2,36 @@
 
 use flowtape_schemas::manifest::NodeRecording;
 
-use crate::cli::args::generate::{self as args, GenerateArgs};
+use crate::cli::args::generate::{self as args, Options};
 use crate::render::kind::Kind;
 use crate::synthesis::settings::{DefaultDeny, Dns, Published, Settings};
 use crate::tape::Tape;
 
 /// How the policies of this tape are to be derived.
-pub(super) fn settings(args: &GenerateArgs, tape: &Tape) -> Settings {
+pub(super) fn settings(options: &Options, tape: &Tape) -> Settings {
+    let Options {
+        namespaces,
+        default_deny,
+        published,
+        dns,
+        include_failed,
+        min_count,
+        exclude,
+        widen,
+        split_directions,
+        kind: _,
+    } = options;
+    let otherwise = Settings::default();
     Settings {
-        default_deny: match args.default_deny {
-            args::DefaultDeny::None => DefaultDeny::None,
-            args::DefaultDeny::Workload => DefaultDeny::Workload,
-            args::DefaultDeny::Namespace => DefaultDeny::Namespace,
-        },
-        published: match args.published {
-            args::Published::Declared => Published::Declared,
-            args::Published::Seen => Published::Seen,
-            args::Published::Off => Published::Off,
-        },
-        dns: match args.dns {
-            args::Dns::Auto => Dns::Auto,
-            args::Dns::Seen => Dns::Seen,
-            args::Dns::Off => Dns::Off,
-        },
-        namespaces: args.namespaces.iter().cloned().collect(),
+        default_deny: default_deny.map_or(otherwise.default_deny, isolated),
+        published: published.map_or(otherwise.published, from_outside),
+        dns: dns.map_or(otherwise.dns, resolution),
+        include_failed: include_failed.unwrap_or(otherwise.include_failed),
+        min_count: min_count.unwrap_or(otherwise.min_count),
+        exclude: exclude.clone(),
+        widenings: widen.clone(),
+        split_directions: split_directions.unwrap_or(otherwise.split_directions),
+        namespaces: namespaces.iter().cloned().collect(),
         redacted: tape
             .nodes
             .iter()
@@ -35,12 +41,39 @@ pub(super) fn settings(args: &GenerateArgs, tape: &Tape) -> Settings {
 }
 
 /// What the policies are to be written as.
-pub(super) const fn kind(kind: args::Kind) -> Kind {
+pub(super) const fn kind(asked: Option<args::Kind>) -> Kind {
+    let Some(kind) = asked else {
+        return Kind::NetworkPolicy;
+    };
     match kind {
         args::Kind::NetworkPolicy => Kind::NetworkPolicy,
         args::Kind::Cilium => Kind::Cilium,
         args::Kind::Calico => Kind::Calico,
         args::Kind::Staged => Kind::Staged,
         args::Kind::Cluster => Kind::Cluster,
+    }
+}
+
+const fn isolated(asked: args::DefaultDeny) -> DefaultDeny {
+    match asked {
+        args::DefaultDeny::None => DefaultDeny::None,
+        args::DefaultDeny::Workload => DefaultDeny::Workload,
+        args::DefaultDeny::Namespace => DefaultDeny::Namespace,
+    }
+}
+
+const fn from_outside(asked: args::Published) -> Published {
+    match asked {
+        args::Published::Declared => Published::Declared,
+        args::Published::Seen => Published::Seen,
+        args::Published::Off => Published::Off,
+    }
+}
+
+const fn resolution(asked: args::Dns) -> Dns {
+    match asked {
+        args::Dns::Auto => Dns::Auto,
+        args::Dns::Seen => Dns::Seen,
+        args::Dns::Off => Dns::Off,
     }
 }

@@ -1,0 +1,75 @@
+//! Ranges in the place of single ports.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::policy::model::{PortMatch, PortRule};
+use crate::policy::ports::{PortRange, Protocol};
+use crate::synthesis::additions::Beyond;
+
+/// Ports in a row from which on they are a range. Two are as easily read by themselves.
+const RANGE: usize = 3;
+
+/// The ports of one peer in ascending order, those that follow each other as ranges, with at most `budget` ports more; each with
+/// how many those are. The smallest gaps are closed first.
+pub(in crate::synthesis) fn ranges(
+    ports: impl Iterator<Item = (Protocol, u16)>,
+    budget: usize,
+) -> Vec<(PortRule, Option<Beyond>)> {
+    let mut recorded: BTreeMap<Protocol, BTreeSet<u16>> = BTreeMap::new();
+    for (protocol, port) in ports {
+        recorded.entry(protocol).or_default().insert(port);
+    }
+    let closed = closed(&recorded, budget);
+    let mut ranges = Vec::new();
+    for (protocol, ports) in &recorded {
+        for run in runs(ports, |before| closed.contains(&(*protocol, before))) {
+            let (Some(first), Some(last)) = (run.first(), run.last()) else {
+                continue;
+            };
+            let (wide, recorded) = (usize::from(last - first) + 1, run.len());
+            let rule = |range| PortRule {
+                protocol: *protocol,
+                port: PortMatch::Range(range),
+            };
+            if wide < RANGE {
+                let single = |port: &u16| Some((rule(PortRange::single(*port)?), None));
+                ranges.extend(run.iter().filter_map(single));
+            } else if let Some(range) = PortRange::new(*first, *last) {
+                let count = wide - recorded;
+                let beyond = (count > 0).then_some(Beyond::Ports { count, recorded });
+                ranges.push((rule(range), beyond));
+            }
+        }
+    }
+    ranges
+}
+
+/// The ports after which a gap is closed.
+fn closed(recorded: &BTreeMap<Protocol, BTreeSet<u16>>, budget: usize) -> BTreeSet<(Protocol, u16)> {
+    let mut gaps: BTreeSet<(usize, Protocol, u16)> = BTreeSet::new();
+    for (protocol, ports) in recorded {
+        for (before, after) in ports.iter().zip(ports.iter().skip(1)) {
+            gaps.insert((usize::from(after - before) - 1, *protocol, *before));
+        }
+    }
+    let mut left = budget;
+    let fits = |(gap, _, _): &(usize, Protocol, u16)| {
+        let fits = *gap <= left;
+        left = left.saturating_sub(*gap);
+        fits
+    };
+    let closed = gaps.into_iter().filter(|(gap, _, _)| *gap > 0).take_while(fits);
+    closed.map(|(_, protocol, before)| (protocol, before)).collect()
+}
+
+/// Ports that follow each other, or whose gap is closed, together.
+fn runs(ports: &BTreeSet<u16>, is_closed: impl Fn(u16) -> bool) -> Vec<Vec<u16>> {
+    let mut runs: Vec<Vec<u16>> = Vec::new();
+    for port in ports {
+        match runs.last_mut() {
+            Some(run) if run.last().is_some_and(|last| port - last == 1 || is_closed(*last)) => run.push(*port),
+            Some(_) | None => runs.push(vec![*port]),
+        }
+    }
+    runs
+}
