@@ -6,6 +6,7 @@
 pub mod activity;
 pub mod diff;
 pub mod edge;
+pub mod eval;
 pub mod explain;
 pub mod generate;
 pub mod import;

@@ -1,6 +1,7 @@
 //! What can be typed. No logic: what an argument means stands with the verb that takes it.
 
 pub mod diff;
+pub mod eval;
 pub mod explain;
 pub mod flows;
 pub mod generate;
@@ -16,6 +17,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand, ValueEnum};
 
 use self::diff::DiffArgs;
+use self::eval::EvalArgs;
 use self::explain::ExplainArgs;
 use self::flows::FlowsArgs;
 use self::generate::GenerateArgs;
@@ -157,6 +159,15 @@ pub enum Verb {
             which field becomes what, and what is missing."
     )]
     Import(ImportArgs),
+    /// Say whether policies allow one connection, and which rules decide that
+    #[command(
+        long_about = "Says whether policies allow one connection, and which rules decide that.\n\nPolicies and the cluster \
+            they are for are read from files, and judged as the NetworkPolicy API says: an `ipBlock` matches pods, too, by \
+            their own addresses, as the Kubernetes conformance suite demands. Exit code 0 whatever the answer, and 1 where \
+            --expect is not met.\n\nPEER is\n  NAMESPACE/POD, NAMESPACE/KIND/NAME (a workload, all of whose pods must be \
+            judged alike),\n  node:NAME, or an address, which is a pod's if a pod has it"
+    )]
+    Eval(EvalArgs),
     /// Ask a recording in SQL
     #[command(
         long_about = "Asks a recording in SQL.\n\nThe tables are the edges with who they are between, the samples of single \

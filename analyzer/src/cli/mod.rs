@@ -3,6 +3,7 @@
 //! With `tape`, the only door to the file system, and the only one to the terminal and the arguments.
 
 pub mod args;
+mod cluster;
 mod destination;
 mod directory;
 mod edges;
@@ -78,6 +79,7 @@ fn dispatch(args: &Args) -> Result<ExitStatus, Failure> {
         Verb::Verify(args) => verb::verify::run(args, global),
         Verb::Diff(args) => verb::diff::run(args, global),
         Verb::Import(args) => verb::import::run(args, global),
+        Verb::Eval(args) => verb::eval::run(args, global),
         Verb::Query(args) => verb::query::run(args, global),
         Verb::Explain(args) => verb::explain::run(args, global),
         Verb::Schema(args) => verb::schema::run(args),

@@ -10,8 +10,10 @@ use flowtape_schemas::manifest::sha256_hex;
 use super::failure::Failure;
 use super::output;
 use crate::escape::escaped;
+use crate::findings::{Code, Findings};
 use crate::json::Input;
 use crate::parse::kubernetes::{Parsed, parse};
+use crate::parse::report::Skipped;
 
 /// The largest file of policies: 20 times what a cluster with 5,000 policies prints.
 const FILE_BYTES: u64 = 64 << 20;
@@ -36,23 +38,15 @@ pub(super) struct Policies {
 /// Reads the policies of a file, or of every file below a directory. Hidden files and directories are passed over, as
 /// `.git` is; links are refused, not passed over, so that no policy is missed in silence.
 pub(super) fn read(path: &Path) -> Result<Policies, Failure> {
-    let files = files(path)?;
-    if files.is_empty() {
+    let (mut texts, mut faults) = texts(path)?;
+    if texts.is_empty() && faults.is_empty() {
         return Err(Failure::plain(format!(
             "no policies: there is no `.yaml`, `.yml` or `.json` file below `{}`",
             path.display()
         ))
         .hint("`flowtape generate TAPE -o DIR` writes policies"));
     }
-    let mut texts = Vec::new();
-    let mut faults = Vec::new();
-    for (name, file) in files {
-        match text(&file) {
-            Ok(text) if is_report(&name, &text) => {}
-            Ok(text) => texts.push((name, text)),
-            Err(fault) => faults.push(format!("`{name}`: {fault}")),
-        }
-    }
+    texts.retain(|(name, text)| !is_report(name, text));
     let pairs = texts.iter().map(|(name, text)| (name.as_str(), text.as_str()));
     let parsed = parse(pairs);
     if let Err(problems) = &parsed {
@@ -61,7 +55,7 @@ pub(super) fn read(path: &Path) -> Result<Policies, Failure> {
     match parsed {
         Ok(parsed) if faults.is_empty() => Ok(Policies {
             parsed,
-            input: input(&texts),
+            input: input("policies", &texts),
         }),
         Ok(_) | Err(_) => Err(Failure::Told {
             message: format!("policies cannot be used: `{}`", path.display()),
@@ -84,11 +78,54 @@ pub(super) fn say_what_is_odd(parsed: &Parsed) {
     }
 }
 
+/// API groups whose objects decide about traffic beside NetworkPolicy.
+const DECIDING: [&str; 5] = [
+    "policy.networking.k8s.io",
+    "cilium.io",
+    "projectcalico.org",
+    "crd.projectcalico.org",
+    "crd.antrea.io",
+];
+
+/// Reports objects that were left alone and may decide otherwise than the policies that were read.
+pub(super) fn report_unread(parsed: &Parsed, findings: &mut Findings) {
+    for Skipped {
+        api_version,
+        kind,
+        place,
+    } in &parsed.skipped
+    {
+        let group = api_version.split_once('/').map_or("", |(group, _)| group);
+        if DECIDING.contains(&group) && kind.ends_with("Policy") {
+            findings.report(
+                Code::PolicyNotRead,
+                format!("{place}: a {kind} of {api_version} is not read"),
+            );
+        }
+    }
+}
+
 /// Whether there is a file below a directory that can hold policies, apart from the manifest of a tape.
 pub(super) fn any_below(path: &Path) -> Result<bool, Failure> {
     Ok(files(path)?
         .iter()
         .any(|(name, _)| name != flowtape_schemas::manifest::MANIFEST_FILE))
+}
+
+/// The names and texts of files, by name.
+pub(super) type Texts = Vec<(String, String)>;
+
+/// Those of a file, or of every file below a directory, and which of them cannot be read and why.
+pub(super) fn texts(path: &Path) -> Result<(Texts, Vec<String>), Failure> {
+    let mut texts = Vec::new();
+    let mut faults = Vec::new();
+    for (name, file) in files(path)? {
+        match text(&file) {
+            Ok(text) => texts.push((name, text)),
+            Err(fault) => faults.push(format!("`{name}`: {fault}")),
+        }
+    }
+    Ok((texts, faults))
 }
 
 /// Names below the path given, with `/` between the parts, and where the files are; sorted by name.
@@ -192,13 +229,13 @@ pub(super) fn text(path: &Path) -> Result<String, String> {
 }
 
 /// By the names and texts of the files, each preceded by its length, so that no two different sets share a hash.
-fn input(texts: &[(String, String)]) -> Input {
+pub(super) fn input(kind: &'static str, texts: &[(String, String)]) -> Input {
     let mut all = String::new();
     for part in texts.iter().flat_map(|(name, text)| [name, text]) {
         let _ = write!(all, "{}:{part}", part.len());
     }
     Input {
-        kind: "policies",
+        kind,
         id: sha256_hex(all.as_bytes())[..16].to_owned(),
     }
 }

@@ -66,7 +66,10 @@ impl Report {
                 let data = data(body)?;
                 // Findings go first: on a terminal, what was asked for then stands last, where it is read.
                 let said = findings::text(&self.findings.list());
-                output::say(&format!("{said}{}{}\n", shares::text(&self.shares), self.remark));
+                let told = format!("{said}{}{}", shares::text(&self.shares), self.remark);
+                if !told.is_empty() {
+                    output::say(&format!("{told}\n"));
+                }
                 destination.write(&data)?;
             }
         }

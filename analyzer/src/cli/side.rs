@@ -53,7 +53,7 @@ fn parts(given: &str) -> Vec<PathBuf> {
 }
 
 /// Whether a directory has a manifest, or a directory of a node or of metadata.
-fn has_tape(path: &Path) -> Result<bool, Failure> {
+pub(super) fn has_tape(path: &Path) -> Result<bool, Failure> {
     if !path.is_dir() {
         return Ok(false);
     }

@@ -421,6 +421,20 @@ pub const CATALOG: &[Entry] = &[
         "What a baseline accepted counts again, because its time has run out."
     ),
     entry!(
+        NamespaceNotGiven,
+        "FT5020",
+        Warning,
+        "namespace-not-given",
+        "Pods are in a namespace that is not among the objects given, so its labels are not known."
+    ),
+    entry!(
+        PolicyNotRead,
+        "FT5021",
+        Warning,
+        "policy-not-read",
+        "A policy of a kind that is not read decides about traffic as well."
+    ),
+    entry!(
         ImportLimit,
         "FT6001",
         Info,

@@ -117,6 +117,10 @@ pub enum Code {
     BaselineUnneeded,
     /// FT5011: What a baseline accepted counts again, because its time has run out.
     BaselineExpired,
+    /// FT5020: Pods are in a namespace that is not among the objects given, so its labels are not known.
+    NamespaceNotGiven,
+    /// FT5021: A policy of a kind that is not read decides about traffic as well.
+    PolicyNotRead,
     /// FT6001: The recording was imported, and its source cannot know something.
     ImportLimit,
     /// FT6002: The recording was imported, and edges may be missing that its source did not see.

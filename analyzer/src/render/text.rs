@@ -1,6 +1,7 @@
 //! Text for people: tables in columns, names from a tape made harmless.
 
 pub mod diff;
+pub mod eval;
 pub mod explain;
 pub mod findings;
 pub mod flows;

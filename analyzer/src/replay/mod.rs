@@ -1,6 +1,8 @@
 //! Recorded edges against a policy set: the proof that goes with every generated set.
 
+pub mod asked;
 mod ends;
+pub mod named;
 pub mod neighbour;
 pub mod proof;
 pub mod soundness;

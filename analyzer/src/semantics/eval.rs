@@ -85,6 +85,19 @@ pub enum Basis {
 }
 
 impl Basis {
+    /// The stable word of documents.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::NotSubject => "not-subject",
+            Self::SamePod => "same-pod",
+            Self::OwnNode => "own-node",
+            Self::NotIsolated => "not-isolated",
+            Self::Rule => "rule",
+            Self::NoRule => "no-rule",
+        }
+    }
+
     /// Whether the connection is allowed for this reason.
     #[must_use]
     pub const fn allows(self) -> bool {

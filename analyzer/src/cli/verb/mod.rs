@@ -1,6 +1,7 @@
 //! The verbs, one file each: open what it reads, ask the stages, print.
 
 pub(super) mod diff;
+pub(super) mod eval;
 pub(super) mod explain;
 pub(super) mod flows;
 pub(super) mod generate;

@@ -34,6 +34,7 @@ pub(in crate::cli) fn run(args: &VerifyArgs, global: &Global) -> Result<ExitStat
     let baseline = baseline.as_deref().map(read).transpose()?.unwrap_or_default();
     policies::say_what_is_odd(&parsed);
     let mut findings = Findings::default();
+    policies::report_unread(&parsed, &mut findings);
     let tape = tape::open(&input.tapes, &mut findings)?;
     let cluster = Cluster::new(&tape.cluster, &mut findings);
     let flows = edges(&tape, &cluster, &mut findings)?;
