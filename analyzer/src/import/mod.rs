@@ -22,7 +22,7 @@ use flowtape_schemas::manifest::{ImportLimit, ImportRecording};
 use flowtape_schemas::metadata::ClusterRows;
 use rayon::iter::{IntoParallelIterator as _, ParallelIterator as _};
 
-use self::format::{Format, Limit};
+use self::format::{Format, Kind, Limit};
 use self::read::{Piece, Pieces};
 use self::record::{Listener, Record, Reject};
 pub use self::rows::NodeRows;
@@ -147,14 +147,23 @@ impl Importer {
         };
         let import = self.imports.entry(format.name).or_insert_with(|| recording(format));
         import.files.push(name.clone());
-        let mut pieces = Pieces::new(content, format.objects);
+        let parse = match format.kind {
+            Kind::Objects(parse) => parse,
+            Kind::Packets(read) => {
+                read(&mut *content, &mut |position, records| {
+                    self.taken(format, &name, position, records);
+                });
+                return Ok(());
+            }
+        };
+        let mut pieces = Pieces::new(content);
         loop {
             let batch = pieces.batch();
             if batch.is_empty() {
                 return Ok(());
             }
-            let parsed: Vec<(u64, Result<Vec<Record>, Reject>)> =
-                batch.into_par_iter().map(|piece| parsed(format, piece)).collect();
+            let records = |(position, piece): Piece| (position, piece.and_then(|text| parse(&text)));
+            let parsed: Vec<(u64, Result<Vec<Record>, Reject>)> = batch.into_par_iter().map(records).collect();
             for (position, records) in parsed {
                 self.taken(format, &name, position, records);
             }
@@ -269,10 +278,6 @@ impl Importer {
             imports,
         })
     }
-}
-
-fn parsed(format: &Format, (position, piece): Piece) -> (u64, Result<Vec<Record>, Reject>) {
-    (position, piece.and_then(|text| (format.parse)(&text)))
 }
 
 fn recording(format: &Format) -> ImportRecording {

@@ -181,6 +181,8 @@ pub struct Packet {
     pub dropped: bool,
     /// What the client had asked for, where it was translated.
     pub asked: Option<(Address, u16)>,
+    /// Sequence number of TCP, which a translation of addresses leaves alone.
+    pub sequence: Option<u32>,
 }
 
 /// Connections or datagrams whose client the source knows.

@@ -81,6 +81,10 @@ pub(super) struct Tracker {
     open: BTreeMap<Key, Connection>,
     /// Ports that were asked for by whoever began: servers, for connections whose beginning was not seen.
     servers: BTreeSet<(u8, Socket)>,
+    /// Where the handshake of a client and a sequence number was seen to go first.
+    handshakes: BTreeMap<(Socket, u32), Socket>,
+    /// Connections that were seen again with another server's address.
+    before_translation: BTreeSet<Key>,
     ended: Vec<Contact>,
 }
 
@@ -116,6 +120,7 @@ impl Tracker {
             count,
             dropped,
             asked,
+            sequence,
         } = packet;
         let (Some(source), Some(target)) = (socket(&from), socket(&to)) else {
             return false;
@@ -126,6 +131,13 @@ impl Tracker {
             ((protocol, target, source), Which::Second)
         };
         let begins = flags.is_some_and(|flags| flags.has(Flags::SYN) && !flags.has(Flags::ACK)) && way != Way::Reply;
+        let mut asked = asked;
+        if let Some(sequence) = sequence.filter(|_| begins) {
+            asked = asked.or_else(|| self.translated(key, sender, sequence));
+        }
+        if self.before_translation.contains(&key) {
+            return true;
+        }
         self.end_if_over(&key, time, begins && !dropped);
         if self.open.len() >= OPEN && !self.open.contains_key(&key) {
             self.make_room();
@@ -161,6 +173,37 @@ impl Tracker {
             }
         }
         true
+    }
+
+    /// What the client had asked for, if the handshake of this sequence number was seen on its way to another server: then
+    /// an address was translated in between, and both are one connection.
+    fn translated(&mut self, key: Key, sender: Which, sequence: u32) -> Option<Socket> {
+        let (client, server) = if sender == Which::First {
+            (key.1, key.2)
+        } else {
+            (key.2, key.1)
+        };
+        if self.handshakes.len() >= OPEN {
+            self.handshakes.clear();
+            self.before_translation.clear();
+        }
+        let Some(before) = self.handshakes.get(&(client, sequence)).copied() else {
+            self.handshakes.insert((client, sequence), server);
+            // Its ports may have been used for another connection before.
+            self.before_translation.remove(&key);
+            return None;
+        };
+        if before == server {
+            return None;
+        }
+        let other = if client <= before {
+            (key.0, client, before)
+        } else {
+            (key.0, before, client)
+        };
+        self.open.remove(&other);
+        self.before_translation.insert(other);
+        Some(before)
     }
 
     /// What has ended since it was asked last.

@@ -2,5 +2,6 @@
 //! usable in it comes through.
 #![expect(clippy::unwrap_used, reason = "a test that cannot make its input fails")]
 
+mod captures;
 mod hostile;
 mod samples;

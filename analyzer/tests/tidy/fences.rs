@@ -67,6 +67,16 @@ const FENCES: &[Fence] = &[
         ],
     },
     Fence {
+        what: "etherparse",
+        within: "",
+        only: &["analyzer/src/import/format/pcap"],
+    },
+    Fence {
+        what: "pcap_file",
+        within: "",
+        only: &["analyzer/src/import/format/pcap"],
+    },
+    Fence {
         what: "flate2",
         within: "",
         only: &["analyzer/src/import/read.rs"],

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use super::json::{Number, address, object, time};
-use super::{Format, Limit, holds};
+use super::{Format, Kind, Limit, holds};
 use crate::import::record::{End, Flags, Name, Packet, Pod, Record, Reject, View, Way, Who};
 
 pub(super) const FORMAT: Format = Format {
@@ -21,13 +21,12 @@ pub(super) const FORMAT: Format = Format {
         Limit::Detail("flows that a ring buffer overwrote before they were read are only known where Hubble says so"),
         Limit::Detail("connections are told apart by their ports, and those that began before it are counted as 0"),
     ],
-    objects: true,
+    kind: Kind::Objects(parse),
     claims: |start| {
         holds(start, "\"flow\":{")
             || holds(start, "\"lost_events\":{")
             || (holds(start, "\"verdict\"") && holds(start, "\"IP\"") && holds(start, "\"l4\""))
     },
-    parse,
 };
 
 #[derive(Deserialize)]
@@ -284,6 +283,7 @@ fn packet(
         count: 1,
         dropped: matches!(flow.verdict.as_deref(), Some("DROPPED" | "ERROR")),
         asked: None,
+        sequence: None,
     }
 }
 

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::json::{address, object};
-use super::{Format, Limit, holds};
+use super::{Format, Kind, Limit, holds};
 use crate::import::record::{Contact, End, Listener, Pod, Record, Reject, View, Who};
 
 pub(super) const FORMAT: Format = Format {
@@ -22,13 +22,12 @@ pub(super) const FORMAT: Format = Format {
         Limit::Detail("a connection counts as established when the attempt was made without an error, answered or not"),
         Limit::Detail("a server's view has no port of the client, so that its connections cannot be told apart"),
     ],
-    objects: true,
+    kind: Kind::Objects(parse),
     claims: |start| {
         holds(start, "\"Operation\"")
             && (holds(start, "\"HostName\"") || holds(start, "\"NamespaceName\""))
             && holds(start, "\"Resource\"")
     },
-    parse,
 };
 
 const TCP: u8 = 6;

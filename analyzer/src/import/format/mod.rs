@@ -3,6 +3,9 @@
 mod hubble;
 mod json;
 mod kubearmor;
+mod pcap;
+
+use std::io::BufRead;
 
 use super::record::{Record, Reject};
 
@@ -16,13 +19,25 @@ pub struct Format {
     pub clock: &'static str,
     /// What such a source cannot know.
     pub limits: &'static [Limit],
-    /// Whether its records are JSON objects; lines otherwise.
-    pub objects: bool,
+    /// How it is divided into records, and what reads them.
+    pub kind: Kind,
     /// Whether the beginning of a file looks like it.
     pub claims: fn(&[u8]) -> bool,
-    /// Reads one record.
-    pub parse: fn(&[u8]) -> Result<Vec<Record>, Reject>,
 }
+
+/// How files of a format are read.
+pub enum Kind {
+    /// JSON objects, each by itself.
+    Objects(Parse),
+    /// Packets of a binary file, in their order.
+    Packets(fn(&mut (dyn BufRead + Send), &mut Each<'_>)),
+}
+
+/// Reads one record of a text.
+pub type Parse = fn(&[u8]) -> Result<Vec<Record>, Reject>;
+
+/// Takes what became of a packet, by its number.
+pub type Each<'a> = dyn FnMut(u64, Result<Vec<Record>, Reject>) + 'a;
 
 /// Something that a source cannot know.
 pub enum Limit {
@@ -33,7 +48,7 @@ pub enum Limit {
 }
 
 /// Every format, in the order in which an unknown file is compared with them.
-pub const ALL: &[Format] = &[hubble::FORMAT, kubearmor::FORMAT];
+pub const ALL: &[Format] = &[pcap::FORMAT, hubble::FORMAT, kubearmor::FORMAT];
 
 /// The format of this name.
 #[must_use]

@@ -1,0 +1,202 @@
+//! Captures in every spelling of pcap and pcapng give the same rows, wherever and however they were taken.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use flowtape::import::format::named;
+use flowtape::import::{Imported, Source, import};
+use flowtape_schemas::metadata::ClusterRows;
+use flowtape_schemas::node::{FlowRow, Outcome};
+use pcap_file::pcap::{PcapHeader, PcapReader, PcapWriter, RawPcapPacket};
+use pcap_file::pcapng::PcapNgWriter;
+use pcap_file::pcapng::blocks::enhanced_packet::EnhancedPacketBlock;
+use pcap_file::pcapng::blocks::interface_description::{InterfaceDescriptionBlock, InterfaceDescriptionOption};
+use pcap_file::{DataLink, Endianness, TsResolution};
+
+fn capture(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../testdata/import/pcap")
+        .join(name)
+}
+
+/// The packets of a capture, with its link and the length of its unit of time in nanoseconds.
+fn packets(name: &str) -> (DataLink, u32, Vec<RawPcapPacket<'static>>) {
+    let mut reader = PcapReader::new(File::open(capture(name)).unwrap()).unwrap();
+    let header = reader.header();
+    let unit = match header.ts_resolution {
+        TsResolution::MicroSecond => 1_000,
+        TsResolution::NanoSecond => 1,
+    };
+    let mut packets = Vec::new();
+    while let Some(packet) = reader.next_raw_packet() {
+        packets.push(packet.unwrap().into_owned());
+    }
+    (header.datalink, unit, packets)
+}
+
+fn read(content: Vec<u8>) -> Imported {
+    let source = Source {
+        name: "capture".to_owned(),
+        content: Box::new(std::io::Cursor::new(content)),
+    };
+    import(named("pcap"), vec![source], ClusterRows::default(), "n1").unwrap()
+}
+
+fn flows(content: Vec<u8>) -> Vec<FlowRow> {
+    let imported = read(content);
+    assert!(imported.quarantine.is_empty(), "{:?}", imported.quarantine);
+    imported.nodes.into_iter().flat_map(|node| node.flows).collect()
+}
+
+/// Address and port of the server, what was asked for, the outcome and the count.
+fn told(rows: &[FlowRow]) -> Vec<(String, Option<String>, Outcome, u64)> {
+    let row = |row: &FlowRow| {
+        let server = format!(
+            "{}:{}/{}",
+            row.remote_ip.unwrap(),
+            row.service_port.unwrap(),
+            row.protocol
+        );
+        (server, row.asked_ip.map(|ip| ip.to_string()), row.outcome, row.count)
+    };
+    rows.iter().map(row).collect()
+}
+
+#[test]
+fn every_spelling_of_a_capture_is_the_same() {
+    let (link, unit, packets) = packets("sample.pcap");
+    let expected = flows(std::fs::read(capture("sample.pcap")).unwrap());
+    for endianness in [Endianness::Little, Endianness::Big] {
+        for (ts_resolution, length) in [(TsResolution::MicroSecond, 1_000), (TsResolution::NanoSecond, 1)] {
+            let header = PcapHeader {
+                datalink: link,
+                ts_resolution,
+                endianness,
+                ..PcapHeader::default()
+            };
+            let mut writer = PcapWriter::with_header(Vec::new(), header).unwrap();
+            for packet in &packets {
+                let mut packet = packet.clone();
+                packet.ts_frac = packet.ts_frac * unit / length;
+                writer.write_raw_packet(&packet).unwrap();
+            }
+            assert_eq!(
+                flows(writer.into_writer()),
+                expected,
+                "{endianness:?} {ts_resolution:?}"
+            );
+        }
+        for (resolution, units) in [(6, 1_000_000), (9, 1_000_000_000)] {
+            let mut writer = PcapNgWriter::with_endianness(Vec::new(), endianness).unwrap();
+            let mut interface = InterfaceDescriptionBlock::new(link, 0xffff);
+            interface
+                .options
+                .push(InterfaceDescriptionOption::IfTsResol(resolution));
+            writer.write_pcapng_block(interface).unwrap();
+            for packet in &packets {
+                let nanos = u64::from(packet.ts_sec) * 1_000_000_000 + u64::from(packet.ts_frac * unit);
+                let block = EnhancedPacketBlock {
+                    interface_id: 0,
+                    timestamp: Duration::from_nanos(nanos / (1_000_000_000 / units)),
+                    original_len: packet.orig_len,
+                    data: packet.data.clone(),
+                    options: Vec::new(),
+                };
+                writer.write_pcapng_block(block).unwrap();
+            }
+            assert_eq!(flows(writer.into_inner()), expected, "{endianness:?} {resolution}");
+        }
+    }
+}
+
+#[test]
+fn what_was_captured_at_the_client_and_at_the_router_is_the_same_traffic() {
+    let at_router = told(&flows(std::fs::read(capture("sample.pcap")).unwrap()));
+    // The router translated the address of the Service, which its capture shows on both ways.
+    let expected = [
+        ("10.244.2.2:5432/6", None, Outcome::Established, 3),
+        ("10.244.2.2:5433/6", Some("10.96.0.20"), Outcome::Established, 2),
+        ("10.244.2.2:8125/17", None, Outcome::Established, 4),
+        ("10.244.2.2:9999/6", None, Outcome::Refused, 1),
+    ];
+    let expected =
+        expected.map(|(server, asked, outcome, count)| (server.to_owned(), asked.map(str::to_owned), outcome, count));
+    let mut sorted = at_router;
+    sorted.sort();
+    assert_eq!(sorted, expected);
+    // The client's capture was cut at 64 bytes of each packet, and shows what was asked for only.
+    let at_client = told(&flows(std::fs::read(capture("client.pcap")).unwrap()));
+    for (server, asked, outcome, count) in expected {
+        let seen = asked.map_or(server, |asked| format!("{asked}:5432/6"));
+        assert!(
+            at_client.contains(&(seen.clone(), None, outcome, count)),
+            "{seen}: {at_client:?}"
+        );
+    }
+}
+
+#[test]
+fn a_tunnel_shows_what_is_in_it() {
+    let (_, unit, packets) = packets("client.pcap");
+    let expected = flows(std::fs::read(capture("client.pcap")).unwrap());
+    // An IPv4 packet of UDP to port 4789, with a VXLAN header, around the frames of the client.
+    let outer = |inner: &[u8]| {
+        let mut frame = vec![0; 12];
+        frame.extend([0x08, 0, 0x45, 0]);
+        frame.extend(u16::try_from(inner.len() + 36).unwrap().to_be_bytes());
+        frame.extend([0, 0, 0, 0, 64, 17, 0, 0, 172, 31, 0, 11, 172, 31, 0, 12]);
+        frame.extend([0xc0, 0, 0x12, 0xb5]);
+        frame.extend(u16::try_from(inner.len() + 16).unwrap().to_be_bytes());
+        frame.extend([0, 0, 8, 0, 0, 0, 0, 0, 42, 0]);
+        frame.extend(inner);
+        frame
+    };
+    let header = PcapHeader {
+        datalink: DataLink::ETHERNET,
+        ts_resolution: TsResolution::NanoSecond,
+        ..PcapHeader::default()
+    };
+    let mut writer = PcapWriter::with_header(Vec::new(), header).unwrap();
+    for packet in &packets {
+        let data = outer(&packet.data);
+        let length = u32::try_from(data.len()).unwrap();
+        let packet = RawPcapPacket {
+            ts_sec: packet.ts_sec,
+            ts_frac: packet.ts_frac * unit,
+            incl_len: length,
+            orig_len: length,
+            data: data.into(),
+        };
+        writer.write_raw_packet(&packet).unwrap();
+    }
+    assert_eq!(flows(writer.into_writer()), expected);
+}
+
+#[test]
+fn a_capture_that_begins_late_knows_the_direction_from_other_connections() {
+    let (link, _, packets) = packets("sample.pcap");
+    let write = |skip: usize| {
+        let header = PcapHeader {
+            datalink: link,
+            ..PcapHeader::default()
+        };
+        let mut writer = PcapWriter::with_header(Vec::new(), header).unwrap();
+        for packet in packets.iter().skip(skip) {
+            writer.write_raw_packet(packet).unwrap();
+        }
+        flows(writer.into_writer())
+    };
+    let whole = write(0);
+    // Without the packets that began it, the first connection is older than the capture, and has no count.
+    let first = packets
+        .iter()
+        .position(|packet| packet.data.len() > 20 + 33 && packet.data[53] & 0x12 == 0x10)
+        .unwrap();
+    let late = write(first);
+    let predating: Vec<&FlowRow> = late.iter().filter(|row| row.predates_window).collect();
+    assert_eq!(predating.len(), 1, "{late:?}");
+    assert_eq!((predating[0].service_port, predating[0].count), (Some(5432), 0));
+    let counts = |rows: &[FlowRow]| rows.iter().map(|row| row.count).sum::<u64>();
+    assert_eq!(counts(&late) + 1, counts(&whole));
+}
