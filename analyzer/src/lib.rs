@@ -12,6 +12,7 @@ pub mod frame;
 pub mod identity;
 pub mod import;
 pub mod json;
+pub mod merge;
 pub mod parse;
 pub mod policy;
 pub mod query;

@@ -6,7 +6,8 @@
 //!   the tape `NAME`, and its Kubernetes objects are written to `NAME.json`;
 //! - ` ```yaml PATH ` (or any other language followed by a path): a file of that content;
 //! - ` ```console `: commands after `$ `, each followed by exactly what it prints on standard output, and by a line
-//!   `[exit N]` if it ends with another code than 0. `2>&1` at the end of a command adds standard error.
+//!   `[exit N]` if it ends with another code than 0. `2>&1` at the end of a command adds standard error. `cat FILE` shows
+//!   a file that a command wrote.
 //!
 //! All of one Markdown file happens in one fresh directory.
 
@@ -265,32 +266,14 @@ fn console(
     for (command, expected) in markdown::commands(body) {
         let Some((words, with_errors)) = markdown::words(command) else {
             return Ok(Err(format!(
-                "expected a command such as `$ flowtape flows NAME`, found `{command}`"
+                "expected a command such as `$ flowtape flows NAME` or `$ cat FILE`, found `{command}`"
             )));
         };
-        let output = Command::new(flowtape)
-            .args(&words)
-            .current_dir(scratch)
-            .env("NO_COLOR", "1")
-            .output();
-        let output = io("run", flowtape, output)?;
-        let mut printed = String::from_utf8_lossy(&output.stdout).into_owned();
-        if with_errors {
-            printed.push_str(&String::from_utf8_lossy(&output.stderr));
-        }
-        if !printed.is_empty() && !printed.ends_with('\n') {
-            printed.push_str("[no newline]\n");
-        }
-        match output.status.code() {
-            Some(0) => {}
-            // Writing to a string cannot fail.
-            Some(code) => {
-                let _ = writeln!(printed, "[exit {code}]");
-            }
-            None => printed.push_str("[killed]\n"),
-        }
+        let (printed, errors) = match words.as_slice() {
+            [name] if command.starts_with("cat ") => (file(scratch, name), String::new()),
+            _ => run_flowtape(flowtape, scratch, &words, with_errors)?,
+        };
         let failure = (printed != expected).then(|| {
-            let errors = String::from_utf8_lossy(&output.stderr);
             let difference = difference(&expected, &printed);
             format!("in the block on line {line}:\n$ {command}\n{difference}standard error:\n{errors}")
         });
@@ -299,6 +282,45 @@ fn console(
         let _ = write!(shown, "$ {command}\n{printed}");
     }
     Ok(Ok(shown))
+}
+
+/// What a file holds, or that it cannot be shown.
+fn file(scratch: &Path, name: &str) -> String {
+    let path = inside(scratch, name).ok_or_else(|| format!("[`{name}` is not below the directory]\n"));
+    path.and_then(|path| std::fs::read_to_string(path).map_err(|error| format!("[{error}]\n")))
+        .unwrap_or_else(|error| error)
+}
+
+/// What a command prints, with its exit code, and its standard error by itself.
+fn run_flowtape(
+    flowtape: &Path,
+    scratch: &Path,
+    words: &[String],
+    with_errors: bool,
+) -> Result<(String, String), SpecError> {
+    let output = Command::new(flowtape)
+        .args(words)
+        .current_dir(scratch)
+        .env("NO_COLOR", "1")
+        .output();
+    let output = io("run", flowtape, output)?;
+    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+    let mut printed = String::from_utf8_lossy(&output.stdout).into_owned();
+    if with_errors {
+        printed.push_str(&errors);
+    }
+    if !printed.is_empty() && !printed.ends_with('\n') {
+        printed.push_str("[no newline]\n");
+    }
+    match output.status.code() {
+        Some(0) => {}
+        // Writing to a string cannot fail.
+        Some(code) => {
+            let _ = writeln!(printed, "[exit {code}]");
+        }
+        None => printed.push_str("[killed]\n"),
+    }
+    Ok((printed, errors))
 }
 
 /// Both texts line by line: what is common, what was expected and what was printed.

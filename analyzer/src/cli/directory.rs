@@ -1,5 +1,6 @@
 //! Output directories: nothing is overwritten unasked, and nothing is written unless all of it can be.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -58,6 +59,35 @@ pub(super) fn write(directory: &Path, files: &[OutputFile], force: bool) -> Resu
             }
             return Err(failed(&error));
         }
+    }
+    moves
+        .iter()
+        .try_for_each(|(beside, place)| fs::rename(beside, place))
+        .map_err(|error| failed(&error))
+}
+
+/// Writes files below a directory by their relative names, in the place of those that are there: all beside their places
+/// first, and only then moves them there.
+pub(super) fn replace(directory: &Path, files: &BTreeMap<String, String>) -> Result<(), Failure> {
+    let failed = |error: &io::Error| Failure::of(format!("cannot write into `{}`", directory.display()), error);
+    let mut moves: Vec<(PathBuf, PathBuf)> = Vec::new();
+    let mut written = Ok(());
+    for (name, content) in files {
+        let place = directory.join(name);
+        let beside = directory.join(format!("{name}.tmp"));
+        let folder = place.parent().unwrap_or(directory).to_owned();
+        written = fs::create_dir_all(folder).and_then(|()| fs::write(&beside, content));
+        moves.push((beside, place));
+        if written.is_err() {
+            break;
+        }
+    }
+    if let Err(error) = written {
+        for (beside, _) in &moves {
+            // What was not written is not there to remove.
+            let _ = fs::remove_file(beside);
+        }
+        return Err(failed(&error));
     }
     moves
         .iter()

@@ -14,6 +14,7 @@ use crate::findings::{Code, Findings};
 use crate::json::Input;
 use crate::parse::kubernetes::{Parsed, parse};
 use crate::parse::report::Skipped;
+use crate::policy::model::PolicySet;
 
 /// The largest file of policies: 20 times what a cluster with 5,000 policies prints.
 const FILE_BYTES: u64 = 64 << 20;
@@ -38,7 +39,7 @@ pub(super) struct Policies {
 /// Reads the policies of a file, or of every file below a directory. Hidden files and directories are passed over, as
 /// `.git` is; links are refused, not passed over, so that no policy is missed in silence.
 pub(super) fn read(path: &Path) -> Result<Policies, Failure> {
-    let (mut texts, mut faults) = texts(path)?;
+    let (mut texts, faults) = texts(path)?;
     if texts.is_empty() && faults.is_empty() {
         return Err(Failure::plain(format!(
             "no policies: there is no `.yaml`, `.yml` or `.json` file below `{}`",
@@ -47,16 +48,39 @@ pub(super) fn read(path: &Path) -> Result<Policies, Failure> {
         .hint("`flowtape generate TAPE -o DIR` writes policies"));
     }
     texts.retain(|(name, text)| !is_report(name, text));
+    let parsed = parsed(path, &texts, faults)?;
+    Ok(Policies {
+        parsed,
+        input: input("policies", &texts),
+    })
+}
+
+/// The files of a directory that can hold policies, by name, and the policies. One that is not there holds none.
+pub(super) fn held(path: &Path) -> Result<(Vec<(String, String)>, PolicySet), Failure> {
+    if path.is_file() {
+        let place = path.display();
+        return Err(Failure::plain(format!(
+            "`{place}` is a file, give the directory that holds the policies"
+        )));
+    }
+    let (mut texts, faults) = if path.exists() {
+        texts(path)?
+    } else {
+        (Vec::new(), Vec::new())
+    };
+    texts.retain(|(name, text)| !is_report(name, text));
+    let parsed = parsed(path, &texts, faults)?;
+    Ok((texts, parsed.set))
+}
+
+fn parsed(path: &Path, texts: &[(String, String)], mut faults: Vec<String>) -> Result<Parsed, Failure> {
     let pairs = texts.iter().map(|(name, text)| (name.as_str(), text.as_str()));
     let parsed = parse(pairs);
     if let Err(problems) = &parsed {
         faults.extend(problems.0.iter().map(ToString::to_string));
     }
     match parsed {
-        Ok(parsed) if faults.is_empty() => Ok(Policies {
-            parsed,
-            input: input("policies", &texts),
-        }),
+        Ok(parsed) if faults.is_empty() => Ok(parsed),
         Ok(_) | Err(_) => Err(Failure::Told {
             message: format!("policies cannot be used: `{}`", path.display()),
             causes: faults,

@@ -400,6 +400,20 @@ pub const CATALOG: &[Entry] = &[
         "The kind of policy that was asked for allows something that the policies deny."
     ),
     entry!(
+        Covered,
+        "FT4052",
+        Info,
+        "covered",
+        "Recorded traffic is left to policies that are there already."
+    ),
+    entry!(
+        NotMarked,
+        "FT4053",
+        Warning,
+        "not-marked",
+        "Rules that the recording does not need are not marked, because it is not complete."
+    ),
+    entry!(
         NotIsolated,
         "FT5001",
         Warning,

@@ -111,6 +111,10 @@ pub enum Code {
     KindNarrower,
     /// FT4051: The kind of policy that was asked for allows something that the policies deny.
     KindWider,
+    /// FT4052: Recorded traffic is left to policies that are there already.
+    Covered,
+    /// FT4053: Rules that the recording does not need are not marked, because it is not complete.
+    NotMarked,
     /// FT5001: The policies compared with do not isolate a workload: everything is allowed there.
     NotIsolated,
     /// FT5010: A baseline accepts what the policies do not deny.

@@ -13,6 +13,28 @@ pub struct Generate {
     pub additions: Vec<Addition>,
     /// What is proved of the policies.
     pub proof: Proof,
+    /// What changed in the directory that they were merged into, with `--into`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub changes: Option<Vec<Change>>,
+}
+
+/// One thing that a merge changed, or found and left alone.
+#[derive(Clone, Debug, Serialize)]
+pub struct Change {
+    /// `created`, `renamed`, `selector`, `direction`, `added`, `marked`, `still-marked`, `unmarked`, `pruned` or `partly`.
+    pub change: String,
+    /// Namespace of the policy.
+    pub namespace: String,
+    /// Name of the policy.
+    pub policy: String,
+    /// The rule as it stood before, such as `ingress/0`, or the direction of a new one.
+    pub rule: Option<String>,
+    /// The file below the directory.
+    pub file: String,
+    /// The line in it before the merge; 0 for a new file.
+    pub line: usize,
+    /// What it is about.
+    pub message: String,
 }
 
 /// A rule that allows more than was recorded, on purpose.

@@ -81,6 +81,32 @@ pub(super) fn tree(policy: &Policy) -> Result<Tree, RenderError> {
     Ok(tree)
 }
 
+/// Rules of one direction as members of a list, each with its notes, indented so far.
+pub fn rules(direction: Direction, rules: &[Rule], indent: usize) -> Result<String, RenderError> {
+    let policy = Policy {
+        namespace: String::new(),
+        name: String::new(),
+        subject: Selector::everything(),
+        ingress: (direction == Direction::Ingress).then(|| rules.to_vec()),
+        egress: (direction == Direction::Egress).then(|| rules.to_vec()),
+        notes: Vec::new(),
+        source: None,
+    };
+    Ok(yaml::part(&tree(&policy)?, &["spec", direction.name()], indent))
+}
+
+/// The field `podSelector` of a policy with its key, indented so far.
+pub fn pod_selector(policy: &Policy, indent: usize) -> Result<String, RenderError> {
+    let tree = tree(policy)?;
+    let pad = " ".repeat(indent);
+    let inner = yaml::part(&tree, &["spec", "podSelector"], indent + 2);
+    Ok(if inner.trim() == "{}" {
+        format!("{pad}podSelector: {{}}\n")
+    } else {
+        format!("{pad}podSelector:\n{inner}")
+    })
+}
+
 /// One policy as the JSON object of the API.
 pub fn json(policy: &Policy) -> serde_json::Result<serde_json::Value> {
     serde_json::to_value(object(policy))

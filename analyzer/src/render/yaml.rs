@@ -101,6 +101,28 @@ pub fn document(notes: &[String], value: &Tree) -> String {
     out
 }
 
+/// The value at a path of keys as lines, indented so far; nothing where there is none.
+pub(super) fn part(tree: &Tree, path: &[&str], indent: usize) -> String {
+    let mut place = tree;
+    for key in path {
+        let Tree::Map(fields) = place else { return String::new() };
+        let Some((_, value)) = fields.iter().find(|(name, _)| name == key) else {
+            return String::new();
+        };
+        place = value;
+    }
+    let mut out = String::new();
+    match place {
+        Tree::Map(fields) if !fields.is_empty() => write_map(&mut out, fields, indent, false),
+        Tree::List(members) if !members.is_empty() => write_list(&mut out, members, indent),
+        Tree::Null | Tree::Bool(_) | Tree::Number(_) | Tree::Text(_) | Tree::Map(_) | Tree::List(_) => {
+            pad(&mut out, indent);
+            line(&mut out, &inline(place));
+        }
+    }
+    out
+}
+
 /// Puts notes above the members of the list at a path of keys, in order. Where there is no such list, nothing happens.
 pub(super) fn annotate(tree: &mut Tree, path: &[&str], notes: impl IntoIterator<Item = Vec<String>>) {
     let mut place = tree;

@@ -11,6 +11,7 @@ mod determinism;
 mod flows;
 mod health;
 mod hostile;
+mod into;
 mod redacted;
 mod summary;
 mod usage;

@@ -17,7 +17,7 @@ use super::arbitrary::{address, labels, policy_set, quiet, rule, small_selector}
 use super::cases::pod;
 
 /// Pods `x/0`, `y/1`, `x/2` ... with these labels and addresses, in namespaces with these labels.
-fn world() -> impl Strategy<Value = World> {
+pub(crate) fn world() -> impl Strategy<Value = World> {
     let pods = vec((labels(), address()), 2..5);
     (labels(), labels(), pods).prop_map(|(x, y, pods)| {
         let namespaces = BTreeMap::from([("x".to_owned(), x), ("y".to_owned(), y)]);
@@ -30,7 +30,7 @@ fn world() -> impl Strategy<Value = World> {
 }
 
 /// Every connection between two ends of the world and one outside, on a few ports.
-fn connections(world: &World) -> Vec<Connection<'_>> {
+pub(crate) fn connections(world: &World) -> Vec<Connection<'_>> {
     let outside = [Endpoint::Address(IpAddr::from([10, 0, 0, 1]))];
     let ends: Vec<Endpoint<'_>> = world.pods().map(|pod| world.endpoint(pod)).chain(outside).collect();
     let pairs = ends.iter().flat_map(|&from| ends.iter().map(move |&to| (from, to)));

@@ -7,6 +7,7 @@ mod cases;
 mod evaluation;
 mod hostile;
 mod kinds;
+mod merge;
 mod reading;
 mod writing;
 mod yaml;

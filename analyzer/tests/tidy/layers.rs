@@ -69,6 +69,8 @@ const LAYERS: &[(&str, &[&str])] = &[
             "frame",
         ],
     ),
+    // Existing manifests are read, edited line by line, and read again.
+    ("merge", &["policy", "parse", "render"]),
     (
         "cli",
         &[
@@ -90,6 +92,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "frame",
             "query",
             "render",
+            "merge",
         ],
     ),
     ("main", &["cli"]),

@@ -84,7 +84,7 @@ pub(super) fn commands(body: &str) -> Vec<(&str, String)> {
     commands
 }
 
-/// The arguments of a `flowtape` command, and whether its standard error is wanted, too. Quotes group words as in a
+/// The arguments of a `flowtape` or `cat` command, and whether its standard error is wanted, too. Quotes group words as in a
 /// shell; there is nothing else of a shell.
 pub(super) fn words(command: &str) -> Option<(Vec<String>, bool)> {
     let mut words: Vec<String> = Vec::new();
@@ -107,6 +107,6 @@ pub(super) fn words(command: &str) -> Option<(Vec<String>, bool)> {
     if with_errors {
         words.pop();
     }
-    let is_flowtape = quote.is_none() && words.first().is_some_and(|first| first == "flowtape");
-    is_flowtape.then(|| (words.split_off(1), with_errors))
+    let is_known = quote.is_none() && words.first().is_some_and(|first| first == "flowtape" || first == "cat");
+    is_known.then(|| (words.split_off(1), with_errors))
 }

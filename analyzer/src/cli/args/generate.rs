@@ -17,7 +17,8 @@ use crate::synthesis::settings::Widening;
         namespace `shop`\n  flowtape generate my-tape -n shop -o policies         write one file for each policy\n  \
         flowtape generate my-tape --default-deny namespace    deny what nobody recorded, too\n  \
         flowtape generate my-tape --exclude monitoring        no rule for what namespace `monitoring` does\n  \
-        flowtape generate my-tape --widen cidr=8,1024         at most 8 prefixes for what each workload uses outside"
+        flowtape generate my-tape --widen cidr=8,1024         at most 8 prefixes for what each workload uses outside\n  \
+        flowtape generate my-tape --into policies             add to the policies of a repository what they lack"
 )]
 pub struct GenerateArgs {
     /// What to read.
@@ -29,6 +30,19 @@ pub struct GenerateArgs {
     /// can be.
     #[arg(short, long, value_name = "DIR")]
     pub output: Option<PathBuf>,
+    /// Merge into the policies of a directory, and print what changed
+    ///
+    /// Policies that carry the label `app.kubernetes.io/managed-by: flowtape` get the rules that they lack; their rules that the
+    /// recording does not need are marked with a comment that says since when. Everything else keeps every byte: other
+    /// policies, comments, order. Nothing is written unless the files then mean what they should.
+    #[arg(long, value_name = "DIR", conflicts_with = "output")]
+    pub into: Option<PathBuf>,
+    /// Remove rules that no recording has needed for so long, such as `30d`; with `--into`
+    #[arg(long, value_name = "TIME", requires = "into", value_parser = Age::parse)]
+    pub prune_after: Option<Age>,
+    /// Leave out what policies of the directory that are not ours allow already; with `--into`
+    #[arg(long, requires = "into")]
+    pub only_uncovered: bool,
     /// Write into a directory that is not empty, replacing files of the same name
     #[arg(long, requires = "output")]
     pub force: bool,
@@ -109,6 +123,32 @@ where
             .map_err(|error| serde::de::Error::custom(format!("`{text}`: {error}")))
     };
     texts.into_iter().map(read).collect()
+}
+
+/// A length of time in nanoseconds, written as a number and a unit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Age(pub i64);
+
+impl Age {
+    fn parse(text: &str) -> Result<Self, String> {
+        let split = text.len() - text.trim_start_matches(|digit: char| digit.is_ascii_digit()).len();
+        let (number, unit) = text.split_at(split);
+        let seconds: i64 = match unit {
+            "s" => 1,
+            "m" => 60,
+            "h" => 3_600,
+            "d" => 86_400,
+            "w" => 604_800,
+            _ => return Err("write a number and `s`, `m`, `h`, `d` or `w`, such as `30d`".to_owned()),
+        };
+        let nanos = number
+            .parse::<i64>()
+            .ok()
+            .and_then(|number| number.checked_mul(seconds * 1_000_000_000));
+        nanos
+            .map(Self)
+            .ok_or_else(|| "that is too long, or no number".to_owned())
+    }
 }
 
 /// What policies are written as.

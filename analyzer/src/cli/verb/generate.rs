@@ -1,6 +1,7 @@
 //! `flowtape generate`: policies that allow what was recorded and nothing else, with the proof.
 
 mod config;
+mod into;
 mod output;
 mod proof;
 mod settings;
@@ -20,12 +21,14 @@ use crate::render::text;
 use crate::synthesis::landmarks::landmarks;
 use crate::synthesis::synthesize;
 use crate::tape::{self, Tape};
+use into::Into;
 
 pub(in crate::cli) fn run(args: &GenerateArgs, global: &Global) -> Result<ExitStatus, Failure> {
     let options = config::options(args)?;
     let mut findings = Findings::default();
     let tape = tape::open(&args.input.tapes, &mut findings)?;
     refuse_empty_window(&tape)?;
+    into::check(args, &options)?;
     if let Some(directory) = &args.output {
         directory::check(directory, args.force)?;
     }
@@ -45,7 +48,15 @@ pub(in crate::cli) fn run(args: &GenerateArgs, global: &Global) -> Result<ExitSt
     if settings::kind(options.kind) == Kind::NetworkPolicy {
         proof::check_reading_back(&generated.set, &policies);
     }
-    let body = output::body(&generated, &manifests, &proof);
+    let mut body = output::body(&generated, &manifests, &proof);
+    let into = Into::read(args, &generated, &flows, &cluster, &mut findings)?;
+    let mut proved = proof.holds();
+    let mut changes = None;
+    if let Some((into, whole)) = into {
+        proved &= whole;
+        changes = Some(into.write(args, &options, &tape, &mut findings)?);
+    }
+    body.changes = changes.as_deref().map(output::changes);
     let mut report = Report::of_tape("flowtape.generate/v1", &tape, &flows, findings);
     report.remark = text::proof::text(&body.proof);
     if let Some(directory) = &args.output {
@@ -53,10 +64,12 @@ pub(in crate::cli) fn run(args: &GenerateArgs, global: &Global) -> Result<ExitSt
         files.push(output::proof(report.document("flowtape.proof/v1", &body.proof)?));
         directory::write(directory, &files, args.force)?;
     }
-    let printed = report.print(global, &body, |_| {
-        if args.output.is_some() { String::new() } else { policies }
+    let printed = report.print(global, &body, |_| match changes {
+        Some(changes) => into::text(&changes),
+        None if args.output.is_some() => String::new(),
+        None => policies,
     })?;
-    Ok(if proof.holds() {
+    Ok(if proved {
         printed
     } else {
         printed.max(ExitStatus::Found)

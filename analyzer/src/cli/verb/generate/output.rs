@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use crate::cli::directory::OutputFile;
 use crate::json;
 use crate::json::generate::{Addition, Generate};
+use crate::merge::change::Change;
 use crate::render::kind::Manifest;
 use crate::replay::proof::Proof;
 use crate::synthesis::{Generated, additions};
@@ -44,5 +45,20 @@ pub(super) fn body(generated: &Generated, manifests: &[Manifest], proof: &Proof)
         policies: manifests.iter().map(|manifest| manifest.json.clone()).collect(),
         additions: additions.into_iter().collect(),
         proof: json::proof::Proof::new(proof, &generated.set),
+        changes: None,
     }
+}
+
+/// What a merge changed, for the document.
+pub(super) fn changes(changes: &[Change]) -> Vec<json::generate::Change> {
+    let change = |change: &Change| json::generate::Change {
+        change: change.kind.word().to_owned(),
+        namespace: change.namespace.clone(),
+        policy: change.policy.clone(),
+        rule: change.rule.clone(),
+        file: change.file.clone(),
+        line: change.line,
+        message: change.message.clone(),
+    };
+    changes.iter().map(change).collect()
 }

@@ -4,14 +4,13 @@ use std::collections::BTreeSet;
 
 use crate::findings::{Code, Findings, Samples};
 use crate::flow::Flows;
-use crate::flow::edge::EdgeKey;
 use crate::identity::cluster::Cluster;
 use crate::json::proof::part_text;
 use crate::parse::kubernetes::parse;
 use crate::policy::model::{Peers, PolicySet, Ports};
 use crate::replay::neighbour::Neighbour;
 use crate::replay::proof::{self, Proof, Stated};
-use crate::replay::soundness::Denied;
+use crate::replay::soundness::{Denied, denied};
 use crate::replay::world::world;
 use crate::semantics::eval::RuleId;
 use crate::semantics::index::Part;
@@ -36,6 +35,21 @@ pub(super) fn prove(flows: &Flows, cluster: &Cluster, generated: &Generated, fin
     let proof = proof::prove(&flows.edges, cluster, set, &world(cluster), stated);
     report(&proof, flows, set, findings);
     proof
+}
+
+/// Whether every recorded connection is allowed by policies of which only some are ours; one that is not is a finding.
+pub(super) fn allows_all(
+    set: &PolicySet,
+    flows: &Flows,
+    cluster: &Cluster,
+    generated: &Generated,
+    findings: &mut Findings,
+) -> bool {
+    let denied = denied(&flows.edges, set, &world(cluster), &generated.left_out);
+    for connection in &denied {
+        report_denied(connection, flows, findings);
+    }
+    denied.is_empty()
 }
 
 /// What was written must read back as what was meant; anything else is a bug of ours, and never reaches the user as a
@@ -84,16 +98,8 @@ fn report(proof: &Proof, flows: &Flows, set: &PolicySet, findings: &mut Findings
         rules,
         neighbours,
     } = proof;
-    let samples = |key: &EdgeKey| {
-        let edge = flows.edges.binary_search_by(|edge| edge.key.cmp(key));
-        edge.map_or_else(|_| Samples::default(), |at| flows.edges[at].evidence.samples.clone())
-    };
-    for Denied { edge, pair, verdict } in denied {
-        let (client, server) = pair;
-        let side = if verdict.egress.allowed { "ingress" } else { "egress" };
-        let (port, protocol) = (edge.port, edge.protocol);
-        let message = format!("{client} -> {server} {port}/{protocol} was recorded, and the {side} rules deny it");
-        findings.report_rows(Code::Unsound, message, 1, &samples(edge));
+    for connection in denied {
+        report_denied(connection, flows, findings);
     }
     if *unjudged > 0 {
         let message = "recorded connections of which one end is not in the metadata".to_owned();
@@ -123,4 +129,15 @@ fn report(proof: &Proof, flows: &Flows, set: &PolicySet, findings: &mut Findings
             format!("{from} -> {to} {port}/{protocol} was never recorded, and the {direction} rules allow it");
         findings.report(Code::NotClosed, message);
     }
+}
+
+fn report_denied(denied: &Denied, flows: &Flows, findings: &mut Findings) {
+    let Denied { edge, pair, verdict } = denied;
+    let (client, server) = pair;
+    let side = if verdict.egress.allowed { "ingress" } else { "egress" };
+    let (port, protocol) = (edge.port, edge.protocol);
+    let message = format!("{client} -> {server} {port}/{protocol} was recorded, and the {side} rules deny it");
+    let at = flows.edges.binary_search_by(|known| known.key.cmp(edge));
+    let samples = at.map_or_else(|_| Samples::default(), |at| flows.edges[at].evidence.samples.clone());
+    findings.report_rows(Code::Unsound, message, 1, &samples);
 }
