@@ -147,8 +147,9 @@ impl Importer {
         };
         let import = self.imports.entry(format.name).or_insert_with(|| recording(format));
         import.files.push(name.clone());
-        let parse = match format.kind {
-            Kind::Objects(parse) => parse,
+        let (parse, objects) = match format.kind {
+            Kind::Objects(parse) => (parse, true),
+            Kind::Lines(parse) => (parse, false),
             Kind::Packets(read) => {
                 read(&mut *content, &mut |position, records| {
                     self.taken(format, &name, position, records);
@@ -156,7 +157,7 @@ impl Importer {
                 return Ok(());
             }
         };
-        let mut pieces = Pieces::new(content);
+        let mut pieces = Pieces::new(content, objects);
         loop {
             let batch = pieces.batch();
             if batch.is_empty() {

@@ -103,17 +103,20 @@ pub(super) type Piece = (u64, Result<Vec<u8>, Reject>);
 pub(super) struct Pieces<R> {
     source: R,
     line: u64,
+    /// Whether records are JSON objects, which may take several lines.
+    objects: bool,
     /// An object whose end has not been read, and its first line.
     begun: Option<(u64, Vec<u8>, Depth)>,
     done: bool,
 }
 
 impl<R: BufRead> Pieces<R> {
-    /// Of JSON objects, each in a line or in several.
-    pub(super) fn new(source: R) -> Self {
+    /// Of lines, or of JSON objects.
+    pub(super) fn new(source: R, objects: bool) -> Self {
         Self {
             source,
             line: 0,
+            objects,
             begun: None,
             done: false,
         }
@@ -161,7 +164,14 @@ impl<R: BufRead> Pieces<R> {
             return;
         }
         let complete = line.ends_with(b"\n");
-        self.object_line(&line, batch);
+        if self.objects {
+            self.object_line(&line, batch);
+        } else {
+            let text = line.trim_ascii();
+            if !text.is_empty() {
+                batch.push((self.line, Ok(text.to_vec())));
+            }
+        }
         if !complete && self.begun.is_some() {
             self.done = true;
             if let Some((at, ..)) = self.begun.take() {

@@ -39,7 +39,7 @@ fn operations(imported: &Imported) -> u64 {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(64) })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(40) })]
 
     #[test]
     fn no_bytes_make_any_format_panic(content in proptest::collection::vec(any::<u8>(), 0..2000)) {

@@ -1,8 +1,12 @@
 //! The formats: one file each, with a page beside it that says which field becomes what and what is missing.
 
+mod antrea;
+mod conntrack;
 mod hubble;
+mod inspektor_gadget;
 mod json;
 mod kubearmor;
+mod netobserv;
 mod pcap;
 
 use std::io::BufRead;
@@ -29,6 +33,8 @@ pub struct Format {
 pub enum Kind {
     /// JSON objects, each by itself.
     Objects(Parse),
+    /// Lines.
+    Lines(Parse),
     /// Packets of a binary file, in their order.
     Packets(fn(&mut (dyn BufRead + Send), &mut Each<'_>)),
 }
@@ -48,7 +54,15 @@ pub enum Limit {
 }
 
 /// Every format, in the order in which an unknown file is compared with them.
-pub const ALL: &[Format] = &[pcap::FORMAT, hubble::FORMAT, kubearmor::FORMAT];
+pub const ALL: &[Format] = &[
+    pcap::FORMAT,
+    kubearmor::FORMAT,
+    hubble::FORMAT,
+    inspektor_gadget::FORMAT,
+    netobserv::FORMAT,
+    conntrack::FORMAT,
+    antrea::FORMAT,
+];
 
 /// The format of this name.
 #[must_use]
