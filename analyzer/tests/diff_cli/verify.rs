@@ -87,12 +87,25 @@ fn bad_input_is_refused_with_what_to_do() {
     let lab = lab();
     lab.write("broken/db.yaml", "kind: NetworkPolicy\nspec: [");
     lab.write("latin.toml", "\u{0}");
+    lab.write(
+        "other/db.yaml",
+        &ALLOWS.replace("networking.k8s.io/v1", "projectcalico.org/v3"),
+    );
+    lab.write("empty/db.yaml", "---\n");
     for (words, says) in [
         ("verify tape", "--policies <PATH>"),
         ("verify --policies allows", "<TAPE>..."),
         ("verify tape --policies nowhere", "no such file or directory: `nowhere`"),
         ("verify tape --policies broken", "policies cannot be used: `broken`"),
         ("verify nowhere --policies allows", "nowhere"),
+        (
+            "verify tape --policies other",
+            "other objects are there, the first a NetworkPolicy of projectcalico.org/v3 in db.yaml:1",
+        ),
+        (
+            "verify tape --policies empty",
+            "no NetworkPolicy to judge by in `empty`",
+        ),
         ("verify tape --policies allows --baseline allows/db.yaml", "line 1: "),
         ("verify tape --policies allows --baseline latin.toml", "line 1: "),
         (

@@ -14,6 +14,8 @@ use crate::flow::edge::Edge;
 use crate::flow::process::processes;
 use crate::identity::cluster::Cluster;
 use crate::json;
+use crate::parse::kubernetes::Parsed;
+use crate::parse::report::Skipped;
 use crate::render::text;
 use crate::replay::world::world;
 use crate::tape;
@@ -23,18 +25,21 @@ use crate::verify::verify;
 pub(in crate::cli) fn run(args: &VerifyArgs, global: &Global) -> Result<ExitStatus, Failure> {
     let VerifyArgs {
         input,
-        policies,
+        policies: path,
         namespaces,
         baseline,
     } = args;
     let Policies {
         parsed,
         input: policies,
-    } = policies::read(policies)?;
+    } = policies::read(path)?;
     let baseline = baseline.as_deref().map(read).transpose()?.unwrap_or_default();
     policies::say_what_is_odd(&parsed);
     let mut findings = Findings::default();
     policies::report_unread(&parsed, &mut findings);
+    if parsed.set.is_empty() {
+        return Err(nothing_to_judge(path, &parsed));
+    }
     let tape = tape::open(&input.tapes, &mut findings)?;
     let cluster = Cluster::new(&tape.cluster, &mut findings);
     let flows = edges(&tape, &cluster, &mut findings)?;
@@ -63,6 +68,21 @@ pub(in crate::cli) fn run(args: &VerifyArgs, global: &Global) -> Result<ExitStat
         ExitStatus::Found
     };
     Ok(strict.max(found))
+}
+
+/// Files without a NetworkPolicy deny nothing, which nobody asks for.
+fn nothing_to_judge(path: &Path, parsed: &Parsed) -> Failure {
+    let failure = Failure::plain(format!("no NetworkPolicy to judge by in `{}`", path.display()));
+    match parsed.skipped.first() {
+        None => failure,
+        Some(Skipped {
+            api_version,
+            kind,
+            place,
+        }) => failure.hint(format!(
+            "other objects are there, the first a {kind} of {api_version} in {place}"
+        )),
+    }
 }
 
 fn read(path: &Path) -> Result<Baseline, Failure> {
