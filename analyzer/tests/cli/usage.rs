@@ -26,7 +26,7 @@ fn mistakes_in_the_arguments_say_how_it_is_done_right() {
             "only `flows` and `query` have rows for `--format parquet`",
         ),
         ("query tape", "<TAPE>... <SQL>"),
-        ("schema cluster", "[possible values: tape, query]"),
+        ("schema cluster", "[possible values: tape, query, import]"),
         ("flows tape --from a/b/c/d", "write NAMESPACE, NAMESPACE/NAME, "),
         (
             "flows tape --to role:boss",
@@ -58,7 +58,7 @@ fn help_teaches_and_names_the_exit_codes() {
         ("diff", "the prefixes `tape:` and `policy:` force it"),
         ("verify", "something would be denied that the baseline does not accept"),
         ("query", "The same recording and the same query give the same rows"),
-        ("explain", "Explain a finding by its code"),
+        ("explain", "Explains a finding by its code"),
     ] {
         let Shown { code, stdout, stderr } = scratch.run(&format!("{verb} --help"));
         assert_eq!((code, stderr.as_str()), (0, ""), "{verb}");
@@ -99,7 +99,8 @@ fn every_code_is_listed_and_explained() {
     let unknown = scratch.shown("explain FT9999");
     assert_eq!(
         unknown,
-        "exit 2\n--- stdout\n--- stderr\nerror: there is no finding with the code `FT9999`\n\nhint: `flowtape explain` lists every code\n"
+        "exit 2\n--- stdout\n--- stderr\nerror: there is no finding with the code `FT9999`\n\nhint: `flowtape explain` lists every code; of a recording, \
+         say what is asked: `--rule`, `--edge`, or `--from`, `--to` and `--port`\n"
     );
 }
 
