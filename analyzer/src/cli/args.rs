@@ -7,6 +7,7 @@ pub mod flows;
 pub mod generate;
 pub mod import;
 pub mod inspect;
+pub mod port;
 pub mod query;
 pub mod schema;
 pub mod verify;

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::io;
 
 use crate::escape::escaped;
+use crate::replay::named::NamedError;
 use crate::tape::TapeError;
 
 /// Why a verb could not do what it had to.
@@ -89,6 +90,17 @@ impl From<TapeError> for Failure {
             causes: error.causes(),
             hint: error.hint(),
         }
+    }
+}
+
+impl From<NamedError> for Failure {
+    fn from(error: NamedError) -> Self {
+        let hint = match error {
+            NamedError::Nobody { .. } => "a PEER is NAMESPACE/POD, NAMESPACE/KIND/NAME, node:NAME or an address",
+            NamedError::Ambiguous { .. } => "name its kind",
+            NamedError::NoAddress { .. } => "give an address in its place",
+        };
+        Self::plain(error.to_string()).hint(hint)
     }
 }
 

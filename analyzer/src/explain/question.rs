@@ -1,59 +1,16 @@
 //! What policies say to a connection, whether it was recorded or not, and what is missing where they deny it.
 
-use std::collections::BTreeMap;
 use std::fmt;
 
-use thiserror::Error;
-
 use crate::flow::edge::Edge;
-use crate::flow::filter::PeerPattern;
-use crate::identity::Workload;
-use crate::identity::cluster::Cluster;
 use crate::policy::cidr::Cidr;
 use crate::policy::model::{Direction, PolicySet};
 use crate::policy::ports::Protocol;
 use crate::policy::select::Selector;
-use crate::replay::soundness::{connections, same_family};
-use crate::replay::world::representative;
+use crate::replay::soundness::{connections, routes};
 use crate::semantics::eval::{Basis, By, Connection, RuleId, Side, eval, matches};
 use crate::semantics::world::{Endpoint, World};
 use crate::synthesis::volatile::is_volatile;
-
-/// Pods of one workload that are asked about; all others of it are as they are, or there is an answer for each of these.
-const PODS: usize = 16;
-
-/// Why ends of a connection cannot be asked about.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-pub enum QuestionError {
-    /// Nothing has this name.
-    #[error("nothing in the metadata of this recording is `{peer}`")]
-    NoSuchPeer {
-        /// What was written.
-        peer: String,
-    },
-    /// It names many peers.
-    #[error("`{peer}` is not one peer")]
-    NotOne {
-        /// What was written.
-        peer: String,
-    },
-    /// Two workloads have the name.
-    #[error("`{peer}` is {}", kinds.join(" and "))]
-    Ambiguous {
-        /// What was written.
-        peer: String,
-        /// The workloads.
-        kinds: Vec<String>,
-    },
-    /// The two have no address family in common.
-    #[error("`{from}` and `{to}` have no address of one family")]
-    Families {
-        /// The client.
-        from: String,
-        /// The server.
-        to: String,
-    },
-}
 
 /// The answer to a question: all its connections that policies answer alike are one [`Case`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -133,19 +90,16 @@ pub fn of_edge(edge: &Edge, set: &PolicySet, world: &World) -> Answer {
     answer(pairs.flat_map(|pair| connections(&edge.key, pair, world)), set, world)
 }
 
-/// Asks for connections from one peer to another on a port.
-pub fn of_peers(
-    (from, to): (&Named<'_>, &Named<'_>),
-    (port, protocol): (u16, Protocol),
+/// Asks for connections from some ends to others on a port; `None` if no two of them have an address family in common.
+#[must_use]
+pub fn of_ends(
+    (from, to): (&[Endpoint<'_>], &[Endpoint<'_>]),
+    (protocol, port): (Protocol, u16),
     set: &PolicySet,
     world: &World,
-) -> Result<Answer, QuestionError> {
-    let pairs = from
-        .ends
-        .iter()
-        .flat_map(|from| to.ends.iter().map(move |to| (*from, *to)));
-    let asked: Vec<Connection<'_>> = pairs
-        .filter(|(from, to)| same_family(*from, *to))
+) -> Option<Answer> {
+    let asked: Vec<Connection<'_>> = routes(from, to)
+        .into_iter()
         .map(|(from, to)| Connection {
             from,
             to,
@@ -153,84 +107,7 @@ pub fn of_peers(
             port,
         })
         .collect();
-    if asked.is_empty() {
-        let (from, to) = (from.text.clone(), to.text.clone());
-        return Err(QuestionError::Families { from, to });
-    }
-    Ok(answer(asked, set, world))
-}
-
-/// A peer of a question.
-pub struct Named<'w> {
-    text: String,
-    ends: Vec<Endpoint<'w>>,
-}
-
-/// The pods or the address that a pattern names: one pod, the pods of one workload, a node or an address.
-pub fn named<'w>(
-    pattern: &PeerPattern,
-    text: &str,
-    cluster: &Cluster,
-    world: &'w World,
-) -> Result<Named<'w>, QuestionError> {
-    let peer = text.to_owned();
-    let ends = match pattern {
-        PeerPattern::Namespace(_) | PeerPattern::Type(_) | PeerPattern::Role(_) => {
-            return Err(QuestionError::NotOne { peer });
-        }
-        PeerPattern::Addresses(prefix) => {
-            let address = prefix
-                .only()
-                .ok_or_else(|| QuestionError::NotOne { peer: peer.clone() })?;
-            vec![world.endpoint_at(address)]
-        }
-        PeerPattern::Node(name) => world
-            .node_addresses(name)
-            .iter()
-            .copied()
-            .map(Endpoint::Address)
-            .collect(),
-        PeerPattern::Named { namespace, name } if world.pod(namespace, name).is_some() => {
-            let pod = world.pod(namespace, name);
-            pod.map_or_else(Vec::new, |pod| world.endpoints(pod))
-        }
-        PeerPattern::Named { .. } | PeerPattern::Workload { .. } => of_workload(pattern, &peer, cluster, world)?,
-    };
-    if ends.is_empty() {
-        return Err(QuestionError::NoSuchPeer { peer });
-    }
-    Ok(Named { text: peer, ends })
-}
-
-fn of_workload<'w>(
-    pattern: &PeerPattern,
-    peer: &str,
-    cluster: &Cluster,
-    world: &'w World,
-) -> Result<Vec<Endpoint<'w>>, QuestionError> {
-    let mut pods: BTreeMap<&Workload, Vec<(&str, String)>> = BTreeMap::new();
-    for pod in cluster.pods.values().filter(|pod| pattern.names(&pod.workload)) {
-        let of = pods.entry(&pod.workload).or_default();
-        of.push((&pod.namespace, pod.name.clone()));
-    }
-    for (workload, row) in cluster
-        .owners
-        .templates()
-        .filter(|(workload, _)| pattern.names(workload))
-    {
-        let stands = || vec![(row.namespace.as_str(), representative(&workload.kind, &workload.name))];
-        pods.entry(workload).or_insert_with(stands);
-    }
-    if pods.len() > 1 {
-        return Err(QuestionError::Ambiguous {
-            peer: peer.to_owned(),
-            kinds: pods.keys().map(ToString::to_string).collect(),
-        });
-    }
-    let mut names: Vec<(&str, String)> = pods.into_values().flatten().collect();
-    names.sort();
-    let pods = names.iter().filter_map(|(namespace, name)| world.pod(namespace, name));
-    Ok(pods.take(PODS).flat_map(|pod| world.endpoints(pod)).collect())
+    (!asked.is_empty()).then(|| answer(asked, set, world))
 }
 
 fn answer<'w>(asked: impl IntoIterator<Item = Connection<'w>>, set: &PolicySet, world: &World) -> Answer {

@@ -84,7 +84,8 @@ pub fn connections<'a>(key: &EdgeKey, pair: &(Seen, Seen), world: &'a World) -> 
 }
 
 /// Every way between two sets of endpoints that keeps to one address family.
-pub(super) fn routes<'a>(clients: &[Endpoint<'a>], servers: &[Endpoint<'a>]) -> Vec<(Endpoint<'a>, Endpoint<'a>)> {
+#[must_use]
+pub fn routes<'a>(clients: &[Endpoint<'a>], servers: &[Endpoint<'a>]) -> Vec<(Endpoint<'a>, Endpoint<'a>)> {
     let pairs = clients
         .iter()
         .flat_map(|from| servers.iter().map(move |to| (*from, *to)));

@@ -1,10 +1,10 @@
 //! What can be typed after `flowtape explain`.
 
 use std::path::PathBuf;
-use std::str::FromStr;
 
+use super::port::Port;
 use crate::explain::RulePattern;
-use crate::policy::ports::Protocol;
+use crate::replay::named::Named;
 
 /// Arguments of `explain`.
 #[derive(Debug, clap::Args)]
@@ -27,32 +27,14 @@ pub struct ExplainArgs {
     pub edge: Option<String>,
     /// Who would open a connection: NAMESPACE/POD, NAMESPACE/NAME or NAMESPACE/KIND/NAME of a workload, node:NAME, or an address
     #[arg(long, value_name = "PEER", requires = "to")]
-    pub from: Option<String>,
+    pub from: Option<Named>,
     /// Who would accept it
     #[arg(long, value_name = "PEER", requires = "from", requires = "port")]
-    pub to: Option<String>,
+    pub to: Option<Named>,
     /// The port of who accepts it, such as 443 or 53/UDP
     #[arg(long, value_name = "PORT", requires = "to")]
-    pub port: Option<OnePort>,
+    pub port: Option<Port>,
     /// Ask these policies, a file or a directory, instead of those that `generate` makes of the recording
     #[arg(long, value_name = "PATH")]
     pub policies: Option<PathBuf>,
-}
-
-/// A port of a protocol.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct OnePort(pub u16, pub Protocol);
-
-impl FromStr for OnePort {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        const FORM: &str = "write a port from 1 to 65535, and a protocol if it is not TCP: 443, 53/UDP";
-        let (number, protocol) = text.split_once('/').unwrap_or((text, "TCP"));
-        let protocol = Protocol::from_name(&protocol.to_ascii_uppercase()).ok_or(FORM)?;
-        match number.parse::<u16>() {
-            Ok(port) if port > 0 => Ok(Self(port, protocol)),
-            Ok(_) | Err(_) => Err(FORM),
-        }
-    }
 }

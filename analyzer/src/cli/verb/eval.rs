@@ -11,7 +11,7 @@ use crate::findings::Findings;
 use crate::json;
 use crate::render::text;
 use crate::replay::asked::{Answer, answers};
-use crate::replay::named::{Named, NamedError, endpoints};
+use crate::replay::named::endpoints;
 use crate::replay::world::world;
 
 pub(in crate::cli) fn run(args: &EvalArgs, global: &Global) -> Result<ExitStatus, Failure> {
@@ -29,8 +29,8 @@ pub(in crate::cli) fn run(args: &EvalArgs, global: &Global) -> Result<ExitStatus
     policies::report_unread(&policies.parsed, &mut findings);
     let mut given = cluster::read(cluster, &mut findings)?;
     let world = world(&given.cluster);
-    let ends = |named: &Named| endpoints(named, &given.cluster, &world).map_err(|error| unknown(&error));
-    let (clients, servers) = (ends(from)?, ends(to)?);
+    let clients = endpoints(from, &given.cluster, &world)?;
+    let servers = endpoints(to, &given.cluster, &world)?;
     let service = (port.protocol, port.number);
     let answer = one_answer(answers(&policies.parsed.set, &world, &clients, &servers, service), args)?;
 
@@ -73,15 +73,4 @@ fn one_answer(answers: Vec<Answer>, args: &EvalArgs) -> Result<Answer, Failure> 
         let (from, to) = (&args.from, &args.to);
         Failure::plain(format!("`{from}` and `{to}` have no address family in common"))
     })
-}
-
-fn unknown(error: &NamedError) -> Failure {
-    let failure = Failure::plain(error.to_string());
-    match error {
-        NamedError::Nobody { .. } => {
-            failure.hint("a PEER is NAMESPACE/POD, NAMESPACE/KIND/NAME, node:NAME or an address")
-        }
-        NamedError::Ambiguous { .. } => failure.hint("name its kind"),
-        NamedError::NoAddress { .. } => failure.hint("give an address in its place"),
-    }
 }

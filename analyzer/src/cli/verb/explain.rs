@@ -7,13 +7,14 @@ use std::path::PathBuf;
 use flowtape_schemas::manifest::NodeRecording;
 
 use crate::cli::args::Global;
-use crate::cli::args::explain::{ExplainArgs, OnePort};
+use crate::cli::args::explain::ExplainArgs;
+use crate::cli::args::port::Port;
 use crate::cli::edges::edges;
 use crate::cli::exit::ExitStatus;
 use crate::cli::failure::Failure;
 use crate::cli::report::Report;
 use crate::cli::{output, policies};
-use crate::explain::question::{Answer as Answered, named, of_edge, of_peers};
+use crate::explain::question::{Answer as Answered, of_edge, of_ends};
 use crate::explain::{RulePattern, behind};
 use crate::findings::{CATALOG, Code, Findings};
 use crate::flow::Flows;
@@ -26,6 +27,7 @@ use crate::json::edge::id;
 use crate::json::explain::{Answer, Explain, Rule, cases, recorded};
 use crate::policy::model::PolicySet;
 use crate::render::text::explain as text;
+use crate::replay::named::{Named, endpoints};
 use crate::replay::world::world;
 use crate::semantics::eval::RuleId;
 use crate::semantics::world::World;
@@ -180,35 +182,32 @@ fn edge_answer(wanted: &str, asked: &Asked) -> Result<Explain, Failure> {
 }
 
 fn peers_answer(args: &ExplainArgs, asked: &Asked) -> Result<Explain, Failure> {
-    let (Some(from), Some(to), Some(OnePort(port, protocol))) = (&args.from, &args.to, args.port) else {
+    let (Some(from), Some(to), Some(Port { number, protocol })) = (&args.from, &args.to, args.port) else {
         return Err(Failure::Usage(
             "error: `--from`, `--to` and `--port` are asked together\n".to_owned(),
         ));
     };
-    let pattern = |text: &String| {
-        let pattern = text.parse::<PeerPattern>();
-        pattern.map_err(|error| Failure::of(format!("`{text}` names no peer"), &error))
+    let ends = |named: &Named| endpoints(named, &asked.cluster, &asked.world).map(|pods| pods.concat());
+    let (clients, servers) = (ends(from)?, ends(to)?);
+    let answered = of_ends((&clients, &servers), (protocol, number), &asked.set, &asked.world);
+    let answered =
+        answered.ok_or_else(|| Failure::plain(format!("`{from}` and `{to}` have no address family in common")))?;
+    let pattern = |named: &Named| {
+        let pattern = named.to_string().parse::<PeerPattern>();
+        pattern.map_err(|error| Failure::of(format!("`{named}` names no peer"), &error))
     };
     let (client, server) = (pattern(from)?, pattern(to)?);
-    let end = |pattern: &PeerPattern, text: &str| {
-        named(pattern, text, &asked.cluster, &asked.world).map_err(|error| {
-            Failure::plain(error.to_string())
-                .hint("write one NAMESPACE/POD, NAMESPACE/KIND/NAME of a workload, node:NAME or address")
-        })
-    };
-    let (client_end, server_end) = (end(&client, from)?, end(&server, to)?);
-    let answered = of_peers((&client_end, &server_end), (port, protocol), &asked.set, &asked.world)
-        .map_err(|error| Failure::plain(error.to_string()))?;
     let filter = Filter {
         from: vec![client],
         to: vec![server],
         ..Filter::default()
     };
-    let asked_for =
-        |edge: &&Edge| edge.key.port == port && edge.key.protocol.to_string() == protocol.name() && filter.admits(edge);
+    let asked_for = |edge: &&Edge| {
+        edge.key.port == number && edge.key.protocol.to_string() == protocol.name() && filter.admits(edge)
+    };
     let edges: Vec<&Edge> = asked.flows.edges.iter().filter(asked_for).collect();
     let processes = asked.processes(&edges)?;
-    let what = (from.clone(), to.clone(), protocol.name().to_owned(), port);
+    let what = (from.to_string(), to.to_string(), protocol.name().to_owned(), number);
     Ok(Explain {
         rules: Vec::new(),
         answers: vec![answer(what, &answered, &edges, &processes)],
