@@ -61,7 +61,7 @@ impl Cast {
     pub(super) fn meet(&mut self, end: &End, socket_on: Option<&str>, times: (Time, Time)) -> Option<u64> {
         let Who::Pod(pod) = &end.who else { return None };
         let next = self.pods.len() as u64 + 1;
-        let name = (pod.namespace.clone(), pod.name.clone());
+        let name = self.name(pod);
         if !self.pods.contains_key(&name) && self.pods.len() >= PODS {
             return None;
         }
@@ -88,10 +88,23 @@ impl Cast {
         Some(named.id)
     }
 
+    /// The name of a pod. Of a group that is named by how its pods' names begin, the first pod of the metadata.
+    fn name(&self, pod: &Pod) -> PodName {
+        let named = |name: &str| (pod.namespace.clone(), name.to_owned());
+        let Some(start) = pod.name.strip_suffix('*') else {
+            return named(&pod.name);
+        };
+        let mut known = self.known.range(named(start)..).map(|(name, _)| name);
+        let first = known
+            .next()
+            .filter(|(namespace, name)| *namespace == pod.namespace && name.starts_with(start));
+        first.cloned().unwrap_or_else(|| named(start.trim_end_matches('-')))
+    }
+
     /// The address of an end: the one that it has, that of its pod in the metadata, or one that stands for it.
     pub(super) fn address(&self, end: &End) -> Option<Address> {
         let Who::Pod(pod) = &end.who else { return end.address };
-        let name = (pod.namespace.clone(), pod.name.clone());
+        let name = self.name(pod);
         let of_metadata = || {
             self.known
                 .get(&name)?

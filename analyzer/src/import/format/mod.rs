@@ -1,6 +1,7 @@
 //! The formats: one file each, with a page beside it that says which field becomes what and what is missing.
 
 mod antrea;
+mod calico;
 mod conntrack;
 mod hubble;
 mod inspektor_gadget;
@@ -60,6 +61,7 @@ pub const ALL: &[Format] = &[
     hubble::FORMAT,
     inspektor_gadget::FORMAT,
     netobserv::FORMAT,
+    calico::FORMAT,
     conntrack::FORMAT,
     antrea::FORMAT,
 ];
