@@ -7,6 +7,7 @@ pub mod activity;
 pub mod diff;
 pub mod edge;
 pub mod eval;
+pub mod evidence;
 pub mod explain;
 pub mod generate;
 pub mod import;

@@ -1,28 +1,43 @@
 //! Policies as the objects that were asked for: rendered, read back, and with what their kind cannot say.
 
+use super::args::generate::Evidence;
 use super::failure::Failure;
 use crate::findings::{Code, Findings};
 use crate::policy::landmark::Landmarks;
 use crate::policy::model::PolicySet;
+use crate::render::annotation::annotations;
 use crate::render::kind::{self, Effect, Kind, Manifest};
 
-/// The objects of a policy set, by namespace and name of the policies. What the kind cannot say is found.
+/// The objects of a policy set, by namespace and name of the policies, with what each rule is for. What the kind cannot say is
+/// found.
 pub(super) fn manifests(
     kind: Kind,
     set: &PolicySet,
     landmarks: &Landmarks,
+    evidence: Evidence,
     findings: &mut Findings,
 ) -> Result<Vec<Manifest>, Failure> {
     let mut manifests = Vec::new();
+    let bare = set.bare();
     for policy in set {
-        let rendered =
-            kind::render(kind, policy, landmarks).map_err(|error| Failure::of("cannot write a policy", &error))?;
+        let shown = match evidence {
+            Evidence::Comments => policy,
+            Evidence::None | Evidence::Annotations => bare.get(&policy.namespace, &policy.name).unwrap_or(policy),
+        };
+        let mut rendered =
+            kind::render(kind, shown, landmarks).map_err(|error| Failure::of("cannot write a policy", &error))?;
         for shortfall in rendered.shortfalls {
             let code = match shortfall.effect {
                 Effect::Narrower => Code::KindNarrower,
                 Effect::Wider => Code::KindWider,
             };
             findings.report(code, format!("{}: {shortfall}", kind.name()));
+        }
+        if evidence == Evidence::Annotations {
+            let annotations = annotations(policy);
+            for manifest in &mut rendered.manifests {
+                manifest.annotate(&annotations);
+            }
         }
         manifests.extend(rendered.manifests);
     }

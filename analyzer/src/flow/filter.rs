@@ -1,5 +1,6 @@
 //! Which edges are asked for.
 
+use std::fmt;
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use std::str::FromStr;
@@ -191,6 +192,21 @@ impl PeerPattern {
             }),
             Self::Type(word) => type_of(identity) == *word,
             Self::Role(role) => peer.role == Some(*role),
+        }
+    }
+}
+
+impl fmt::Display for PeerPattern {
+    /// As it is asked for.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Namespace(namespace) => formatter.write_str(namespace),
+            Self::Named { namespace, name } => write!(formatter, "{namespace}/{name}"),
+            Self::Workload { namespace, kind, name } => write!(formatter, "{namespace}/{kind}/{name}"),
+            Self::Node(name) => write!(formatter, "node:{name}"),
+            Self::Addresses(prefix) => prefix.fmt(formatter),
+            Self::Type(word) => write!(formatter, "type:{word}"),
+            Self::Role(role) => write!(formatter, "role:{}", role.word()),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Address ranges, as nodes declare them for their pods and as users ask for them.
 
+use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
 use std::str::FromStr;
 
@@ -41,6 +42,15 @@ impl Prefix {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not an address range, expected ADDRESS/LENGTH")]
 pub struct PrefixError;
+
+impl fmt::Display for Prefix {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let network = IpAddr::from(Ipv6Addr::from_bits(self.network));
+        let network = if self.is_v4 { network.to_canonical() } else { network };
+        let length = self.mask.count_ones() - if self.is_v4 { 96 } else { 0 };
+        write!(formatter, "{network}/{length}")
+    }
+}
 
 impl FromStr for Prefix {
     type Err = PrefixError;

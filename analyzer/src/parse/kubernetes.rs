@@ -112,6 +112,8 @@ impl Found {
                     },
                 ));
             }
+            // It names files and is never in a cluster.
+            (_, "Kustomization") if version.starts_with("kustomize.config.k8s.io/") => {}
             _ => self.skipped.push(Skipped {
                 api_version: version.to_owned(),
                 kind: kind.to_owned(),

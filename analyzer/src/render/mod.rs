@@ -4,6 +4,7 @@
 //! the same policy set. YAML knows policies only, CSV and Parquet tables only, text
 //! shows any result to people.
 
+pub mod annotation;
 pub mod csv;
 pub mod kind;
 pub mod kubernetes;

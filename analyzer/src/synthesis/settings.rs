@@ -1,6 +1,7 @@
 //! How policies are derived, as the command line says it.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::str::FromStr;
 
 use crate::flow::filter::PeerPattern;
@@ -103,6 +104,21 @@ pub enum Widening {
     Nodes(Option<Cidr>),
 }
 
+impl fmt::Display for Widening {
+    /// As it is asked for.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Cidr { prefixes, addresses } => write!(formatter, "cidr={prefixes},{addresses}"),
+            Self::Range(range) => write!(formatter, "range={range}"),
+            Self::WellKnown => formatter.write_str("well-known"),
+            Self::Ports(budget) => write!(formatter, "ports={budget}"),
+            Self::Namespace => formatter.write_str("namespace"),
+            Self::Nodes(None) => formatter.write_str("nodes"),
+            Self::Nodes(Some(range)) => write!(formatter, "nodes={range}"),
+        }
+    }
+}
+
 /// A text that names no widening.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum WideningError {
@@ -155,4 +171,45 @@ fn some_addresses(text: &str) -> Result<Cidr, WideningError> {
         return Err(WideningError::Everybody(cidr));
     }
     Ok(cidr)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Widening, WideningError};
+
+    #[test]
+    fn a_widening_is_said_as_it_is_asked_for() {
+        for text in [
+            "cidr=8,1024",
+            "range=198.51.100.0/24",
+            "well-known",
+            "ports=16",
+            "namespace",
+            "nodes",
+            "nodes=fd00::/8",
+        ] {
+            assert_eq!(
+                text.parse::<Widening>().map(|widening| widening.to_string()),
+                Ok(text.to_owned())
+            );
+        }
+        for text in [
+            "",
+            "cidr",
+            "cidr=8",
+            "cidr=0,1",
+            "cidr=+1,1",
+            "ports=-1",
+            "ports=65536",
+            "everything",
+            "nodes=",
+        ] {
+            assert!(text.parse::<Widening>().is_err(), "{text}");
+        }
+        let everybody = "::/0".parse().expect("a prefix");
+        assert_eq!(
+            "range=::/0".parse::<Widening>(),
+            Err(WideningError::Everybody(everybody))
+        );
+    }
 }

@@ -24,10 +24,11 @@ pub struct GenerateArgs {
     /// What to read.
     #[command(flatten)]
     pub input: Tapes,
-    /// Write one file for each policy into this directory, instead of printing them
+    /// Write the policies into this directory, with a kustomization, instead of printing them
     ///
     /// The directory is made if it is not there, and refused if anything is in it. Nothing is written unless all of it
-    /// can be.
+    /// can be. `evidence.json` has the counts and times behind each rule, `proof.json` the proof, and `flowtape.lock` which
+    /// tapes and settings the policies were made with.
     #[arg(short, long, value_name = "DIR")]
     pub output: Option<PathBuf>,
     /// Merge into the policies of a directory, and print what changed
@@ -109,6 +110,12 @@ pub struct Options {
     /// One policy for each direction of a workload, instead of one for both
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub split_directions: Option<bool>,
+    /// How policies say what each rule is for [default: comments]
+    #[arg(long, value_enum)]
+    pub evidence: Option<Evidence>,
+    /// How policies are spread over the files of a directory [default: policy]
+    #[arg(long, value_enum)]
+    pub layout: Option<Layout>,
 }
 
 /// A list of texts, each read as it is on the command line.
@@ -209,4 +216,28 @@ pub enum Dns {
     Seen,
     /// No rule for DNS
     Off,
+}
+
+/// How policies say what each rule is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Evidence {
+    /// Not at all
+    None,
+    /// In comments, which the API server drops
+    Comments,
+    /// In annotations, which it keeps
+    Annotations,
+}
+
+/// How policies are spread over files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Layout {
+    /// All in `policies.yaml`
+    File,
+    /// One file for each namespace: `NAMESPACE/policies.yaml`
+    Namespace,
+    /// One file for each policy, which is one for each workload: `NAMESPACE/NAME.yaml`
+    Policy,
 }

@@ -2,12 +2,13 @@
 
 mod config;
 mod into;
+mod lock;
 mod output;
 mod proof;
 mod settings;
 
 use crate::cli::args::Global;
-use crate::cli::args::generate::GenerateArgs;
+use crate::cli::args::generate::{Evidence, GenerateArgs, Layout};
 use crate::cli::directory;
 use crate::cli::edges::edges;
 use crate::cli::exit::ExitStatus;
@@ -16,6 +17,7 @@ use crate::cli::manifests;
 use crate::cli::report::Report;
 use crate::findings::Findings;
 use crate::identity::cluster::Cluster;
+use crate::json;
 use crate::render::kind::Kind;
 use crate::render::text;
 use crate::synthesis::landmarks::landmarks;
@@ -43,7 +45,13 @@ pub(in crate::cli) fn run(args: &GenerateArgs, global: &Global) -> Result<ExitSt
     .map_err(|error| Failure::of("cannot make a policy set of this recording", &error))?;
     let proof = proof::prove(&flows, &cluster, &generated, &mut findings);
     let landmarks = landmarks(&flows.edges, &cluster, &generated.set);
-    let manifests = manifests::manifests(settings::kind(options.kind), &generated.set, &landmarks, &mut findings)?;
+    let manifests = manifests::manifests(
+        settings::kind(options.kind),
+        &generated.set,
+        &landmarks,
+        options.evidence.unwrap_or(Evidence::Comments),
+        &mut findings,
+    )?;
     let policies = manifests::text(&manifests);
     if settings::kind(options.kind) == Kind::NetworkPolicy {
         proof::check_reading_back(&generated.set, &policies);
@@ -60,8 +68,11 @@ pub(in crate::cli) fn run(args: &GenerateArgs, global: &Global) -> Result<ExitSt
     let mut report = Report::of_tape("flowtape.generate/v1", &tape, &flows, findings);
     report.remark = text::proof::text(&body.proof);
     if let Some(directory) = &args.output {
-        let mut files = output::files(&manifests);
+        let evidence = json::evidence::Evidence::new(&generated.evidence, &flows.edges);
+        let mut files = output::files(&manifests, options.layout.unwrap_or(Layout::Policy))?;
+        files.push(output::evidence(report.document("flowtape.evidence/v1", &evidence)?));
         files.push(output::proof(report.document("flowtape.proof/v1", &body.proof)?));
+        files.push(lock::file(&options, &report.inputs));
         directory::write(directory, &files, args.force)?;
     }
     let printed = report.print(global, &body, |_| match changes {

@@ -12,6 +12,7 @@ mod identity_label;
 pub mod object;
 mod staged;
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::Serialize;
@@ -122,6 +123,23 @@ impl Manifest {
     #[must_use]
     pub fn text(&self) -> String {
         yaml::document(&self.notes, &self.tree)
+    }
+
+    /// Gives the object annotations.
+    pub fn annotate(&mut self, annotations: &BTreeMap<String, String>) {
+        if let Some(metadata) = self.json.get_mut("metadata").and_then(serde_json::Value::as_object_mut) {
+            let values = annotations
+                .iter()
+                .map(|(key, value)| (key.clone(), value.clone().into()));
+            metadata.insert("annotations".to_owned(), serde_json::Value::Object(values.collect()));
+        }
+        let Tree::Map(fields) = &mut self.tree else { return };
+        if let Some((_, Tree::Map(metadata))) = fields.iter_mut().find(|(field, _)| field == "metadata") {
+            let values = annotations
+                .iter()
+                .map(|(key, value)| (key.clone(), Tree::Text(value.clone())));
+            metadata.push(("annotations".to_owned(), Tree::Map(values.collect())));
+        }
     }
 
     /// Whether the text, read by strict types of the kind, is this object.

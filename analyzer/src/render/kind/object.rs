@@ -34,6 +34,9 @@ pub struct Metadata {
     pub namespace: Option<String>,
     /// `metadata.labels`.
     pub labels: BTreeMap<String, String>,
+    /// `metadata.annotations`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub annotations: BTreeMap<String, String>,
 }
 
 impl Metadata {
@@ -52,6 +55,7 @@ impl Metadata {
             name,
             namespace: None,
             labels: BTreeMap::from([managed]),
+            annotations: BTreeMap::new(),
         }
     }
 }

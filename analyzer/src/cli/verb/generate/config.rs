@@ -75,6 +75,8 @@ fn over(first: Options, second: Options) -> Options {
         exclude,
         widen,
         split_directions,
+        evidence,
+        layout,
     } = first;
     Options {
         namespaces: list(namespaces, second.namespaces),
@@ -87,6 +89,8 @@ fn over(first: Options, second: Options) -> Options {
         exclude: list(exclude, second.exclude),
         widen: list(widen, second.widen),
         split_directions: split_directions.or(second.split_directions),
+        evidence: evidence.or(second.evidence),
+        layout: layout.or(second.layout),
     }
 }
 

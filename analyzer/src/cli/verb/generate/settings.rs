@@ -20,6 +20,8 @@ pub(super) fn settings(options: &Options, tape: &Tape) -> Settings {
         widen,
         split_directions,
         kind: _,
+        evidence: _,
+        layout: _,
     } = options;
     let otherwise = Settings::default();
     Settings {

@@ -1,0 +1,91 @@
+//! `flowtape.lock`: which recordings, which build and which settings policies came from. It stands beside them, so that they stay
+//! the same where only the recording is another.
+
+use std::fmt::Write as _;
+
+use clap::ValueEnum;
+use flowtape_schemas::manifest::sha256_hex;
+
+use crate::cli::args::generate::{DefaultDeny, Dns, Evidence, Kind, Layout, Options, Published};
+use crate::cli::directory::OutputFile;
+use crate::json::Input;
+
+/// The file, in TOML.
+pub(super) fn file(options: &Options, inputs: &[Input]) -> OutputFile {
+    let settings = settings(options);
+    let tapes: Vec<&str> = inputs.iter().map(|input| input.id.as_str()).collect();
+    let mut content =
+        String::from("# Where the policies beside this file come from. Written by `flowtape generate`.\n");
+    for (key, value) in [
+        ("version", "1".to_owned()),
+        ("tool", text(env!("CARGO_PKG_VERSION"))),
+        ("tapes", texts(tapes)),
+        ("settings-hash", text(&sha256_hex(settings.as_bytes())[..16])),
+    ] {
+        line(&mut content, key, &value);
+    }
+    content.push_str("\n[settings]\n");
+    content.push_str(&settings);
+    OutputFile {
+        folder: String::new(),
+        name: "flowtape.lock".to_owned(),
+        content,
+    }
+}
+
+/// Every setting, also those that were not asked for, as `flowtape.toml` has them.
+fn settings(options: &Options) -> String {
+    let Options {
+        namespaces,
+        kind,
+        default_deny,
+        published,
+        dns,
+        include_failed,
+        min_count,
+        exclude,
+        widen,
+        split_directions,
+        evidence,
+        layout,
+    } = options;
+    let mut content = String::new();
+    for (key, value) in [
+        ("namespace", texts(namespaces)),
+        ("kind", word(&kind.unwrap_or(Kind::NetworkPolicy))),
+        ("default-deny", word(&default_deny.unwrap_or(DefaultDeny::Workload))),
+        ("published", word(&published.unwrap_or(Published::Declared))),
+        ("dns", word(&dns.unwrap_or(Dns::Auto))),
+        ("include-failed", include_failed.unwrap_or(false).to_string()),
+        ("min-count", min_count.unwrap_or(1).to_string()),
+        ("exclude", texts(exclude)),
+        ("widen", texts(widen)),
+        ("split-directions", split_directions.unwrap_or(false).to_string()),
+        ("evidence", word(&evidence.unwrap_or(Evidence::Comments))),
+        ("layout", word(&layout.unwrap_or(Layout::Policy))),
+    ] {
+        line(&mut content, key, &value);
+    }
+    content
+}
+
+fn line(content: &mut String, key: &str, value: &str) {
+    // Writing to a string cannot fail.
+    let _ = writeln!(content, "{key} = {value}");
+}
+
+fn word<V: ValueEnum>(value: &V) -> String {
+    value
+        .to_possible_value()
+        .map_or_else(String::new, |value| text(value.get_name()))
+}
+
+/// What JSON writes as a string is a basic string of TOML 1.0, but for DEL, which no name of a peer or namespace has.
+fn text(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}
+
+fn texts<T: ToString>(values: impl IntoIterator<Item = T>) -> String {
+    let values: Vec<String> = values.into_iter().map(|value| text(&value.to_string())).collect();
+    format!("[{}]", values.join(", "))
+}
