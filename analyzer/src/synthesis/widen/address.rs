@@ -107,3 +107,49 @@ fn wider(block: Cidr, free: u8) -> Option<Cidr> {
 fn cost(wide: Cidr, members: &[Cidr]) -> u128 {
     members.iter().fold(size(wide), |rest, member| rest - size(*member))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::net::IpAddr;
+
+    use proptest::prelude::{ProptestConfig, any, prop, prop_assert, proptest};
+
+    use super::{common, cost, prefixes, size};
+    use crate::policy::cidr::Cidr;
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(256) })]
+
+        #[test]
+        fn prefixes_cover_what_was_recorded_within_the_budget_and_are_as_few_as_it_lets(
+            last in prop::collection::btree_set(any::<u8>(), 1..12),
+            far in prop::collection::btree_set(0..16u8, 0..6),
+            most in 1..6usize,
+            added in 0..300u128,
+        ) {
+            let near = last.into_iter().map(|last| IpAddr::from([198, 51, 100, last]));
+            let far = far.into_iter().map(|last| IpAddr::from([0x2001, 0xdb8, 0, 0, 0, 0, 0, u16::from(last)]));
+            let hosts: BTreeSet<Cidr> = near.chain(far).map(Cidr::host).collect();
+            let joined = prefixes(&hosts, most, added);
+            let alone = hosts.iter().copied().filter(|host| !joined.iter().any(|block| block.covers(*host)));
+            let blocks: Vec<Cidr> = joined.iter().copied().chain(alone).collect();
+            for (at, block) in blocks.iter().enumerate() {
+                prop_assert!(blocks[at + 1..].iter().all(|other| !block.covers(*other) && !other.covers(*block)));
+                prop_assert!(hosts.iter().any(|host| block.covers(*host)));
+            }
+            let all: u128 = blocks.iter().map(|block| size(*block)).sum();
+            let spent = all - hosts.len() as u128;
+            prop_assert!(spent <= added, "{spent} of {added}");
+            if blocks.len() > most {
+                for (at, one) in blocks.iter().enumerate() {
+                    for other in &blocks[at + 1..] {
+                        let Some(wide) = common(*one, *other) else { continue };
+                        let inside: Vec<Cidr> = blocks.iter().copied().filter(|block| wide.covers(*block)).collect();
+                        prop_assert!(cost(wide, &inside) > added - spent, "{one} and {other} could be one");
+                    }
+                }
+            }
+        }
+    }
+}

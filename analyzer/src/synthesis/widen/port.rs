@@ -73,3 +73,41 @@ fn runs(ports: &BTreeSet<u16>, is_closed: impl Fn(u16) -> bool) -> Vec<Vec<u16>>
     }
     runs
 }
+
+#[cfg(test)]
+mod tests {
+    use super::ranges;
+    use crate::policy::ports::Protocol;
+    use crate::synthesis::additions::Beyond;
+
+    fn said(ports: &[u16], budget: usize) -> Vec<String> {
+        let ports = ports.iter().map(|port| (Protocol::Tcp, *port));
+        let one = |(port, beyond): (crate::policy::model::PortRule, Option<Beyond>)| match beyond {
+            Some(Beyond::Ports { count, recorded }) => format!("{port} +{count}/{recorded}"),
+            Some(Beyond::Addresses { .. } | Beyond::Pods { .. }) => panic!("no widening of ports"),
+            None => port.to_string(),
+        };
+        ranges(ports, budget).into_iter().map(one).collect()
+    }
+
+    #[test]
+    fn three_in_a_row_are_a_range_and_a_budget_closes_the_smallest_gaps() {
+        assert_eq!(said(&[80, 81], 0), ["80/TCP", "81/TCP"]);
+        assert_eq!(said(&[82, 80, 81], 0), ["80-82/TCP"]);
+        assert_eq!(said(&[65535, 65534, 65533, 1], 0), ["1/TCP", "65533-65535/TCP"]);
+        assert_eq!(
+            said(&[10, 12, 20, 23, 40], 0),
+            ["10/TCP", "12/TCP", "20/TCP", "23/TCP", "40/TCP"]
+        );
+        assert_eq!(
+            said(&[10, 12, 20, 23, 40], 1),
+            ["10-12/TCP +1/2", "20/TCP", "23/TCP", "40/TCP"]
+        );
+        assert_eq!(
+            said(&[10, 12, 20, 23, 40], 3),
+            ["10-12/TCP +1/2", "20-23/TCP +2/2", "40/TCP"]
+        );
+        assert_eq!(said(&[10, 12, 20, 23, 40], 100), ["10-40/TCP +26/5"]);
+        assert_eq!(said(&[0, 7], 0), ["7/TCP"]);
+    }
+}
