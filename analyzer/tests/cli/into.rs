@@ -109,3 +109,16 @@ fn a_recording_that_is_not_complete_marks_nothing() {
     let text = std::fs::read_to_string(scratch.path("policies/db.yaml")).unwrap();
     assert!(text.contains("app: backup") && !text.contains("# flowtape:"));
 }
+
+#[test]
+fn a_proof_that_is_there_is_replaced_and_none_is_made() {
+    let scratch = scratch();
+    assert_eq!(scratch.run("generate tape -n dvwa --into policies").code, 0);
+    assert!(!scratch.path("policies/proof.json").exists());
+    scratch.run("generate tape -n dvwa -o out");
+    let proof = std::fs::read(scratch.path("out/proof.json")).unwrap();
+    scratch.files("later", &committed("dvwa-2"));
+    assert_eq!(scratch.run("generate later -n dvwa --into out").code, 0);
+    let replaced = std::fs::read(scratch.path("out/proof.json")).unwrap();
+    assert!(replaced != proof && replaced.starts_with(b"{"));
+}

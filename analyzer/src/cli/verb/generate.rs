@@ -67,12 +67,21 @@ pub(in crate::cli) fn run(args: &GenerateArgs, global: &Global) -> Result<ExitSt
     body.changes = changes.as_deref().map(output::changes);
     let mut report = Report::of_tape("flowtape.generate/v1", &tape, &flows, findings);
     report.remark = text::proof::text(&body.proof);
+    let evidence = json::evidence::Evidence::new(&generated.evidence, &flows.edges);
+    let beside = [
+        output::evidence(report.document("flowtape.evidence/v1", &evidence)?),
+        output::proof(report.document("flowtape.proof/v1", &body.proof)?),
+        lock::file(&options, &report.inputs),
+    ];
+    if let Some(directory) = &args.into {
+        // What stands beside the policies would otherwise be about those that are no longer there.
+        let present = beside.iter().filter(|file| directory.join(&file.name).is_file());
+        let present = present.map(|file| (file.name.clone(), file.content.clone()));
+        directory::replace(directory, &present.collect())?;
+    }
     if let Some(directory) = &args.output {
-        let evidence = json::evidence::Evidence::new(&generated.evidence, &flows.edges);
         let mut files = output::files(&manifests, options.layout.unwrap_or(Layout::Policy))?;
-        files.push(output::evidence(report.document("flowtape.evidence/v1", &evidence)?));
-        files.push(output::proof(report.document("flowtape.proof/v1", &body.proof)?));
-        files.push(lock::file(&options, &report.inputs));
+        files.extend(beside);
         directory::write(directory, &files, args.force)?;
     }
     let printed = report.print(global, &body, |_| match changes {
