@@ -9,6 +9,9 @@
 
 use std::collections::BTreeSet;
 
+use rayon::iter::ParallelIterator as _;
+use rayon::slice::ParallelSlice as _;
+
 use super::ends::{Ends, Kind, kind};
 use super::neighbour::{self, Neighbours};
 use super::soundness::{Denied, connections, pair_verdict};
@@ -23,6 +26,9 @@ use crate::semantics::world::World;
 
 /// Of so many connections the arranged set's answer is compared with the naive evaluator's.
 const COMPARED: usize = 64;
+
+/// Edges that are judged at a time.
+const CHUNK: usize = 1_024;
 
 /// What whoever made the set says of it.
 #[derive(Clone, Copy, Debug)]
@@ -100,16 +106,23 @@ pub fn prove(edges: &[Edge], cluster: &Cluster, set: &PolicySet, world: &World, 
     let ends = Ends::new(cluster, world);
     let asked = |edge: &&Edge| governed(&edge.key) == Governed::Yes && !stated.left_out.contains(&edge.key);
     let edges: Vec<&Edge> = edges.iter().filter(asked).collect();
-    let mut judging = Judging {
-        set,
-        world,
-        index: &index,
-        ends: &ends,
-        seen: Seen::default(),
-    };
-    for edge in &edges {
-        judging.edge(edge);
-    }
+    // Parts are judged side by side and put together in the order of the edges.
+    let judged: Vec<Seen<'_>> = edges
+        .par_chunks(CHUNK)
+        .map(|edges| {
+            let mut judging = Judging {
+                set,
+                world,
+                index: &index,
+                ends: &ends,
+                seen: Seen::default(),
+            };
+            for edge in edges {
+                judging.edge(edge);
+            }
+            judging.seen
+        })
+        .collect();
     let Seen {
         connections,
         unjudged,
@@ -118,7 +131,7 @@ pub fn prove(edges: &[Edge], cluster: &Cluster, set: &PolicySet, world: &World, 
         needed,
         kinds,
         samples,
-    } = judging.seen;
+    } = judged.into_iter().fold(Seen::default(), Seen::with);
     compare(set, world, &index, &samples);
     let neighbours = neighbour::ask(&samples, world, &index, &ends, &kinds, stated);
     Proof {
@@ -141,6 +154,29 @@ struct Seen<'w> {
     kinds: BTreeSet<Kind>,
     /// One connection of each edge.
     samples: Vec<Connection<'w>>,
+}
+
+impl Seen<'_> {
+    /// Both, one after the other.
+    fn with(mut self, later: Self) -> Self {
+        let Self {
+            connections,
+            unjudged,
+            denied,
+            used,
+            needed,
+            kinds,
+            samples,
+        } = later;
+        self.connections += connections;
+        self.unjudged += unjudged;
+        self.denied.extend(denied);
+        self.used.extend(used);
+        self.needed.extend(needed);
+        self.kinds.extend(kinds);
+        self.samples.extend(samples);
+        self
+    }
 }
 
 struct Judging<'a, 'w> {

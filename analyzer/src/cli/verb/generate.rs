@@ -52,9 +52,8 @@ pub(in crate::cli) fn run(args: &GenerateArgs, global: &Global) -> Result<ExitSt
         options.evidence.unwrap_or(Evidence::Comments),
         &mut findings,
     )?;
-    let policies = manifests::text(&manifests);
     if settings::kind(options.kind) == Kind::NetworkPolicy {
-        proof::check_reading_back(&generated.set, &policies);
+        proof::check_reading_back(&generated.set, &manifests);
     }
     let mut body = output::body(&generated, &manifests, &proof);
     let into = Into::read(args, &generated, &flows, &cluster, &mut findings)?;
@@ -87,7 +86,7 @@ pub(in crate::cli) fn run(args: &GenerateArgs, global: &Global) -> Result<ExitSt
     let printed = report.print(global, &body, |_| match changes {
         Some(changes) => into::text(&changes),
         None if args.output.is_some() => String::new(),
-        None => policies,
+        None => manifests::text(&manifests),
     })?;
     Ok(if proved {
         printed
