@@ -4,6 +4,7 @@
 
 pub mod cli;
 pub mod diff;
+pub mod enforcer;
 pub mod escape;
 pub mod explain;
 pub mod findings;

@@ -14,6 +14,7 @@ use flowtape::identity::cluster::Cluster;
 use flowtape::policy::model::{Direction, Peer, Peers, Policy, PolicySet, PortMatch, PortRule, Ports, Rule};
 use flowtape::policy::one_or_more::OneOrMore;
 use flowtape::policy::ports::{PortRange, Protocol};
+use flowtape::policy::profile::Profile;
 use flowtape::policy::select::Selector;
 use flowtape::replay::proof::{Proof, Stated, prove};
 use flowtape::replay::soundness::denied;
@@ -148,9 +149,10 @@ fn settings() -> impl Strategy<Value = Settings> {
         vec!["namespace", "nodes"],
         vec!["range=203.0.113.0/24", "nodes=172.31.0.0/16", "ports=65535"],
     ]);
-    let rest = (any::<bool>(), any::<bool>(), select(vec![1, 3]));
+    let cni = select(vec![Profile::Generic, Profile::AwsVpcCni]);
+    let rest = (any::<bool>(), any::<bool>(), select(vec![1, 3]), cni);
     (default_deny, published, dns, only, exclude, widen, rest).prop_map(
-        |(default_deny, published, dns, only, exclude, widen, (include_failed, split_directions, min_count))| {
+        |(default_deny, published, dns, only, exclude, widen, (include_failed, split_directions, min_count, cni))| {
             Settings {
                 default_deny,
                 published,
@@ -160,6 +162,7 @@ fn settings() -> impl Strategy<Value = Settings> {
                 exclude: exclude.into_iter().map(|text| text.parse().unwrap()).collect(),
                 widenings: widen.into_iter().map(|text| text.parse().unwrap()).collect(),
                 split_directions,
+                cni,
                 namespaces: only.into_iter().map(str::to_owned).collect(),
                 redacted: false,
             }
@@ -335,6 +338,7 @@ proptest! {
             dns: Dns::Seen,
             published: Published::Seen,
             include_failed: false,
+            cni: Profile::Generic,
             widenings: Vec::new(),
             ..settings
         };

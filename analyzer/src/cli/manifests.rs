@@ -1,21 +1,12 @@
 //! Policies as the objects that were asked for: rendered, read back, and with what their kind cannot say.
 
-    let bare = set.bare();
-    let render = |policy: &Policy| {
-        let shown = match evidence {
-            Evidence::Comments => policy,
-            Evidence::None | Evidence::Annotations => bare.get(&policy.namespace, &policy.name).unwrap_or(policy),
-        };
-        kind::render(kind, shown, landmarks)
-    };
-    // Collected in the order of the policies, whatever thread made which.
-    let rendered: Vec<_> = set.policies().par_iter().map(render).collect();
-    for (policy, rendered) in set.iter().zip(rendered) {
-        let mut rendered = rendered.map_err(|error| Failure::of("cannot write a policy", &error))?;
+use rayon::iter::{IntoParallelRefIterator as _, ParallelIterator as _};
+
+use super::args::generate::Evidence;
 use super::failure::Failure;
 use crate::findings::{Code, Findings};
 use crate::policy::landmark::Landmarks;
-use crate::policy::model::PolicySet;
+use crate::policy::model::{Policy, PolicySet};
 use crate::render::annotation::annotations;
 use crate::render::kind::{self, Effect, Kind, Manifest};
 

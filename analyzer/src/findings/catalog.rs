@@ -386,6 +386,20 @@ pub const CATALOG: &[Entry] = &[
         "Recorded connections could not be judged, because an end of them is not in the metadata."
     ),
     entry!(
+        ReadDifferently,
+        "FT4043",
+        Info,
+        "read-differently",
+        "Another network plugin than the one chosen would read rules differently."
+    ),
+    entry!(
+        NotEnforced,
+        "FT4044",
+        Warning,
+        "not-enforced",
+        "The network plugin that was chosen reads rules differently from the API's text."
+    ),
+    entry!(
         KindNarrower,
         "FT4050",
         Warning,

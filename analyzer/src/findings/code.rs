@@ -107,6 +107,10 @@ pub enum Code {
     NotClosed,
     /// FT4042: Recorded connections could not be judged, because an end of them is not in the metadata.
     NotJudged,
+    /// FT4043: Another network plugin than the one chosen would read rules differently.
+    ReadDifferently,
+    /// FT4044: The network plugin that was chosen reads rules differently from the API's text.
+    NotEnforced,
     /// FT4050: The kind of policy that was asked for denies something that the policies allow.
     KindNarrower,
     /// FT4051: The kind of policy that was asked for allows something that the policies deny.

@@ -50,6 +50,8 @@ pub struct Backend {
 #[derive(Clone, Debug)]
 pub struct Services {
     rows: Vec<ServiceRow>,
+    /// Places in `rows`, by namespace and name.
+    by_name: BTreeMap<String, BTreeMap<String, Vec<usize>>>,
     by_address: Timeline<Address, usize>,
     by_node_port: Timeline<u16, usize>,
     slices: Timeline<(String, String), EndpointSliceRow>,
@@ -58,6 +60,12 @@ pub struct Services {
 }
 
 impl Services {
+    /// The versions of one Service.
+    pub fn named(&self, namespace: &str, name: &str) -> impl Iterator<Item = &ServiceRow> {
+        let places = self.by_name.get(namespace).and_then(|beside| beside.get(name));
+        places.into_iter().flatten().map(|place| &self.rows[*place])
+    }
+
     /// Collects the Services of a tape.
     #[must_use]
     pub fn new(rows: &ClusterRows) -> Self {
@@ -92,7 +100,13 @@ impl Services {
                 slice.clone(),
             )
         });
+        let mut by_name: BTreeMap<String, BTreeMap<String, Vec<usize>>> = BTreeMap::new();
+        for (index, row) in services() {
+            let beside = by_name.entry(row.namespace.clone()).or_default();
+            beside.entry(row.name.clone()).or_default().push(index);
+        }
         Self {
+            by_name,
             by_address: Timeline::new(by_address),
             by_node_port: Timeline::new(by_node_port),
             slices: Timeline::new(slices),

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::proof::Proof;
+use crate::enforcer::Difference;
 
 /// Body of `flowtape.generate/v1`.
 #[derive(Clone, Debug, Serialize)]
@@ -13,6 +14,8 @@ pub struct Generate {
     pub additions: Vec<Addition>,
     /// What is proved of the policies.
     pub proof: Proof,
+    /// Rules that network plugins read differently from the API's text.
+    pub enforcers: Vec<Enforcer>,
     /// What changed in the directory that they were merged into, with `--into`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub changes: Option<Vec<Change>>,
@@ -54,4 +57,32 @@ pub struct Addition {
     pub port: String,
     /// What it allows beyond what was recorded.
     pub message: String,
+}
+
+/// Rules that a network plugin reads differently, for one reason.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Enforcer {
+    /// The plugin, as `--cni` takes it.
+    pub cni: &'static str,
+    /// A stable word for what it reads differently.
+    pub aspect: &'static str,
+    /// What that means for the rules.
+    pub meaning: &'static str,
+    /// What to do about it.
+    pub remedy: &'static str,
+    /// The rules, such as `shop/web egress/0`.
+    pub rules: Vec<String>,
+}
+
+impl From<&Difference> for Enforcer {
+    fn from(difference: &Difference) -> Self {
+        let Difference { profile, aspect, rules } = difference;
+        Self {
+            cni: profile.word(),
+            aspect: aspect.word(),
+            meaning: aspect.meaning(),
+            remedy: aspect.remedy(*profile),
+            rules: rules.clone(),
+        }
+    }
 }

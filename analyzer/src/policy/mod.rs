@@ -11,5 +11,6 @@ pub mod model;
 pub mod names;
 pub mod one_or_more;
 pub mod ports;
+pub mod profile;
 pub mod select;
 mod words;

@@ -21,6 +21,8 @@ pub enum Kind {
     Node,
     /// Further endpoints of the API server.
     ApiServer,
+    /// The address of a Service, for a network plugin that looks for it.
+    ServiceAddress,
     /// What was tried and did not succeed.
     Failed,
     /// More addresses outside, as a prefix with those that were recorded.
@@ -47,6 +49,7 @@ impl Kind {
             Self::Published => "published",
             Self::Node => "node",
             Self::ApiServer => "api-server",
+            Self::ServiceAddress => "service-address",
             Self::Failed => "failed",
             Self::Cidr => "cidr",
             Self::Range => "range",
@@ -66,6 +69,7 @@ impl Kind {
             Self::Published => "the cluster publishes this port to everybody outside it",
             Self::Node => "a node is one unit, with all its addresses",
             Self::ApiServer => "the API server is one unit, with all its endpoints",
+            Self::ServiceAddress => "the network plugin judges this at the Service's address, before it is translated",
             Self::Failed => "it was tried without success (--include-failed)",
             Self::Cidr => "--widen cidr",
             Self::Range => "--widen range",

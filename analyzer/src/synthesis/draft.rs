@@ -113,6 +113,7 @@ impl Synthesis<'_> {
             && self.drafts.contains_key(client)
         {
             let peers = self.peers.of_server(edge, &client.namespace, findings);
+            self.add_service_addresses(edge, client, peers.as_ref().ok());
             self.add_rules(&asked, client, Direction::Egress, peers, findings);
             self.add_behind_cache(edge, client, findings);
         }

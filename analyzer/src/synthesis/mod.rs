@@ -5,6 +5,7 @@
 
 pub mod additions;
 mod draft;
+pub mod enforcer;
 mod finish;
 pub mod landmarks;
 mod names;

@@ -6,6 +6,7 @@ use std::str::FromStr;
 
 use crate::flow::filter::PeerPattern;
 use crate::policy::cidr::Cidr;
+use crate::policy::profile::Profile;
 
 /// How policies are derived; the words are those of the command line.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +27,8 @@ pub struct Settings {
     pub widenings: Vec<Widening>,
     /// Whether each direction of a workload has a policy of its own.
     pub split_directions: bool,
+    /// The network plugin that the policies are for.
+    pub cni: Profile,
     /// Only policies of these namespaces; of all if there are none.
     pub namespaces: BTreeSet<String>,
     /// Whether addresses outside the cluster may be pseudonyms, which no rule may name.
@@ -43,6 +46,7 @@ impl Default for Settings {
             exclude: Vec::new(),
             widenings: Vec::new(),
             split_directions: false,
+            cni: Profile::Generic,
             namespaces: BTreeSet::new(),
             redacted: false,
         }

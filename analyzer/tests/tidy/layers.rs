@@ -33,6 +33,10 @@ const LAYERS: &[(&str, &[&str])] = &[
         &["identity", "flow", "policy", "semantics", "replay", "synthesis"],
     ),
     (
+        "enforcer",
+        &["identity", "flow", "policy", "semantics", "replay", "synthesis"],
+    ),
+    (
         "json",
         &[
             "escape",
@@ -47,6 +51,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "diff",
             "verify",
             "explain",
+            "enforcer",
         ],
     ),
     ("frame", &["findings", "tape", "identity", "flow", "json"]),
@@ -65,6 +70,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "diff",
             "verify",
             "explain",
+            "enforcer",
             "json",
             "frame",
         ],
@@ -88,6 +94,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "diff",
             "verify",
             "explain",
+            "enforcer",
             "json",
             "frame",
             "query",

@@ -8,6 +8,7 @@ use serde::{Deserialize, Deserializer};
 
 use super::Tapes;
 use crate::flow::filter::PeerPattern;
+use crate::policy::profile::Profile;
 use crate::synthesis::settings::Widening;
 
 /// Arguments of `generate`.
@@ -72,6 +73,12 @@ pub struct Options {
     /// themselves, and so about NetworkPolicy.
     #[arg(long, value_enum, ignore_case = true, value_name = "KIND")]
     pub kind: Option<Kind>,
+    /// The network plugin that enforces the policies [default: generic]
+    ///
+    /// `generic` is the API's text on addresses of pods and their own ports. What a plugin needs besides is a named addition.
+    /// Whatever is chosen, each run says which rules another plugin would read differently.
+    #[arg(long, value_enum, value_name = "NAME")]
+    pub cni: Option<Cni>,
     /// What to deny besides what the rules leave out [default: workload]
     #[arg(long, value_enum)]
     pub default_deny: Option<DefaultDeny>,
@@ -240,4 +247,43 @@ pub enum Layout {
     Namespace,
     /// One file for each policy, which is one for each workload: `NAMESPACE/NAME.yaml`
     Policy,
+}
+
+/// Network plugins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Cni {
+    /// None in particular
+    Generic,
+    /// Calico
+    Calico,
+    /// Cilium
+    Cilium,
+    /// Amazon VPC CNI with its network policy agent
+    AwsVpcCni,
+    /// Weave Net
+    Weave,
+    /// Antrea
+    Antrea,
+    /// OVN-Kubernetes
+    OvnKubernetes,
+    /// kube-router
+    KubeRouter,
+}
+
+impl Cni {
+    /// What is known of the plugin.
+    #[must_use]
+    pub const fn profile(self) -> Profile {
+        match self {
+            Self::Generic => Profile::Generic,
+            Self::Calico => Profile::Calico,
+            Self::Cilium => Profile::Cilium,
+            Self::AwsVpcCni => Profile::AwsVpcCni,
+            Self::Weave => Profile::Weave,
+            Self::Antrea => Profile::Antrea,
+            Self::OvnKubernetes => Profile::OvnKubernetes,
+            Self::KubeRouter => Profile::KubeRouter,
+        }
+    }
 }

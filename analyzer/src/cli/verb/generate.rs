@@ -1,6 +1,7 @@
 //! `flowtape generate`: policies that allow what was recorded and nothing else, with the proof.
 
 mod config;
+mod enforcer;
 mod into;
 mod lock;
 mod output;
@@ -55,7 +56,14 @@ pub(in crate::cli) fn run(args: &GenerateArgs, global: &Global) -> Result<ExitSt
     if settings::kind(options.kind) == Kind::NetworkPolicy {
         proof::check_reading_back(&generated.set, &manifests);
     }
-    let mut body = output::body(&generated, &manifests, &proof);
+    // Other kinds are each one plugin's own, and it reads them as they are meant.
+    let differences = if settings::kind(options.kind) == Kind::NetworkPolicy {
+        let chosen = settings::profile(options.cni);
+        enforcer::report(chosen, &generated.set, &flows, &cluster, &mut findings)
+    } else {
+        Vec::new()
+    };
+    let mut body = output::body(&generated, &manifests, &proof, &differences);
     let into = Into::read(args, &generated, &flows, &cluster, &mut findings)?;
     let mut proved = proof.holds();
     let mut changes = None;

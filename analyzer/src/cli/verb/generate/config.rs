@@ -77,10 +77,12 @@ fn over(first: Options, second: Options) -> Options {
         split_directions,
         evidence,
         layout,
+        cni,
     } = first;
     Options {
         namespaces: list(namespaces, second.namespaces),
         kind: kind.or(second.kind),
+        cni: cni.or(second.cni),
         default_deny: default_deny.or(second.default_deny),
         published: published.or(second.published),
         dns: dns.or(second.dns),

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use clap::ValueEnum;
 use flowtape_schemas::manifest::sha256_hex;
 
-use crate::cli::args::generate::{DefaultDeny, Dns, Evidence, Kind, Layout, Options, Published};
+use crate::cli::args::generate::{Cni, DefaultDeny, Dns, Evidence, Kind, Layout, Options, Published};
 use crate::cli::directory::OutputFile;
 use crate::json::Input;
 
@@ -38,6 +38,7 @@ fn settings(options: &Options) -> String {
     let Options {
         namespaces,
         kind,
+        cni,
         default_deny,
         published,
         dns,
@@ -53,6 +54,7 @@ fn settings(options: &Options) -> String {
     for (key, value) in [
         ("namespace", texts(namespaces)),
         ("kind", word(&kind.unwrap_or(Kind::NetworkPolicy))),
+        ("cni", word(&cni.unwrap_or(Cni::Generic))),
         ("default-deny", word(&default_deny.unwrap_or(DefaultDeny::Workload))),
         ("published", word(&published.unwrap_or(Published::Declared))),
         ("dns", word(&dns.unwrap_or(Dns::Auto))),

@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::cli::args::generate::Layout;
 use crate::cli::directory::OutputFile;
 use crate::cli::failure::Failure;
+use crate::enforcer::Difference;
 use crate::json;
-use crate::json::generate::{Addition, Generate};
+use crate::json::generate::{Addition, Enforcer, Generate};
 use crate::merge::change::Change;
 use crate::render::kind::Manifest;
 use crate::render::yaml;
@@ -76,7 +77,12 @@ pub(super) fn proof(document: String) -> OutputFile {
 }
 
 /// The body of the document.
-pub(super) fn body(generated: &Generated, manifests: &[Manifest], proof: &Proof) -> Generate {
+pub(super) fn body(
+    generated: &Generated,
+    manifests: &[Manifest],
+    proof: &Proof,
+    differences: &[Difference],
+) -> Generate {
     let addition = |addition: &additions::Addition| Addition {
         name: addition.kind.word().to_owned(),
         namespace: addition.namespace.clone(),
@@ -91,6 +97,7 @@ pub(super) fn body(generated: &Generated, manifests: &[Manifest], proof: &Proof)
         policies: manifests.iter().map(|manifest| manifest.json.clone()).collect(),
         additions: additions.into_iter().collect(),
         proof: json::proof::Proof::new(proof, &generated.set),
+        enforcers: differences.iter().map(Enforcer::from).collect(),
         changes: None,
     }
 }

@@ -3,6 +3,7 @@
 use flowtape_schemas::manifest::NodeRecording;
 
 use crate::cli::args::generate::{self as args, Options};
+use crate::policy::profile::Profile;
 use crate::render::kind::Kind;
 use crate::synthesis::settings::{DefaultDeny, Dns, Published, Settings};
 use crate::tape::Tape;
@@ -22,6 +23,7 @@ pub(super) fn settings(options: &Options, tape: &Tape) -> Settings {
         kind: _,
         evidence: _,
         layout: _,
+        cni,
     } = options;
     let otherwise = Settings::default();
     Settings {
@@ -33,6 +35,7 @@ pub(super) fn settings(options: &Options, tape: &Tape) -> Settings {
         exclude: exclude.clone(),
         widenings: widen.clone(),
         split_directions: split_directions.unwrap_or(otherwise.split_directions),
+        cni: profile(*cni),
         namespaces: namespaces.iter().cloned().collect(),
         redacted: tape
             .nodes
@@ -40,6 +43,11 @@ pub(super) fn settings(options: &Options, tape: &Tape) -> Settings {
             .flat_map(|node| &node.recordings)
             .any(NodeRecording::is_redacted),
     }
+}
+
+/// The network plugin that the policies are for.
+pub(super) fn profile(asked: Option<args::Cni>) -> Profile {
+    asked.map_or(Profile::Generic, args::Cni::profile)
 }
 
 /// What the policies are to be written as.
