@@ -148,6 +148,7 @@ settings-hash = {hash}
 [settings]
 namespace = [\"shop\"]
 kind = \"NetworkPolicy\"
+cni = \"generic\"
 default-deny = \"workload\"
 published = \"declared\"
 dns = \"seen\"

@@ -83,7 +83,7 @@ fn blocks_that_make_no_sense_are_errors() {
     let cases = [
         (
             "\n```console\n$ rm -rf x\n```\n",
-            "DIR/spec.md:2: expected a command such as `$ flowtape flows NAME`, found `rm -rf x`",
+            "DIR/spec.md:2: expected a command such as `$ flowtape flows NAME` or `$ cat FILE`, found `rm -rf x`",
         ),
         (
             "```console\nflowtape flows\n```\n",

@@ -89,8 +89,8 @@ fn parsed(path: &Path, texts: &[(String, String)], mut faults: Vec<String>) -> R
     }
 }
 
-/// Says what in the files is no policy, or probably not meant so.
-pub(super) fn say_what_is_odd(parsed: &Parsed) {
+/// Says what in the files is no policy, or probably not meant so, and reports what may decide otherwise.
+pub(super) fn say_what_is_odd(parsed: &Parsed, findings: &mut Findings) {
     for warning in &parsed.warnings {
         output::say(&format!("warning: {}", escaped(&warning.to_string())));
     }
@@ -100,6 +100,7 @@ pub(super) fn say_what_is_odd(parsed: &Parsed) {
             format!("note: {count} objects that are no NetworkPolicy were left alone, the first a {kind} in {place}");
         output::say(&escaped(&told));
     }
+    report_unread(parsed, findings);
 }
 
 /// API groups whose objects decide about traffic beside NetworkPolicy.
@@ -112,7 +113,7 @@ const DECIDING: [&str; 5] = [
 ];
 
 /// Reports objects that were left alone and may decide otherwise than the policies that were read.
-pub(super) fn report_unread(parsed: &Parsed, findings: &mut Findings) {
+fn report_unread(parsed: &Parsed, findings: &mut Findings) {
     for Skipped {
         api_version,
         kind,

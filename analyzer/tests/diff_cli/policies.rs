@@ -320,3 +320,21 @@ fn hostile_names_of_files_are_escaped() {
         json.stdout
     );
 }
+
+#[test]
+fn policies_that_are_not_read_are_said() {
+    let lab = lab();
+    lab.write(
+        "policies/all.yaml",
+        "apiVersion: cilium.io/v2\nkind: CiliumClusterwideNetworkPolicy\nmetadata: {name: all}\nspec: {}\n",
+    );
+    let told = "warning[FT5021]: all.yaml:1: a CiliumClusterwideNetworkPolicy of cilium.io/v2 is not read\n";
+    for arguments in [
+        "diff tape policies",
+        "verify tape -p policies",
+        "explain tape --rule shop/db --policies policies",
+    ] {
+        let ran = lab.run(arguments);
+        assert!(ran.stderr.contains(told), "{arguments}: {}", ran.stderr);
+    }
+}

@@ -134,7 +134,8 @@ fn two_tapes(before: &Opened, after: &Opened, gate: Gate<'_>) -> Found {
 /// The tape first; the caller mirrors what was given the other way round.
 fn tape_and_policies(opened: &Opened, policies: Policies, gate: Gate<'_>) -> Found {
     let Policies { parsed, input } = policies;
-    policies::say_what_is_odd(&parsed);
+    let mut findings = opened.findings.clone();
+    policies::say_what_is_odd(&parsed, &mut findings);
     let universe = world(&opened.cluster);
     let recording = opened.recording(gate);
     let diff = with_policies(recording, &opened.cluster, &universe, &parsed.set);
@@ -145,7 +146,7 @@ fn tape_and_policies(opened: &Opened, policies: Policies, gate: Gate<'_>) -> Fou
         inputs,
         health: opened.tape.health.clone(),
         shares: vec![Shares::new(None, &opened.flows.shares)],
-        findings: opened.findings.clone(),
+        findings,
     }
 }
 

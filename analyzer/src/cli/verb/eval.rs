@@ -24,9 +24,8 @@ pub(in crate::cli) fn run(args: &EvalArgs, global: &Global) -> Result<ExitStatus
         expect,
     } = args;
     let policies = policies::read(policies)?;
-    policies::say_what_is_odd(&policies.parsed);
     let mut findings = Findings::default();
-    policies::report_unread(&policies.parsed, &mut findings);
+    policies::say_what_is_odd(&policies.parsed, &mut findings);
     let mut given = cluster::read(cluster, &mut findings)?;
     let world = world(&given.cluster);
     let clients = endpoints(from, &given.cluster, &world)?;

@@ -109,6 +109,7 @@ fn open(args: &ExplainArgs, findings: &mut Findings) -> Result<(Asked, Option<In
     let cluster = Cluster::new(&tape.cluster, findings);
     let flows = edges(&tape, &cluster, findings)?;
     let (set, additions, input) = if let Some(given) = given {
+        policies::say_what_is_odd(&given.parsed, findings);
         (given.parsed.set, BTreeSet::new(), Some(given.input))
     } else {
         // What synthesis has to say is said by `generate`, of which this is a question.

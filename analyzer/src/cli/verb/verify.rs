@@ -34,9 +34,8 @@ pub(in crate::cli) fn run(args: &VerifyArgs, global: &Global) -> Result<ExitStat
         input: policies,
     } = policies::read(path)?;
     let baseline = baseline.as_deref().map(read).transpose()?.unwrap_or_default();
-    policies::say_what_is_odd(&parsed);
     let mut findings = Findings::default();
-    policies::report_unread(&parsed, &mut findings);
+    policies::say_what_is_odd(&parsed, &mut findings);
     if parsed.set.is_empty() {
         return Err(nothing_to_judge(path, &parsed));
     }
