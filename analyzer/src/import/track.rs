@@ -18,6 +18,10 @@ const OPEN: usize = 1 << 18;
 /// How long packets of a handshake may be sent again: Linux gives up after 127 s (`tcp_syn_retries`, ip-sysctl.rst, v6.12).
 const HANDSHAKE_NANOS: i64 = 130_000_000_000;
 
+/// Within how long a handshake is seen on both sides of a translation: what passes a router does so in far less, and a
+/// client that uses a port again needs longer to come to the same sequence number.
+const TRANSLATION_NANOS: i64 = 1_000_000_000;
+
 /// Datagrams between two ends within this time are one row, as a recorder's interval is.
 const TALK_NANOS: i64 = 60_000_000_000;
 
@@ -81,8 +85,8 @@ pub(super) struct Tracker {
     open: BTreeMap<Key, Connection>,
     /// Ports that were asked for by whoever began: servers, for connections whose beginning was not seen.
     servers: BTreeSet<(u8, Socket)>,
-    /// Where the handshake of a client and a sequence number was seen to go first.
-    handshakes: BTreeMap<(Socket, u32), Socket>,
+    /// Where the handshake of a client and a sequence number was seen to go first, and when last.
+    handshakes: BTreeMap<(Socket, u32), (Socket, Time)>,
     /// Connections that were seen again with another server's address.
     before_translation: BTreeSet<Key>,
     ended: Vec<Contact>,
@@ -133,7 +137,7 @@ impl Tracker {
         let begins = flags.is_some_and(|flags| flags.has(Flags::SYN) && !flags.has(Flags::ACK)) && way != Way::Reply;
         let mut asked = asked;
         if let Some(sequence) = sequence.filter(|_| begins) {
-            asked = asked.or_else(|| self.translated(key, sender, sequence));
+            asked = asked.or_else(|| self.translated(key, sender, sequence, time));
         }
         if self.before_translation.contains(&key) {
             return true;
@@ -175,9 +179,9 @@ impl Tracker {
         true
     }
 
-    /// What the client had asked for, if the handshake of this sequence number was seen on its way to another server: then
-    /// an address was translated in between, and both are one connection.
-    fn translated(&mut self, key: Key, sender: Which, sequence: u32) -> Option<Socket> {
+    /// What the client had asked for, if the handshake of this sequence number was just seen on its way to another server:
+    /// then an address was translated in between, and both are one connection.
+    fn translated(&mut self, key: Key, sender: Which, sequence: u32, time: Time) -> Option<Socket> {
         let (client, server) = if sender == Which::First {
             (key.1, key.2)
         } else {
@@ -187,13 +191,17 @@ impl Tracker {
             self.handshakes.clear();
             self.before_translation.clear();
         }
-        let Some(before) = self.handshakes.get(&(client, sequence)).copied() else {
-            self.handshakes.insert((client, sequence), server);
+        let seen = self.handshakes.get(&(client, sequence)).copied();
+        let recent = |at: Time| time.0.abs_diff(at.0) <= TRANSLATION_NANOS.unsigned_abs();
+        let Some((before, _)) = seen.filter(|(before, at)| *before == server || recent(*at)) else {
+            self.handshakes.insert((client, sequence), (server, time));
             // Its ports may have been used for another connection before.
             self.before_translation.remove(&key);
             return None;
         };
         if before == server {
+            // Sent again, it may be translated again.
+            self.handshakes.insert((client, sequence), (server, time));
             return None;
         }
         let other = if client <= before {

@@ -200,3 +200,57 @@ fn a_capture_that_begins_late_knows_the_direction_from_other_connections() {
     let counts = |rows: &[FlowRow]| rows.iter().map(|row| row.count).sum::<u64>();
     assert_eq!(counts(&late) + 1, counts(&whole));
 }
+
+/// The first packet of a handshake from one client and with one sequence number, to a server in 10.244.2.0/24.
+fn handshake(server: u8, at: Duration) -> RawPcapPacket<'static> {
+    let mut frame = vec![0; 12];
+    frame.extend([
+        0x08, 0, 0x45, 0, 0, 40, 0, 0, 0, 0, 64, 6, 0, 0, 10, 244, 1, 2, 10, 244, 2, server,
+    ]);
+    frame.extend([
+        0x9c, 0x40, 0x15, 0x38, 0, 0, 0x30, 0x39, 0, 0, 0, 0, 0x50, 2, 0xff, 0xff, 0, 0, 0, 0,
+    ]);
+    let length = u32::try_from(frame.len()).unwrap();
+    RawPcapPacket {
+        ts_sec: u32::try_from(at.as_secs()).unwrap(),
+        ts_frac: at.subsec_nanos(),
+        incl_len: length,
+        orig_len: length,
+        data: frame.into(),
+    }
+}
+
+fn handshakes(sent: &[(u8, u64)]) -> Vec<(String, Option<String>, Outcome, u64)> {
+    let header = PcapHeader {
+        datalink: DataLink::ETHERNET,
+        ts_resolution: TsResolution::NanoSecond,
+        ..PcapHeader::default()
+    };
+    let mut writer = PcapWriter::with_header(Vec::new(), header).unwrap();
+    for (server, millis) in sent {
+        let at = Duration::from_millis(1_767_225_600_000 + millis);
+        writer.write_raw_packet(&handshake(*server, at)).unwrap();
+    }
+    let mut rows = told(&flows(writer.into_writer()));
+    rows.sort();
+    rows
+}
+
+#[test]
+fn one_sequence_number_to_two_servers_is_a_translation_only_at_once() {
+    let row = |server: &str, asked: Option<&str>| {
+        let server = format!("{server}:5432/6");
+        (server, asked.map(str::to_owned), Outcome::Unknown, 1)
+    };
+    let translated = [row("10.244.2.9", Some("10.244.2.8"))];
+    assert_eq!(handshakes(&[(8, 0), (9, 1)]), translated);
+    // Sent again after a second, both are seen again.
+    assert_eq!(
+        handshakes(&[(8, 0), (9, 1), (8, 1020), (9, 1021), (8, 3040), (9, 3041)]),
+        translated
+    );
+    // A port that is used again much later, with the same number by chance, is another connection to another server.
+    let both = [row("10.244.2.8", None), row("10.244.2.9", None)];
+    assert_eq!(handshakes(&[(8, 0), (9, 1_001)]), both);
+    assert_eq!(handshakes(&[(8, 0), (9, 600_000)]), both);
+}

@@ -1,4 +1,5 @@
-//! Antrea: lines of its flow logger, comma-separated. Columns: `pkg/flowaggregator/flowlogger/logger.go` of Antrea 2.4.
+//! Antrea: lines of its flow logger, comma-separated. Columns: `pkg/flowaggregator/flowlogger/logger.go` of antrea-io/antrea at
+//! commit 1685897, their values `prettyprint.go` beside it at commit 5e64ece.
 
 use flowtape_schemas::address::Address;
 use flowtape_schemas::import::QuarantineReason;
@@ -19,11 +20,12 @@ pub(super) const FORMAT: Format = Format {
     kind: Kind::Lines(parse),
     claims: |start| {
         let first = start.split(|byte| *byte == b'\n').next().unwrap_or_default();
-        first.split(|byte| *byte == b',').count() == COLUMNS && parse(first.trim_ascii()).is_ok()
+        first.split(|byte| *byte == b',').count() >= COLUMNS && parse(first.trim_ascii()).is_ok()
     },
 };
 
-const COLUMNS: usize = 30;
+/// Columns that are used. Five more follow, one of which is JSON with commas of its own.
+const COLUMNS: usize = 26;
 
 fn parse(text: &[u8]) -> Result<Vec<Record>, Reject> {
     let Ok(text) = std::str::from_utf8(text) else {
@@ -33,15 +35,12 @@ fn parse(text: &[u8]) -> Result<Vec<Record>, Reject> {
         });
     };
     let cells: Vec<&str> = text.split(',').map(str::trim).collect();
-    let Ok([start, end, src_ip, dst_ip, src_port, dst_port, protocol, rest @ ..]) =
-        <&[&str; COLUMNS]>::try_from(cells.as_slice())
+    let Some([start, end, src_ip, dst_ip, src_port, dst_port, protocol, rest @ ..]) = cells.first_chunk::<COLUMNS>()
     else {
-        return Err(if cells.len() < COLUMNS {
-            Reject::incomplete("it has fewer than 30 columns")
-        } else {
-            Reject::unknown("it has more than 30 columns")
-        });
+        return Err(Reject::incomplete("it has fewer than 26 columns"));
     };
+    let first = seconds(start)?;
+    let last = seconds(end)?.max(first);
     let [
         src_pod,
         src_namespace,
@@ -50,22 +49,27 @@ fn parse(text: &[u8]) -> Result<Vec<Record>, Reject> {
         dst_namespace,
         _,
         cluster_ip,
-        service_ip,
         service_port,
-        rest @ ..,
+        _,
+        _,
+        _,
+        _,
+        ingress,
+        _,
+        _,
+        _,
+        _,
+        egress,
+        _,
     ] = rest;
-    let [_, _, _, _, ingress, _, _, _, _, egress, ..] = rest;
     let protocol = match *protocol {
         "6" | "TCP" | "tcp" => 6,
         "17" | "UDP" | "udp" => 17,
         "132" | "SCTP" | "sctp" => 132,
         _ => return Ok(vec![Record::PassedOver("ICMP and other protocols")]),
     };
-    let first = seconds(start)?;
-    let last = seconds(end)?.max(first);
     let stopped = |action: &str| matches!(action, "2" | "Drop" | "3" | "Reject");
     let dropped = stopped(ingress) || stopped(egress);
-    let asked = [cluster_ip, service_ip].into_iter().find_map(|ip| address(ip));
     let packet = |time: Time, flags: u8| {
         Ok(Record::Packet(Box::new(Packet {
             time,
@@ -79,7 +83,7 @@ fn parse(text: &[u8]) -> Result<Vec<Record>, Reject> {
             point: 0,
             count: 1,
             dropped,
-            asked: asked.zip(service_port.parse().ok()),
+            asked: address(cluster_ip).zip(service_port.parse().ok()),
             sequence: None,
         })))
     };

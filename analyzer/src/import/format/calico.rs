@@ -1,4 +1,6 @@
-//! Calico: flows as Whisker and Goldmane give them in JSON. Field names: `whisker-backend/pkg/apis/v1/flows.go` of Calico 3.30.
+//! Calico: flows as the backend of Whisker gives them in JSON. Field names: `whisker-backend/pkg/apis/v1/flows.go` of
+//! projectcalico/calico at commit 013c532, their values `whisker-backend/pkg/handlers/v1/protoconvert.go`
+//! at commit 07050c3, `items` of an answer `lib/httpmachinery/pkg/apiutil/response.go` at commit 0be657d.
 
 use flowtape_schemas::node::Outcome;
 use flowtape_schemas::time::Time;
@@ -100,13 +102,13 @@ fn record(flow: Flow) -> Result<Record, Reject> {
     })))
 }
 
-/// A group of pods; `-` in place of a namespace is what none has: a network, or a host.
+/// A group of pods; `-` or `Global` in place of a namespace is what none has: a network, or a host.
 fn end(namespace: String, name: &str, labels: &str, port: Option<u16>) -> End {
     let pairs = labels
         .split('|')
         .flat_map(|part| part.split(','))
         .filter_map(|label| label.trim().split_once('='));
-    let who = if matches!(namespace.as_str(), "" | "-") {
+    let who = if matches!(namespace.as_str(), "" | "-" | "Global") {
         Who::Untold
     } else {
         Who::Pod(Pod {

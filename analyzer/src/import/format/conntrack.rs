@@ -1,4 +1,5 @@
-//! Connection tracking of Linux: events as `conntrack -E -o timestamp,extended` prints them (conntrack-tools 1.4.7).
+//! Connection tracking of Linux: events as `conntrack -E -o timestamp,extended` prints them. The time is as
+//! `src/conntrack.c` of conntrack-tools prints it (`[%-.8ld.%-.6ld]`), the rest of a line as users' logs show it.
 
 use flowtape_schemas::address::Address;
 use flowtape_schemas::import::QuarantineReason;

@@ -1,5 +1,5 @@
-//! Hubble: what `hubble observe -o jsonpb` prints and its exporter writes. Field names: `api/v1/flow/flow.proto` and
-//! `api/v1/observer/observer.proto` of Cilium 1.18.
+//! Hubble: what `hubble observe -o jsonpb` prints and its exporter writes. Field names: `api/v1/flow/flow.proto` of
+//! cilium/cilium at commit 04bbfcb, of the envelope `api/v1/observer/observer.proto` at commit 25972d8.
 
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -287,7 +287,8 @@ fn packet(
     }
 }
 
-/// Which way it went, and at which end it was seen: `traffic_direction` is of the connection, also for a reply.
+/// Which way it went, and at which end it was seen: `traffic_direction` is of the connection, also for a reply
+/// (`decodeTrafficDirection` in `pkg/hubble/parser/threefour/parser.go` of cilium/cilium).
 fn ways(is_reply: Option<bool>, direction: Option<&str>) -> (Way, View) {
     let way = match is_reply {
         Some(true) => Way::Reply,

@@ -1,5 +1,7 @@
-//! Inspektor Gadget: what `kubectl gadget run trace_tcp|trace_dns -o json` prints (gadgets of 0.42 and later), and the files of
-//! `advise network-policy monitor` of versions before.
+//! Inspektor Gadget: what `kubectl gadget run trace_tcp|trace_dns -o json` prints, and the files of `advise network-policy
+//! monitor` of older versions. Fields, in inspektor-gadget/inspektor-gadget:
+//! `gadgets/trace_dns/test/integration/trace_dns_test.go` at commit 00b297a for names, and
+//! `pkg/gadgets/trace/network/types/types.go` at commit 019ce22 for the monitor, whose `dst` is as users' logs show it.
 
 use std::collections::BTreeMap;
 
@@ -172,7 +174,8 @@ fn protocol(value: Option<&Value>) -> Result<u8, Reject> {
     }
 }
 
-/// `src` is the socket's own end, of an accept as well (`gadgets/trace_tcp/program.bpf.c`, 0.42).
+/// `src` is the socket's own end, of an accept as well (`fill_tuple` in `gadgets/trace_tcp/program.bpf.c` of
+/// inspektor-gadget/inspektor-gadget at commit 023866c).
 fn traced(event: &Event) -> Result<Vec<Record>, Reject> {
     let (Some(src), Some(dst)) = (&event.src, &event.dst) else {
         return Err(Reject::incomplete("an address is missing or is none"));

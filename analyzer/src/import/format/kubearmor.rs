@@ -1,5 +1,6 @@
 //! KubeArmor: what `karmor logs --json` prints and what it writes into its log file. Field names:
-//! `protobuf/kubearmor.proto`, `KubeArmor/monitor/logUpdate.go` and `KubeArmor/monitor/syscallParser.go` of KubeArmor 1.6.
+//! `KubeArmor/monitor/logUpdate.go` of kubearmor/KubeArmor at commit 0226612 for the texts; the page on DNS visibility of its
+//! documentation, with events of December 2025, for `EventData`.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -88,7 +89,7 @@ fn parse(text: &[u8]) -> Result<Vec<Record>, Reject> {
     if let Some(probe) = field("kprobe").or_else(|| field("kretprobe")) {
         return contact(&event, probe, at, &fields).map(|contact| vec![contact]);
     }
-    if field("kfunc").is_some_and(|kfunc| kfunc.eq_ignore_ascii_case("udp_sendskb")) {
+    if field("kfunc").is_some_and(|kfunc| kfunc.eq_ignore_ascii_case("udp_sendmsg")) {
         return question(&event, at, &fields).map(|contact| vec![contact]);
     }
     match field("syscall") {
@@ -100,7 +101,7 @@ fn parse(text: &[u8]) -> Result<Vec<Record>, Reject> {
     }
 }
 
-/// `UpdatedTime` has microseconds, `Timestamp` seconds; old versions have the latter only.
+/// `UpdatedTime` has microseconds, `Timestamp` seconds.
 fn instant(event: &Event<'_>) -> Result<Time, Reject> {
     if let Some(time) = event.updated_time.as_deref().and_then(|text| text.parse().ok()) {
         return Ok(time);
@@ -112,7 +113,8 @@ fn instant(event: &Event<'_>) -> Result<Time, Reject> {
 
 /// The fields of `EventData`, or those that `Data` and `Resource` have as text, with names in lower case.
 fn fields(event: &Event<'_>) -> BTreeMap<String, String> {
-    let words = event.data.split_whitespace().chain(event.resource.split_whitespace());
+    // A question to DNS has commas between its fields, all other events blanks.
+    let words = event.data.split([' ', ',']).chain(event.resource.split_whitespace());
     let pairs = words.filter_map(|word| word.split_once('='));
     let mut fields: BTreeMap<String, String> = BTreeMap::new();
     for (key, value) in pairs {
@@ -127,7 +129,9 @@ fn fields(event: &Event<'_>) -> BTreeMap<String, String> {
             Value::Number(number) => number.to_string(),
             Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => continue,
         };
-        fields.insert(key.to_ascii_lowercase(), text);
+        // Of a question to DNS, one field holds all others as well, which are known from the text.
+        let value = text.split(',').next().unwrap_or_default();
+        fields.insert(key.to_ascii_lowercase(), value.to_owned());
     }
     fields
 }
@@ -136,7 +140,7 @@ fn who(event: &Event<'_>) -> Who {
     if event.pod_name.is_empty() || event.namespace_name.is_empty() {
         return Who::Host;
     }
-    // Versions before 0.5 put blanks between labels.
+    // Between labels are commas; logs with blanks are read as well.
     let labels = event.labels.split([',', ' ']).filter_map(|label| label.split_once('='));
     let owner = event
         .owner
@@ -164,7 +168,7 @@ fn end(fields: &BTreeMap<String, String>, ip: &str, port: &str) -> Result<End, R
 }
 
 /// What the kernel's probes saw: of a connect the server's address and port, of an accept the client's address and the
-/// server's own port.
+/// server's own port (`get_connection_info` in `KubeArmor/BPF/system_monitor.c` at commit 01b72a9).
 fn contact(event: &Event<'_>, probe: &str, at: Time, fields: &BTreeMap<String, String>) -> Result<Record, Reject> {
     let protocol = match fields.get("protocol").map(String::as_str) {
         Some("TCP") | None => TCP,

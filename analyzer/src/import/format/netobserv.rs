@@ -1,5 +1,6 @@
-//! NetObserv: flows as its command line captures them, and as its pipeline writes them. Field names: `docs/flows-format.adoc` of
-//! network-observability-operator 1.9.
+//! NetObserv: flows as its command line captures them, and as its pipeline writes them. Field names:
+//! `pkg/decode/decode_protobuf.go` of netobserv/netobserv-ebpf-agent at commit 009ef3c; the pipeline adds `SrcK8S_*`, `DstK8S_*`
+//! and `FlowDirection`.
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
@@ -99,7 +100,7 @@ macro_rules! whose {
 whose!(Source { "SrcK8S_Name", "SrcK8S_Namespace", "SrcK8S_Type", "SrcK8S_OwnerName", "SrcK8S_OwnerType" });
 whose!(Target { "DstK8S_Name", "DstK8S_Namespace", "DstK8S_Type", "DstK8S_OwnerName", "DstK8S_OwnerType" });
 
-/// Flags of the agent that stand for two of TCP at once (`bpf/types.h`, netobserv-ebpf-agent 1.9).
+/// Flags of the agent that stand for two of TCP at once (`bpf/types.h`, netobserv-ebpf-agent at commit 01a2f17).
 const SYN_ACK: u64 = 0x100;
 const FIN_ACK: u64 = 0x200;
 const RST_ACK: u64 = 0x400;
