@@ -6,7 +6,7 @@
 
 use std::error::Error;
 use std::ffi::OsString;
-use std::io;
+use std::io::{self, Write as _};
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
@@ -38,47 +38,50 @@ fn main() -> ExitCode {
     if std::env::var_os(AS_FLOWTAPE).is_some() {
         return flowtape::cli::main();
     }
-    let mut sizes = SIZES.to_vec();
-    sizes.extend(std::env::args().any(|argument| argument == "target").then_some(TARGET));
-    println!("| workloads | lines of traffic | tape MiB | wall s | processor s | peak MiB |");
-    println!("| ---: | ---: | ---: | ---: | ---: | ---: |");
-    for size in sizes {
-        if let Err(error) = measure(size) {
-            eprintln!("error: {} workloads: {error}", size.workloads);
-            return ExitCode::FAILURE;
+    match table() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let _ = writeln!(io::stderr(), "error: {error}");
+            ExitCode::FAILURE
         }
     }
-    ExitCode::SUCCESS
 }
 
-/// Makes a tape and prints what generating from it costs.
-fn measure(size: Size) -> Result<(), Box<dyn Error>> {
+/// Prints a row for each size as soon as it is measured.
+fn table() -> Result<(), Box<dyn Error>> {
+    let mut sizes = SIZES.to_vec();
+    sizes.extend(std::env::args().any(|argument| argument == "target").then_some(TARGET));
+    let mut out = io::stdout();
+    writeln!(
+        out,
+        "| workloads | lines of traffic | tape KiB | wall ms | processor ms | peak MiB |"
+    )?;
+    writeln!(out, "| ---: | ---: | ---: | ---: | ---: | ---: |")?;
+    for size in sizes {
+        writeln!(out, "{}", row(size)?)?;
+    }
+    Ok(())
+}
+
+/// Makes a tape and says what generating from it costs.
+fn row(size: Size) -> Result<String, Box<dyn Error>> {
     let directory = tempfile::tempdir()?;
     let files = tape::compile(&Scenario::parse(&scenario(size, 1))?)?;
     let bytes: usize = files.iter().map(|(_, content)| content.len()).sum();
     let place = directory.path().join("tape");
     tape::write(&place, &files)?;
-    let mut best: Option<Cost> = None;
-    for run in 0..RUNS {
-        let cost = generate(&place, &directory.path().join(format!("policies-{run}")))?;
-        best = Some(best.map_or(cost, |best| if cost.wall < best.wall { cost } else { best }));
-    }
-    let Cost { wall, processor, peak } = best.ok_or("no run")?;
-    println!(
-        "| {} | {} | {:.1} | {:.2} | {:.2} | {} |",
+    let run = |run| generate(&place, &directory.path().join(format!("policies-{run}")));
+    let costs: Vec<Cost> = (0..RUNS).map(run).collect::<Result<_, _>>()?;
+    let Cost { wall, processor, peak } = costs.into_iter().min_by_key(|cost| cost.wall).ok_or("no run")?;
+    Ok(format!(
+        "| {} | {} | {} | {} | {} | {} |",
         size.workloads,
         size.lines,
-        mebibytes(bytes),
-        wall.as_secs_f64(),
-        processor.as_secs_f64(),
+        bytes / 1024,
+        wall.as_millis(),
+        processor.as_millis(),
         peak / 1024
-    );
-    Ok(())
-}
-
-#[expect(clippy::cast_precision_loss, reason = "a size is shown with one digit")]
-fn mebibytes(bytes: usize) -> f64 {
-    bytes as f64 / f64::from(1 << 20)
+    ))
 }
 
 /// What one run cost.
