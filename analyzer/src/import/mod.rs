@@ -15,11 +15,12 @@ mod rows;
 mod track;
 
 use std::collections::BTreeMap;
-use std::io::{self, BufRead as _, Read};
+use std::io::{self, BufRead, Read};
 
 use flowtape_schemas::import::{QuarantineReason, QuarantineRow};
 use flowtape_schemas::manifest::{ImportLimit, ImportRecording};
 use flowtape_schemas::metadata::ClusterRows;
+use flowtape_schemas::time::Time;
 use rayon::iter::{IntoParallelIterator as _, ParallelIterator as _};
 
 use self::format::{Format, Kind, Limit};
@@ -28,6 +29,9 @@ use self::record::{Listener, Record, Reject};
 pub use self::rows::NodeRows;
 use self::rows::Rows;
 use self::track::Tracker;
+
+/// The longest table whose lines say something together only.
+const TABLE_BYTES: usize = 64 << 20;
 
 /// Sockets that got a port and do not listen yet.
 const BOUND: usize = 1 << 16;
@@ -64,6 +68,12 @@ pub enum ImportError {
         /// Why not.
         source: io::Error,
     },
+    /// A file has no times, and nobody said when it was taken.
+    #[error("`{name}` does not say when it was taken")]
+    Untimed {
+        /// The file.
+        name: String,
+    },
     /// A file looks like no format.
     #[error("`{name}` is of no format that is known")]
     Unknown {
@@ -80,15 +90,25 @@ pub enum ImportError {
     },
 }
 
-/// Reads files of one format, or each of the format that it looks like. `node` is the node of records that name none.
+/// What holds for records that do not say it.
+#[derive(Clone, Copy, Debug)]
+pub struct Untold<'a> {
+    /// The node that they are of.
+    pub node: &'a str,
+    /// When they were taken.
+    pub time: Option<Time>,
+}
+
+/// Reads files of one format, or each of the format that it looks like.
 pub fn import(
     format: Option<&'static Format>,
     sources: Vec<Source<'_>>,
     cluster: ClusterRows,
-    node: &str,
+    untold: Untold<'_>,
 ) -> Result<Imported, ImportError> {
     let mut importer = Importer {
-        rows: Rows::new(node.to_owned(), &cluster),
+        rows: Rows::new(untold.node.to_owned(), &cluster),
+        time: untold.time,
         tracker: Tracker::default(),
         bound: BTreeMap::new(),
         quarantine: BTreeMap::new(),
@@ -104,6 +124,8 @@ pub fn import(
 
 struct Importer {
     rows: Rows,
+    /// When what has no time was taken.
+    time: Option<Time>,
     tracker: Tracker,
     /// Sockets that may begin to listen.
     bound: BTreeMap<String, Listener>,
@@ -147,27 +169,70 @@ impl Importer {
         };
         let import = self.imports.entry(format.name).or_insert_with(|| recording(format));
         import.files.push(name.clone());
-        let (parse, objects) = match format.kind {
-            Kind::Objects(parse) => (parse, true),
-            Kind::Lines(parse) => (parse, false),
-            Kind::Packets(read) => {
-                read(&mut *content, &mut |position, records| {
-                    self.taken(format, &name, position, records);
-                });
-                return Ok(());
+        let time = self.time;
+        match format.kind {
+            Kind::Objects(parse) => self.text(format, &name, Pieces::new(content, true), parse),
+            Kind::Lines(parse) => self.text(format, &name, Pieces::new(content, false), |line| parse(line, time)),
+            Kind::Table(parse) => {
+                let time = time.ok_or_else(|| ImportError::Untimed { name: name.clone() })?;
+                self.table(format, &name, Pieces::new(content, false), |lines| parse(lines, time));
             }
-        };
-        let mut pieces = Pieces::new(content, objects);
+            Kind::Packets(read) => read(&mut *content, &mut |position, records| {
+                self.taken(format, &name, position, records);
+            }),
+        }
+        Ok(())
+    }
+
+    /// Reads records that each stand by themselves, batch by batch.
+    fn text(
+        &mut self,
+        format: &'static Format,
+        name: &str,
+        mut pieces: Pieces<impl BufRead>,
+        parse: impl Fn(&[u8]) -> Result<Vec<Record>, Reject> + Sync,
+    ) {
         loop {
             let batch = pieces.batch();
             if batch.is_empty() {
-                return Ok(());
+                return;
             }
             let records = |(position, piece): Piece| (position, piece.and_then(|text| parse(&text)));
             let parsed: Vec<(u64, Result<Vec<Record>, Reject>)> = batch.into_par_iter().map(records).collect();
             for (position, records) in parsed {
-                self.taken(format, &name, position, records);
+                self.taken(format, name, position, records);
             }
+        }
+    }
+
+    /// Reads lines that say something together.
+    fn table(
+        &mut self,
+        format: &'static Format,
+        name: &str,
+        mut pieces: Pieces<impl BufRead>,
+        parse: impl Fn(&[Vec<u8>]) -> Vec<Result<Vec<Record>, Reject>>,
+    ) {
+        let (mut positions, mut lines, mut bytes) = (Vec::new(), Vec::new(), 0);
+        loop {
+            let batch = pieces.batch();
+            if batch.is_empty() {
+                break;
+            }
+            for (position, piece) in batch {
+                match piece {
+                    Ok(line) if bytes < TABLE_BYTES => {
+                        bytes += line.len();
+                        positions.push(position);
+                        lines.push(line);
+                    }
+                    Ok(_) => self.taken(format, name, position, Err(TOO_MANY)),
+                    Err(reject) => self.taken(format, name, position, Err(reject)),
+                }
+            }
+        }
+        for (position, records) in positions.into_iter().zip(parse(&lines)) {
+            self.taken(format, name, position, records);
         }
     }
 

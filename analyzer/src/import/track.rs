@@ -134,6 +134,11 @@ impl Tracker {
         } else {
             ((protocol, target, source), Which::Second)
         };
+        let is_server = |socket| self.servers.contains(&(protocol, socket));
+        if dropped && way == Way::Untold && is_server(source) && !is_server(target) {
+            // An answer to a connection that whoever dropped it knew no more.
+            return true;
+        }
         let begins = flags.is_some_and(|flags| flags.has(Flags::SYN) && !flags.has(Flags::ACK)) && way != Way::Reply;
         let mut asked = asked;
         if let Some(sequence) = sequence.filter(|_| begins) {

@@ -14,6 +14,8 @@ use pcap_file::pcapng::blocks::enhanced_packet::EnhancedPacketBlock;
 use pcap_file::pcapng::blocks::interface_description::{InterfaceDescriptionBlock, InterfaceDescriptionOption};
 use pcap_file::{DataLink, Endianness, TsResolution};
 
+use crate::samples::untold;
+
 fn capture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("../testdata/import/pcap")
@@ -40,7 +42,7 @@ fn read(content: Vec<u8>) -> Imported {
         name: "capture".to_owned(),
         content: Box::new(std::io::Cursor::new(content)),
     };
-    import(named("pcap"), vec![source], ClusterRows::default(), "n1").unwrap()
+    import(named("pcap"), vec![source], ClusterRows::default(), untold("n1")).unwrap()
 }
 
 fn flows(content: Vec<u8>) -> Vec<FlowRow> {

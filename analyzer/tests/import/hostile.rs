@@ -8,14 +8,14 @@ use flowtape_schemas::import::QuarantineReason;
 use flowtape_schemas::metadata::ClusterRows;
 use proptest::prelude::*;
 
-use crate::samples::sample;
+use crate::samples::{sample, untold};
 
 fn read(format: Option<&'static Format>, content: &[u8]) -> Result<Imported, ImportError> {
     let source = Source {
         name: "file".to_owned(),
         content: Box::new(std::io::Cursor::new(content.to_vec())),
     };
-    import(format, vec![source], ClusterRows::default(), "import")
+    import(format, vec![source], ClusterRows::default(), untold("import"))
 }
 
 /// Every record was used, passed over or set aside.

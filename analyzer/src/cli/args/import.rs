@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use flowtape_schemas::time::Time;
+
 /// Arguments of `import`.
 #[derive(Debug, clap::Args)]
 pub struct ImportArgs {
@@ -20,6 +22,9 @@ pub struct ImportArgs {
     /// Node of records that name none
     #[arg(long, value_name = "NAME", default_value = "import")]
     pub node: String,
+    /// When files that do not say it were taken: what `ss` and `conntrack -L` print
+    #[arg(long, value_name = "TIME")]
+    pub time: Option<Time>,
     /// Directory of the tape that is made
     #[arg(short, long, value_name = "DIR")]
     pub output: PathBuf,

@@ -20,7 +20,7 @@ use crate::cli::failure::Failure;
 use crate::cli::report::Report;
 use crate::findings::Findings;
 use crate::import::format::{self, Format};
-use crate::import::{self, ImportError, Imported, NodeRows, Source};
+use crate::import::{self, ImportError, Imported, NodeRows, Source, Untold};
 use crate::json::Input;
 use crate::json::import::Import;
 use crate::parse::objects;
@@ -36,7 +36,11 @@ pub(in crate::cli) fn run(args: &ImportArgs, global: &Global) -> Result<ExitStat
         .iter()
         .map(|path| source(path))
         .collect::<Result<Vec<_>, _>>()?;
-    let imported = import::import(format, sources, metadata, &args.node).map_err(|error| failure(&error))?;
+    let untold = Untold {
+        node: &args.node,
+        time: args.time,
+    };
+    let imported = import::import(format, sources, metadata, untold).map_err(|error| failure(&error))?;
     write(imported, looks, &args.output)?;
 
     let mut findings = Findings::default();
@@ -88,6 +92,9 @@ fn failure(error: &ImportError) -> Failure {
         },
         ImportError::Unknown { .. } => {
             Failure::plain(error.to_string()).hint("name its format; `flowtape schema import` describes each")
+        }
+        ImportError::Untimed { .. } => {
+            Failure::plain(error.to_string()).hint("say it with `--time`, as in 2026-01-31T12:00:00Z")
         }
         ImportError::Read { name, source } => Failure::of(format!("cannot read `{name}`"), source),
     }

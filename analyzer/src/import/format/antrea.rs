@@ -2,11 +2,10 @@
 //! commit 1685897, their values `prettyprint.go` beside it at commit 5e64ece.
 
 use flowtape_schemas::address::Address;
-use flowtape_schemas::import::QuarantineReason;
 use flowtape_schemas::time::Time;
 
 use super::json::address;
-use super::{Format, Kind, Limit};
+use super::{Format, Kind, Limit, utf8};
 use crate::import::record::{End, Flags, Packet, Pod, Record, Reject, View, Way, Who};
 
 pub(super) const FORMAT: Format = Format {
@@ -20,20 +19,15 @@ pub(super) const FORMAT: Format = Format {
     kind: Kind::Lines(parse),
     claims: |start| {
         let first = start.split(|byte| *byte == b'\n').next().unwrap_or_default();
-        first.split(|byte| *byte == b',').count() >= COLUMNS && parse(first.trim_ascii()).is_ok()
+        first.split(|byte| *byte == b',').count() >= COLUMNS && parse(first.trim_ascii(), None).is_ok()
     },
 };
 
 /// Columns that are used. Five more follow, one of which is JSON with commas of its own.
 const COLUMNS: usize = 26;
 
-fn parse(text: &[u8]) -> Result<Vec<Record>, Reject> {
-    let Ok(text) = std::str::from_utf8(text) else {
-        return Err(Reject {
-            reason: QuarantineReason::NotText,
-            detail: "it is no UTF-8",
-        });
-    };
+fn parse(text: &[u8], _: Option<Time>) -> Result<Vec<Record>, Reject> {
+    let text = utf8(text)?;
     let cells: Vec<&str> = text.split(',').map(str::trim).collect();
     let Some([start, end, src_ip, dst_ip, src_port, dst_port, protocol, rest @ ..]) = cells.first_chunk::<COLUMNS>()
     else {

@@ -1,30 +1,30 @@
-//! Connection tracking of Linux: events as `conntrack -E -o timestamp,extended` prints them. The time is as
+//! Connection tracking of Linux: events as `conntrack -E -o timestamp,extended` prints them, and the table as
+//! `conntrack -L -o extended` does. The time of an event is as
 //! `src/conntrack.c` of conntrack-tools prints it (`[%-.8ld.%-.6ld]`), the rest of a line as users' logs show it.
 
 use flowtape_schemas::address::Address;
 use flowtape_schemas::import::QuarantineReason;
+use flowtape_schemas::node::Outcome;
 use flowtape_schemas::time::Time;
 
 use super::json::address;
-use super::{Format, Kind, Limit, holds};
-use crate::import::record::{End, Flags, Packet, Record, Reject, View, Way, Who};
+use super::{Format, Kind, Limit, holds, utf8};
+use crate::import::record::{Contact, End, Flags, Packet, Record, Reject, View, Way, Who};
 
 pub(super) const FORMAT: Format = Format {
     name: "conntrack",
     page: include_str!("conntrack.md"),
-    clock: "the wall clock of the machine when the event was printed, to the microsecond",
+    clock: "the wall clock of the machine when an event was printed, to the microsecond; of a table, when it was said to be taken",
     limits: &[
         Limit::Detail("datagrams are not counted: an entry of the table, which many may use, counts as one"),
         Limit::Detail("it tells of no processes: whose the sockets were follows from their addresses"),
     ],
     kind: Kind::Lines(parse),
-    claims: |start| {
-        holds(start, " src=")
-            && holds(start, " dst=")
-            && holds(start, " sport=")
-            && (holds(start, "[NEW]") || holds(start, "[DESTROY]"))
-    },
+    claims: |start| holds(start, " src=") && holds(start, " dst=") && holds(start, " sport="),
 };
+
+/// Address and port of an end.
+type Socket = (Address, u16);
 
 /// A direction of an entry.
 #[derive(Clone, Copy, Default)]
@@ -35,13 +35,8 @@ struct Tuple {
     target_port: Option<u16>,
 }
 
-fn parse(text: &[u8]) -> Result<Vec<Record>, Reject> {
-    let Ok(text) = std::str::from_utf8(text) else {
-        return Err(Reject {
-            reason: QuarantineReason::NotText,
-            detail: "it is no UTF-8",
-        });
-    };
+fn parse(text: &[u8], taken: Option<Time>) -> Result<Vec<Record>, Reject> {
+    let text = utf8(text)?;
     if !text.contains("src=") {
         return Err(Reject {
             reason: QuarantineReason::OtherText,
@@ -53,7 +48,10 @@ fn parse(text: &[u8]) -> Result<Vec<Record>, Reject> {
         Some(None) => return Ok(vec![Record::PassedOver("ICMP and other protocols")]),
         None => return Err(Reject::unknown("it is of a protocol that is not known")),
     };
-    let at = instant(text).ok_or(Reject::incomplete("it has no time: print events with `-o timestamp`"))?;
+    let is_event = text.starts_with('[');
+    let at = instant(text).or(taken).ok_or(Reject::incomplete(
+        "it has no time: print events with `-o timestamp`, or say with `--time` when a table was taken",
+    ))?;
     let (original, reply) = tuples(text);
     let client = original.source.zip(original.source_port);
     let asked = original.target.zip(original.target_port);
@@ -62,16 +60,14 @@ fn parse(text: &[u8]) -> Result<Vec<Record>, Reject> {
     };
     let server = reply.source.zip(reply.source_port).unwrap_or(asked);
     let replied = !text.contains("[UNREPLIED]");
+    if !is_event {
+        return Ok(vec![entry(text, at, protocol, client, server, asked)]);
+    }
     let packet = |flags: u8, way: Way| {
         let (from, to) = if way == Way::Reply {
             (server, client)
         } else {
             (client, server)
-        };
-        let end = |(address, port)| End {
-            address: Some(address),
-            port: Some(port),
-            who: Who::Untold,
         };
         Record::Packet(Box::new(Packet {
             time: at,
@@ -107,6 +103,47 @@ fn parse(text: &[u8]) -> Result<Vec<Record>, Reject> {
         return Ok(vec![Record::PassedOver("change of an entry that nobody answered yet")]);
     }
     Ok(records)
+}
+
+/// An entry of the table: a connection that began before, whenever that was.
+fn entry(text: &str, at: Time, protocol: u8, client: Socket, server: Socket, asked: Socket) -> Record {
+    let words = || text.split_ascii_whitespace();
+    let made = match protocol {
+        6 => words().any(|word| {
+            matches!(
+                word,
+                "ESTABLISHED" | "FIN_WAIT" | "CLOSE_WAIT" | "LAST_ACK" | "TIME_WAIT"
+            )
+        }),
+        132 => words().any(|word| word == "ESTABLISHED" || word.starts_with("SHUTDOWN_")),
+        _ => true,
+    };
+    let outcome = if made && !text.contains("[UNREPLIED]") {
+        Outcome::Established
+    } else {
+        Outcome::Unknown
+    };
+    Record::Contact(Box::new(Contact {
+        first: at,
+        last: at,
+        node: None,
+        protocol,
+        client: end(client),
+        server: end(server),
+        asked: (server != asked).then_some(asked),
+        view: View::Between,
+        outcome,
+        count: 0,
+        retold: false,
+    }))
+}
+
+fn end((address, port): Socket) -> End {
+    End {
+        address: Some(address),
+        port: Some(port),
+        who: Who::Untold,
+    }
 }
 
 /// The number of a protocol that has ports; nothing in it for one that has none.

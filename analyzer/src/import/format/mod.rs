@@ -1,6 +1,7 @@
 //! The formats: one file each, with a page beside it that says which field becomes what and what is missing.
 
 mod antrea;
+mod aws_vpc_cni;
 mod calico;
 mod conntrack;
 mod hubble;
@@ -9,8 +10,12 @@ mod json;
 mod kubearmor;
 mod netobserv;
 mod pcap;
+mod ss;
 
 use std::io::BufRead;
+
+use flowtape_schemas::import::QuarantineReason;
+use flowtape_schemas::time::Time;
 
 use super::record::{Record, Reject};
 
@@ -34,14 +39,22 @@ pub struct Format {
 pub enum Kind {
     /// JSON objects, each by itself.
     Objects(Parse),
-    /// Lines.
-    Lines(Parse),
+    /// Lines, of which some may have no time of their own.
+    Lines(ParseLine),
+    /// Lines of a table as it was at one moment, of which none says when.
+    Table(ParseTable),
     /// Packets of a binary file, in their order.
     Packets(fn(&mut (dyn BufRead + Send), &mut Each<'_>)),
 }
 
 /// Reads one record of a text.
 pub type Parse = fn(&[u8]) -> Result<Vec<Record>, Reject>;
+
+/// Reads one line, of a text that was taken at this time, if that is known.
+pub type ParseLine = fn(&[u8], Option<Time>) -> Result<Vec<Record>, Reject>;
+
+/// Reads the lines of a table that was taken at this time.
+pub type ParseTable = fn(&[Vec<u8>], Time) -> Vec<Result<Vec<Record>, Reject>>;
 
 /// Takes what became of a packet, by its number.
 pub type Each<'a> = dyn FnMut(u64, Result<Vec<Record>, Reject>) + 'a;
@@ -64,6 +77,8 @@ pub const ALL: &[Format] = &[
     calico::FORMAT,
     conntrack::FORMAT,
     antrea::FORMAT,
+    aws_vpc_cni::FORMAT,
+    ss::FORMAT,
 ];
 
 /// The format of this name.
@@ -88,4 +103,15 @@ pub fn reference() -> String {
 /// Whether a text stands in a file's beginning.
 fn holds(start: &[u8], text: &str) -> bool {
     start.windows(text.len()).any(|window| window == text.as_bytes())
+}
+
+/// A line as text.
+fn utf8(line: &[u8]) -> Result<&str, Reject> {
+    let Ok(text) = std::str::from_utf8(line) else {
+        return Err(Reject {
+            reason: QuarantineReason::NotText,
+            detail: "it is no UTF-8",
+        });
+    };
+    Ok(text)
 }
