@@ -3,7 +3,6 @@
 //! Partial trouble is a finding, not a log line: it reaches every report and every JSON document.
 
 mod catalog;
-mod code;
 mod sample;
 mod severity;
 #[cfg(test)]
@@ -11,8 +10,7 @@ mod tests;
 
 use std::collections::BTreeMap;
 
-pub use catalog::{CATALOG, Entry};
-pub use code::Code;
+pub use catalog::{CATALOG, Code, Entry};
 pub use sample::{Sample, Samples};
 pub use severity::Severity;
 

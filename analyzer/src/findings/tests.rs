@@ -4,8 +4,8 @@ use super::{CATALOG, Code};
 
 #[test]
 fn the_catalogue_is_in_the_order_of_the_codes() {
-    for (index, entry) in CATALOG.iter().enumerate() {
-        assert_eq!(entry.code as usize, index, "{}", entry.number);
+    for entry in CATALOG {
+        assert_eq!(entry.code.entry().number, entry.number);
         assert_eq!(Code::from_number(entry.number), Some(entry.code));
     }
     assert!(CATALOG.is_sorted_by_key(|entry| entry.number));
