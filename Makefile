@@ -34,7 +34,7 @@ test: cc ## Run every test; those that need root and eBPF run where this machine
 	@$(MAKE) live
 
 live: cc ## Record real traffic between network namespaces; needs root and eBPF, and says what is missing
-	@[ "$$(uname -s)" != Linux ] || [ "$$(id -u)" -ne 0 ] || bash .ci/need ip=iproute2 nft=nftables
+	@[ "$$(uname -s)" != Linux ] || [ "$$(id -u)" -ne 0 ] || bash .ci/need ip=iproute2 nft=nftables tcpdump=tcpdump
 	$(say) LIVE 'cargo test --test live*'
 	@cargo test --workspace --locked --no-fail-fast --test 'live*'
 

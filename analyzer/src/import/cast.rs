@@ -23,7 +23,17 @@ pub(super) struct Cast {
     pods: BTreeMap<PodName, Named>,
     /// Pods of the metadata.
     known: BTreeMap<PodName, Vec<PodRow>>,
+    /// On which nodes an address was, and when: of pods, and of nodes themselves.
+    places: BTreeMap<Address, Vec<Place>>,
     namespaces: BTreeSet<String>,
+}
+
+/// A node, and from when to when something was on it; none for ever.
+#[derive(Debug)]
+struct Place {
+    node: String,
+    from: Option<Time>,
+    to: Option<Time>,
 }
 
 /// A pod that was named.
@@ -49,9 +59,32 @@ impl Cast {
                 .or_default()
                 .push(row.clone());
         }
+        let mut places: BTreeMap<Address, Vec<Place>> = BTreeMap::new();
+        for row in &metadata.pods {
+            let Some(node) = row.node.as_ref().filter(|_| !row.host_network) else {
+                continue;
+            };
+            for address in &row.pod_ips {
+                places.entry(*address).or_default().push(Place {
+                    node: node.clone(),
+                    from: row.valid_from,
+                    to: row.valid_to,
+                });
+            }
+        }
+        for row in &metadata.nodes {
+            for address in &row.addresses {
+                places.entry(address.ip).or_default().push(Place {
+                    node: row.name.clone(),
+                    from: row.valid_from,
+                    to: row.valid_to,
+                });
+            }
+        }
         Self {
             pods: BTreeMap::new(),
             known,
+            places,
             namespaces: metadata.namespaces.iter().map(|row| row.name.clone()).collect(),
         }
     }
@@ -113,6 +146,19 @@ impl Cast {
         };
         let stand_in = || self.pods.get(&name).map(|named| stand_in(named.id));
         end.address.or_else(of_metadata).or_else(stand_in)
+    }
+
+    /// Whether an end is on this node, as far as the metadata knows.
+    pub(super) fn is_on(&self, end: &End, node: &str, (first, last): (Time, Time)) -> bool {
+        if let Who::Pod(pod) = &end.who {
+            let rows = self.known.get(&self.name(pod));
+            return rows.is_some_and(|rows| rows.iter().any(|row| row.node.as_deref() == Some(node)));
+        }
+        let places = end.address.and_then(|address| self.places.get(&address));
+        places.into_iter().flatten().any(|place| {
+            let reaches = place.from.is_none_or(|from| from <= last) && place.to.is_none_or(|to| first <= to);
+            reaches && place.node == node
+        })
     }
 
     /// What the control groups of a node stand for.

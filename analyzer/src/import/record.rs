@@ -181,7 +181,7 @@ pub struct Packet {
     pub dropped: bool,
     /// What the client had asked for, where it was translated.
     pub asked: Option<(Address, u16)>,
-    /// Sequence number of TCP, which a translation of addresses leaves alone.
+    /// What a translation of addresses leaves alone: the sequence number of TCP, a digest of what a datagram holds.
     pub sequence: Option<u32>,
 }
 

@@ -117,33 +117,54 @@ impl Rows {
 
     /// Adds a contact; false if there are too many rows already.
     pub(super) fn contact(&mut self, contact: &Contact) -> bool {
+        let Some(name) = self.node_name(contact.node.as_deref()) else {
+            return false;
+        };
+        let (out, into) = match contact.view {
+            View::Client => (true, false),
+            View::Server => (false, true),
+            View::Between => self.ends_on(contact, &name),
+        };
+        (!out || self.seen_from(contact, &name, Direction::Out))
+            && (!into || self.seen_from(contact, &name, Direction::In))
+    }
+
+    /// Which ends of a contact are on the node where it was seen: who stands there sees it as they do. Elsewhere it is
+    /// seen as the client does.
+    fn ends_on(&self, contact: &Contact, node: &str) -> (bool, bool) {
+        let times = (contact.first, contact.last);
+        let has_server = contact.server.port.is_some() && self.cast.is_on(&contact.server, node, times);
+        let has_client = self.cast.is_on(&contact.client, node, times);
+        (has_client || !has_server, has_server)
+    }
+
+    /// Adds a contact as an end of it sees it, on this node.
+    fn seen_from(&mut self, contact: &Contact, name: &str, direction: Direction) -> bool {
         let Contact {
             first,
             last,
-            node,
+            node: _,
             protocol,
             client,
             server,
             asked,
-            view,
+            view: _,
             outcome,
             count,
             retold,
         } = contact;
         let times = (*first, (*last).max(*first));
-        let (direction, near, far) = match view {
-            View::Server => (Direction::In, server, client),
-            View::Client | View::Between => (Direction::Out, client, server),
+        let (near, far) = if direction == Direction::In {
+            (server, client)
+        } else {
+            (client, server)
         };
-        let Some(name) = self.node_name(node.as_deref()) else {
-            return false;
-        };
-        let cgroup = self.cast.meet(near, Some(&name), times);
+        let cgroup = self.cast.meet(near, Some(name), times);
         self.cast.meet(far, None, times);
         let (local, remote) = (self.cast.address(near), self.cast.address(far));
         let port = server.port;
         let room = self.rows < ROWS;
-        let counts = self.nodes.entry(name).or_default();
+        let counts = self.nodes.entry(name.to_owned()).or_default();
         let is_host = near.who == Who::Host;
         counts.has_host |= is_host;
         let direction = if port.is_none() { Direction::Unknown } else { direction };

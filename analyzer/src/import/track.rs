@@ -3,6 +3,8 @@
 //! The same packet is told of by several points and both nodes, and counts once. Who is the client follows from what the
 //! source says, from the first packet of a handshake, or from the order of packets; never from the number of a port.
 
+mod talk;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::mem;
 
@@ -10,6 +12,7 @@ use flowtape_schemas::address::Address;
 use flowtape_schemas::node::Outcome;
 use flowtape_schemas::time::Time;
 
+use self::talk::Talks;
 use super::record::{Contact, End, Flags, Packet, View, Way, Who};
 
 /// Connections that are followed at once. Beyond it the oldest are taken for ended.
@@ -89,6 +92,8 @@ pub(super) struct Tracker {
     handshakes: BTreeMap<(Socket, u32), (Socket, Time)>,
     /// Connections that were seen again with another server's address.
     before_translation: BTreeSet<Key>,
+    /// Talks of datagrams that are over, and may be one before and after a translation.
+    talks: Talks,
     ended: Vec<Contact>,
 }
 
@@ -100,12 +105,21 @@ struct Connection {
     first: Time,
     last: Time,
     signs: Signs,
-    /// Packets from the first and second end, at each point.
-    points: BTreeMap<u64, [u64; 2]>,
+    /// What passed each point.
+    points: BTreeMap<u64, Passed>,
     who: [Who; 2],
     /// The node at which the client's, the server's, and no end's view was seen.
     views: BTreeMap<View, Option<String>>,
     asked: Option<Socket>,
+}
+
+/// What passed a point.
+#[derive(Clone, Copy, Debug, Default)]
+struct Passed {
+    /// Packets from the first and second end.
+    counts: [u64; 2],
+    /// The digests of their content, added up.
+    digests: [u64; 2],
 }
 
 impl Tracker {
@@ -157,8 +171,10 @@ impl Tracker {
         connection.learn_client(sender, way, flags, protocol);
         let places = connection.points.len();
         if places < POINTS || connection.points.contains_key(&point) {
-            let counts = connection.points.entry(point).or_default();
+            let passed = connection.points.entry(point).or_default();
+            let (counts, digests) = (&mut passed.counts, &mut passed.digests);
             counts[sender as usize] = counts[sender as usize].saturating_add(count);
+            digests[sender as usize] = digests[sender as usize].wrapping_add(u64::from(sequence.unwrap_or_default()));
         }
         connection.learn_state(sender, flags, dropped);
         for (place, end) in [(sender, from), (sender.other(), to)] {
@@ -229,6 +245,7 @@ impl Tracker {
         for (key, connection) in mem::take(&mut self.open) {
             self.end(key, connection);
         }
+        self.end_talks();
         self.ended
     }
 
@@ -278,7 +295,7 @@ impl Tracker {
         }
     }
 
-    fn end(&mut self, key: Key, connection: Connection) {
+    fn end(&mut self, key: Key, mut connection: Connection) {
         let (protocol, first, second) = key;
         let client = connection.client.filter(|_| connection.told).or_else(|| {
             let serves = |socket| self.servers.contains(&(protocol, socket));
@@ -288,8 +305,21 @@ impl Tracker {
                 (true, true) | (false, false) => connection.client,
             }
         });
-        let contacts = connection.contacts(protocol, [first, second], client);
-        self.ended.extend(contacts);
+        connection.client = client;
+        if protocol == TCP {
+            self.ended.extend(connection.contacts(protocol, [first, second]));
+            return;
+        }
+        self.talks.add(key, connection);
+        if self.talks.len() >= OPEN {
+            self.end_talks();
+        }
+    }
+
+    fn end_talks(&mut self) {
+        for ((protocol, first, second), talk) in mem::take(&mut self.talks).united() {
+            self.ended.extend(talk.contacts(protocol, [first, second]));
+        }
     }
 }
 
@@ -363,16 +393,16 @@ impl Connection {
     }
 
     /// The connection as each end saw it; as one between them where nothing says at which end it was seen.
-    fn contacts(self, protocol: u8, sockets: [Socket; 2], client: Option<Which>) -> Vec<Contact> {
+    fn contacts(self, protocol: u8, sockets: [Socket; 2]) -> Vec<Contact> {
         let outcome = self.outcome(protocol);
-        let Some(client) = client else {
+        let Some(client) = self.client else {
             // The caller counts what has no direction.
             return vec![self.undirected(protocol, sockets)];
         };
         let forward = self
             .points
             .values()
-            .map(|counts| counts[client as usize])
+            .map(|passed| passed.counts[client as usize])
             .max()
             .unwrap_or(0);
         if forward == 0 && protocol != TCP {

@@ -256,3 +256,59 @@ fn one_sequence_number_to_two_servers_is_a_translation_only_at_once() {
     assert_eq!(handshakes(&[(8, 0), (9, 1_001)]), both);
     assert_eq!(handshakes(&[(8, 0), (9, 600_000)]), both);
 }
+
+/// Datagrams of one client's socket to servers in 10.244.2.0/24, each as it passed an interface of a router.
+fn datagrams(passed: &[(u8, u8, &[u8])]) -> Vec<(String, Option<String>, Outcome, u64)> {
+    let header = PcapHeader {
+        datalink: DataLink::LINUX_SLL2,
+        ts_resolution: TsResolution::NanoSecond,
+        ..PcapHeader::default()
+    };
+    let mut writer = PcapWriter::with_header(Vec::new(), header).unwrap();
+    for (number, (interface, server, content)) in (0..).zip(passed) {
+        // Protocol, interface, kind of hardware, direction and address of the cooked header.
+        let mut frame = vec![0x08, 0, 0, 0, 0, 0, 0, *interface, 0, 1, 0, 6, 0, 0, 0, 0, 0, 0, 0, 0];
+        let length = |header: usize| u16::try_from(header + content.len()).unwrap().to_be_bytes();
+        frame.extend([0x45, 0]);
+        frame.extend(length(28));
+        frame.extend([0, 0, 0, 0, 64, 17, 0, 0, 10, 244, 1, 2, 10, 244, 2, *server]);
+        frame.extend([0x9c, 0x40, 0, 53]);
+        frame.extend(length(8));
+        frame.extend([0, 0]);
+        frame.extend(*content);
+        let length = u32::try_from(frame.len()).unwrap();
+        let packet = RawPcapPacket {
+            ts_sec: 1_767_225_600,
+            ts_frac: number,
+            incl_len: length,
+            orig_len: length,
+            data: frame.into(),
+        };
+        writer.write_raw_packet(&packet).unwrap();
+    }
+    let mut rows = told(&flows(writer.into_writer()));
+    rows.sort();
+    rows
+}
+
+#[test]
+fn datagrams_before_and_after_a_translation_are_one_talk() {
+    let row = |server: &str, asked: Option<&str>, count: u64| {
+        let server = format!("{server}:53/17");
+        (server, asked.map(str::to_owned), Outcome::Unknown, count)
+    };
+    let translated = [row("10.244.2.9", Some("10.244.2.8"), 2)];
+    assert_eq!(
+        datagrams(&[(1, 8, b"one"), (2, 9, b"one"), (1, 8, b"two"), (2, 9, b"two")]),
+        translated
+    );
+    // Asked two servers the same, a client is seen to ask both at each interface.
+    let both = [row("10.244.2.8", None, 1), row("10.244.2.9", None, 1)];
+    assert_eq!(
+        datagrams(&[(1, 8, b"one"), (1, 9, b"one"), (2, 8, b"one"), (2, 9, b"one")]),
+        both
+    );
+    assert_eq!(datagrams(&[(1, 8, b"one"), (1, 9, b"one")]), both);
+    // Something else is another talk.
+    assert_eq!(datagrams(&[(1, 8, b"one"), (2, 9, b"two")]), both);
+}

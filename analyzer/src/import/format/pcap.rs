@@ -23,7 +23,9 @@ pub(super) const FORMAT: Format = Format {
     clock: "the clock of the machine that captured, as the file has it",
     limits: &[
         Limit::Detail("a capture shows packets and no sockets: whose they were follows from their addresses"),
-        Limit::Detail("datagrams that were captured before and after their addresses were translated count twice"),
+        Limit::Detail(
+            "datagrams that one interface shows before and after their addresses were translated count twice",
+        ),
     ],
     kind: Kind::Packets(read),
     claims: |start| MAGIC.iter().any(|magic| start.starts_with(magic)),

@@ -10,6 +10,8 @@
 #[cfg(target_os = "linux")]
 mod case_burst;
 #[cfg(target_os = "linux")]
+mod case_capture;
+#[cfg(target_os = "linux")]
 mod case_edges;
 #[cfg(target_os = "linux")]
 mod case_killed;
@@ -73,8 +75,8 @@ mod cases {
 
     use crate::recorded::Shared;
     use crate::{
-        Case, Outcome, case_burst, case_edges, case_killed, case_loop, case_policies, case_remains, case_ways,
-        preflight,
+        Case, Outcome, case_burst, case_capture, case_edges, case_killed, case_loop, case_policies, case_remains,
+        case_ways, preflight,
     };
 
     /// The last one looks at what all others left.
@@ -83,6 +85,7 @@ mod cases {
         case_ways::CASES,
         case_policies::CASES,
         case_loop::CASES,
+        case_capture::CASES,
         case_burst::CASES,
         case_killed::CASES,
         case_remains::CASES,

@@ -198,8 +198,12 @@ impl Opened {
     }
 
     pub(crate) fn directory(path: PathBuf) -> Outcome<Self> {
+        Self::directories(&[path])
+    }
+
+    pub(crate) fn directories(paths: &[PathBuf]) -> Outcome<Self> {
         let mut findings = Findings::default();
-        let tape = tape::open(&[path], &mut findings)?;
+        let tape = tape::open(paths, &mut findings)?;
         Self::of(tape, findings)
     }
 }
@@ -214,7 +218,7 @@ pub(crate) fn traffic(lab: &mut Lab) -> Outcome {
 }
 
 /// The cluster's objects as files, each with its time as the verb takes it.
-fn snapshots(lab: &Lab, directory: &Path) -> Outcome<Vec<String>> {
+pub(crate) fn snapshots(lab: &Lab, directory: &Path) -> Outcome<Vec<String>> {
     let mut sources = Vec::new();
     for (number, snapshot) in lab.snapshots().iter().enumerate() {
         let file = directory.join(format!("cluster-{number}.json"));

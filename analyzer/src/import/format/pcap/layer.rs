@@ -1,5 +1,7 @@
 //! The layers of a packet, from the link to the ports, and into tunnels.
 
+use std::hash::{DefaultHasher, Hasher as _};
+
 use etherparse::{Ipv6ExtensionSlice, LaxIpSlice};
 use flowtape_schemas::address::Address;
 use flowtape_schemas::time::Time;
@@ -153,7 +155,11 @@ impl Frame<'_> {
             port: Some(port),
             who: Who::Untold,
         };
-        let sequence = flags.and_then(|_| Some(u32::from_be_bytes(data.get(4..8)?.try_into().ok()?)));
+        let sequence = match protocol {
+            TCP => flags.and_then(|_| Some(u32::from_be_bytes(data.get(4..8)?.try_into().ok()?))),
+            UDP => data.get(8..).map(digest),
+            _ => None,
+        };
         Ok(Record::Packet(Box::new(Packet {
             time: self.time,
             node: None,
@@ -170,6 +176,14 @@ impl Frame<'_> {
             sequence,
         })))
     }
+}
+
+/// Tells what datagrams hold apart.
+fn digest(content: &[u8]) -> u32 {
+    let mut hasher = DefaultHasher::new();
+    hasher.write(content);
+    let [one, two, three, four, ..] = hasher.finish().to_le_bytes();
+    u32::from_le_bytes([one, two, three, four])
 }
 
 /// Whether the ports stand in another packet.
