@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use flowtape_scenario::{Scenario, tape};
+use flowtape_schemas::manifest::sha256_hex;
 use tempfile::TempDir;
 
 const CLUSTER: &str = "cluster
@@ -128,6 +129,39 @@ fn another_recording_of_the_same_behaviour_changes_only_what_stands_beside_the_p
 }
 
 #[test]
+fn files_of_policies_that_are_gone_are_removed_unless_somebody_edited_them() {
+    let scratch = Scratch::with(CLUSTER, TRAFFIC);
+    scratch.written("");
+    let out = scratch.0.path().join("out");
+    std::fs::write(out.join("shop/mine.yaml"), "# by hand\n").unwrap();
+    let said = String::from_utf8(scratch.run("generate tape -n shop -o out --force").stderr).unwrap();
+    assert!(
+        said.contains("removed `ops/agent.yaml`: no policy is in it any more"),
+        "{said}"
+    );
+    assert!(!out.join("ops").exists());
+    let edited = std::fs::read_to_string(out.join("shop/db.yaml")).unwrap() + "# checked\n";
+    std::fs::write(out.join("shop/db.yaml"), &edited).unwrap();
+    let said = String::from_utf8(scratch.run("generate tape -n ops -o out --force").stderr).unwrap();
+    assert!(
+        said.contains("is in `shop/db.yaml`, which was edited") && said.contains("removed `shop/web.yaml`"),
+        "{said}"
+    );
+    let left = ["shop/db.yaml", "shop/mine.yaml"].map(|name| std::fs::read_to_string(out.join(name)).unwrap());
+    assert_eq!(left, [edited, "# by hand\n".to_owned()]);
+    // A lock that says otherwise leads nowhere else.
+    std::fs::write(scratch.0.path().join("outside.yaml"), "x").unwrap();
+    let hash = &sha256_hex(b"x")[..16];
+    std::fs::write(
+        out.join("flowtape.lock"),
+        format!("[files]\n\"../outside.yaml\" = \"{hash}\"\n"),
+    )
+    .unwrap();
+    scratch.written("");
+    assert!(scratch.0.path().join("outside.yaml").exists());
+}
+
+#[test]
 fn the_lock_names_tapes_build_and_every_setting() {
     let scratch = Scratch::with(CLUSTER, TRAFFIC);
     let files = scratch.written("-n shop --exclude ops --widen cidr=4,64 --widen nodes --min-count 2 --dns seen");
@@ -138,6 +172,8 @@ fn the_lock_names_tapes_build_and_every_setting() {
         .lines()
         .find_map(|line| line.strip_prefix("settings-hash = "))
         .unwrap();
+    let listed = ["kustomization.yaml", "shop/db.yaml", "shop/web.yaml"];
+    let listed = listed.map(|name| format!("\"{name}\" = \"{}\"\n", &sha256_hex(files[name].as_bytes())[..16]));
     let expected = format!(
         "# Where the policies beside this file come from. Written by `flowtape generate`.
 version = 1
@@ -145,6 +181,8 @@ tool = \"{}\"
 tapes = [\"{id}\"]
 settings-hash = {hash}
 
+[files]
+{files}
 [settings]
 namespace = [\"shop\"]
 kind = \"NetworkPolicy\"
@@ -160,7 +198,8 @@ split-directions = false
 evidence = \"comments\"
 layout = \"policy\"
 ",
-        env!("CARGO_PKG_VERSION")
+        env!("CARGO_PKG_VERSION"),
+        files = listed.concat(),
     );
     assert_eq!(*lock, expected);
     let others = scratch.written("-n shop --exclude ops --min-count 2");

@@ -164,7 +164,7 @@ fn settings() -> impl Strategy<Value = Settings> {
                 split_directions,
                 cni,
                 namespaces: only.into_iter().map(str::to_owned).collect(),
-                redacted: false,
+                ..Settings::default()
             }
         },
     )

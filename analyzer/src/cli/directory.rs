@@ -7,15 +7,8 @@ use std::path::{Path, PathBuf};
 
 use super::failure::Failure;
 
-/// One file to write: `folder/name` below the output directory.
-pub(super) struct OutputFile {
-    /// A single path component, or nothing for the output directory itself.
-    pub(super) folder: String,
-    /// A single path component.
-    pub(super) name: String,
-    /// The whole content.
-    pub(super) content: String,
-}
+/// Files by their names relative to a directory, with `/` between folder and file.
+pub(super) type Files = BTreeMap<String, String>;
 
 /// Refuses a place that is no directory, and without `force` one that holds anything.
 pub(super) fn check(directory: &Path, force: bool) -> Result<(), Failure> {
@@ -32,43 +25,21 @@ pub(super) fn check(directory: &Path, force: bool) -> Result<(), Failure> {
     Err(failure.hint("choose a new directory, or replace files of the same name with `--force`"))
 }
 
-/// Writes all files beside their places first, and only then moves them there.
-pub(super) fn write(directory: &Path, files: &[OutputFile], force: bool) -> Result<(), Failure> {
+/// Writes all files, unless one of them cannot be or the directory holds others.
+pub(super) fn write(directory: &Path, files: &Files, force: bool) -> Result<(), Failure> {
     check(directory, force)?;
-    if let Some(file) = files
-        .iter()
-        .find(|file| !file.folder.is_empty() && !is_plain(&file.folder) || !is_plain(&file.name))
-    {
-        let name = format!("{}/{}", file.folder, file.name);
+    if let Some(name) = files.keys().find(|name| !is_below(name)) {
         let failure = Failure::plain(format!(
             "`{name}` cannot be the name of a file, and nothing was written"
         ));
         return Err(failure.hint("no API server allows such a name: do not trust this tape"));
     }
-    let failed = |error: &io::Error| Failure::of(format!("cannot write into `{}`", directory.display()), error);
-    let mut moves: Vec<(PathBuf, PathBuf)> = Vec::new();
-    for file in files {
-        let folder = directory.join(&file.folder);
-        let (place, beside) = (folder.join(&file.name), folder.join(format!("{}.tmp", file.name)));
-        let written = fs::create_dir_all(&folder).and_then(|()| fs::write(&beside, &file.content));
-        moves.push((beside, place));
-        if let Err(error) = written {
-            for (beside, _) in &moves {
-                // What was not written is not there to remove.
-                let _ = fs::remove_file(beside);
-            }
-            return Err(failed(&error));
-        }
-    }
-    moves
-        .iter()
-        .try_for_each(|(beside, place)| fs::rename(beside, place))
-        .map_err(|error| failed(&error))
+    replace(directory, files)
 }
 
 /// Writes files below a directory by their relative names, in the place of those that are there: all beside their places
 /// first, and only then moves them there.
-pub(super) fn replace(directory: &Path, files: &BTreeMap<String, String>) -> Result<(), Failure> {
+pub(super) fn replace(directory: &Path, files: &Files) -> Result<(), Failure> {
     let failed = |error: &io::Error| Failure::of(format!("cannot write into `{}`", directory.display()), error);
     let mut moves: Vec<(PathBuf, PathBuf)> = Vec::new();
     let mut written = Ok(());
@@ -95,6 +66,11 @@ pub(super) fn replace(directory: &Path, files: &BTreeMap<String, String>) -> Res
         .map_err(|error| failed(&error))
 }
 
+/// Whether a name leads to a file of the directory or of a folder in it.
+pub(super) fn is_below(name: &str) -> bool {
+    name.split('/').count() <= 2 && name.split('/').all(is_plain)
+}
+
 /// The characters of Kubernetes names (RFC 1123 subdomains) and no others: a name from a hostile tape leads nowhere else.
 fn is_plain(name: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-' || byte == b'.';
@@ -103,13 +79,15 @@ fn is_plain(name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::is_plain;
+    use super::is_below;
 
     #[test]
     fn only_kubernetes_names_become_paths() {
-        assert!(is_plain("dvwa-web.yaml"));
-        for name in ["", ".", "..", ".hidden", "a/b", "../x", "A", "a\\b", "a\0", "a b", "ä"] {
-            assert!(!is_plain(name), "{name:?}");
+        assert!(is_below("dvwa-web.yaml") && is_below("dvwa/dvwa-web.yaml"));
+        for name in [
+            "", ".", "..", ".hidden", "a//b", "../x", "a/b/c", "/a", "A", "a\\b", "a\0", "a b", "ä",
+        ] {
+            assert!(!is_below(name), "{name:?}");
         }
     }
 }

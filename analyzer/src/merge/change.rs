@@ -27,6 +27,8 @@ pub enum Kind {
     Pruned,
     /// A part of a rule is not needed; it stays as it is.
     Partly,
+    /// A rule was exercised by what the options leave out; it stays as it is.
+    LeftOut,
 }
 
 impl Kind {
@@ -44,6 +46,7 @@ impl Kind {
             Self::Unmarked => "unmarked",
             Self::Pruned => "pruned",
             Self::Partly => "partly",
+            Self::LeftOut => "left-out",
         }
     }
 
@@ -58,7 +61,7 @@ impl Kind {
             | Self::Marked
             | Self::Unmarked
             | Self::Pruned => true,
-            Self::Renamed | Self::StillMarked | Self::Partly => false,
+            Self::Renamed | Self::StillMarked | Self::Partly | Self::LeftOut => false,
         }
     }
 }

@@ -118,8 +118,8 @@ pub(super) enum Need {
 }
 
 /// How much of `rule` is needed for what `wanted` allow. A port by name may be any, so it counts as needed if its peer is.
-pub(super) fn need(rule: &Rule, wanted: &[Rule]) -> Need {
-    let wanted: Vec<Part> = wanted.iter().flat_map(parts).collect();
+pub(super) fn need<'a>(rule: &Rule, wanted: impl IntoIterator<Item = &'a Rule>) -> Need {
+    let wanted: Vec<Part> = wanted.into_iter().flat_map(parts).collect();
     let needed = |part: &Part| {
         let named = part
             .port
@@ -142,13 +142,13 @@ pub(super) fn need(rule: &Rule, wanted: &[Rule]) -> Need {
     }
 }
 
-/// What `wanted` allow and `have` do not, as rules with the notes of those they came from.
-pub(super) fn missing<'a>(wanted: &[Rule], have: impl IntoIterator<Item = &'a Rule>) -> Vec<Rule> {
+/// What `wanted` allow and `have` do not, as rules. A part of a rule has the notes of those `apart` that it covers.
+pub(super) fn missing<'a>(wanted: &[Rule], apart: &[Rule], have: impl IntoIterator<Item = &'a Rule>) -> Vec<Rule> {
     let have: Vec<Part> = have.into_iter().flat_map(parts).collect();
-    wanted.iter().flat_map(|rule| missing_of(rule, &have)).collect()
+    wanted.iter().flat_map(|rule| missing_of(rule, apart, &have)).collect()
 }
 
-fn missing_of(rule: &Rule, have: &[Part]) -> Vec<Rule> {
+fn missing_of(rule: &Rule, apart: &[Rule], have: &[Part]) -> Vec<Rule> {
     let all = parts(rule);
     let missing: Vec<&Part> = all
         .iter()
@@ -175,10 +175,22 @@ fn missing_of(rule: &Rule, have: &[Part]) -> Vec<Rule> {
             Some(listed) => Ports::Of(listed),
             None => Ports::Any,
         };
+        let part = Rule::new(peers, ports);
         Rule {
-            notes: rule.notes.clone(),
-            ..Rule::new(peers, ports)
+            notes: notes_about(&part, apart),
+            ..part
         }
     };
     by_ports.into_iter().map(rule_of).collect()
+}
+
+/// What is noted of the rules that a rule covers.
+fn notes_about(rule: &Rule, apart: &[Rule]) -> Vec<String> {
+    let wide = parts(rule);
+    let covered = |one: &&Rule| {
+        let mut narrow = parts(one).into_iter();
+        narrow.all(|narrow| wide.iter().any(|wide| covers(wide, &narrow)))
+    };
+    let notes: BTreeSet<&String> = apart.iter().filter(covered).flat_map(|one| &one.notes).collect();
+    notes.into_iter().cloned().collect()
 }

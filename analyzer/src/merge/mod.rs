@@ -31,6 +31,17 @@ const MANAGED: (&str, &str) = ("app.kubernetes.io/managed-by", "flowtape");
 /// What is added to the name of a policy whose name a hand-written one has.
 const SUFFIX: &str = "-flowtape";
 
+/// What is merged into the files.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted<'a> {
+    /// The policies that are asked for.
+    pub set: &'a PolicySet,
+    /// The same, each peer and port in a rule of its own, whose notes are about it alone.
+    pub apart: &'a PolicySet,
+    /// What the whole recording needs: a rule that only this has was exercised, and left out by choice.
+    pub recorded: &'a PolicySet,
+}
+
 /// How rules that the recording does not need are treated.
 #[derive(Clone, Copy, Debug)]
 pub struct Settings {
@@ -97,7 +108,7 @@ pub struct Merged {
 pub fn merge(
     files: &[(String, String)],
     present: &BTreeSet<String>,
-    wanted: &PolicySet,
+    wanted: Wanted<'_>,
     namespaces: &BTreeSet<String>,
     settings: Settings,
 ) -> Result<Merged, MergeError> {
@@ -111,7 +122,14 @@ pub fn merge(
         .map(|policy| (policy.namespace.as_str(), policy.name.as_str()))
         .collect();
     let mut changes = Vec::new();
-    let wanted = renamed(wanted, &by_hand, &mut changes)?;
+    let set = renamed(wanted.set, &by_hand, &mut changes)?;
+    // The others have the names of the policies, so what is to be said of a name is said.
+    let [apart, recorded] = [wanted.apart, wanted.recorded].map(|set| renamed(set, &by_hand, &mut Vec::new()));
+    let wanted = Wanted {
+        set: &set,
+        apart: &apart?,
+        recorded: &recorded?,
+    };
     let mut expected: BTreeMap<(String, String), Policy> = BTreeMap::new();
     let mut texts: BTreeMap<&str, Lines> = BTreeMap::new();
     for (name, text) in files {
@@ -127,7 +145,7 @@ pub fn merge(
         let Some(lines) = texts.get_mut(place.file) else {
             continue;
         };
-        let planned = plan::plan(policy, wanted.get(&key.0, &key.1), place, lines, settings)?;
+        let planned = plan::plan(policy, &wanted, place, lines, settings)?;
         changes.extend(planned.changes);
         expected.insert(key, planned.policy);
     }
@@ -137,7 +155,7 @@ pub fn merge(
             merged.files.insert((*name).to_owned(), lines.text());
         }
     }
-    for policy in &wanted {
+    for policy in &set {
         let key = (policy.namespace.clone(), policy.name.clone());
         if expected.contains_key(&key) {
             continue;

@@ -2,10 +2,10 @@
 
 use super::change::{Change, Kind};
 use super::lines::Lines;
-use super::section::Section;
-use super::{MergeError, Place, Settings};
+use super::section::{Asked, Section};
+use super::{MergeError, Place, Settings, Wanted};
 use crate::parse::marked::{Node, Value};
-use crate::policy::model::{Direction, Policy};
+use crate::policy::model::{Direction, Policy, PolicySet, Rule};
 use crate::render::kubernetes;
 
 /// The policy as it is to be, and what changed.
@@ -14,10 +14,10 @@ pub(super) struct Planned {
     pub(super) changes: Vec<Change>,
 }
 
-/// Edits the lines of one policy so that it allows what `wanted` allows and whatever else it has.
+/// Edits the lines of one policy so that it allows what the one `wanted` by its name allows and whatever else it has.
 pub(super) fn plan(
     policy: &Policy,
-    wanted: Option<&Policy>,
+    wanted: &Wanted<'_>,
     place: &Place<'_>,
     lines: &mut Lines,
     settings: Settings,
@@ -45,7 +45,8 @@ pub(super) fn plan(
             return Err(form(key, "its spec is not written line by line"));
         }
     };
-    if let Some(wanted) = wanted.filter(|wanted| wanted.subject != policy.subject) {
+    let named = wanted.set.get(&policy.namespace, &policy.name);
+    if let Some(wanted) = named.filter(|wanted| wanted.subject != policy.subject) {
         let line = entry(spec, "podSelector").map_or(key, |(line, _)| line);
         select(line - 1, wanted, lines)?;
         planned.policy.subject = wanted.subject.clone();
@@ -57,7 +58,12 @@ pub(super) fn plan(
     }
     let indent = lines.indent(fields[0].line - 1);
     for direction in [Direction::Ingress, Direction::Egress] {
-        let rules = wanted.and_then(|wanted| wanted.rules(direction));
+        let rules = named.and_then(|wanted| wanted.rules(direction));
+        let asked = Asked {
+            rules: rules.unwrap_or_default(),
+            apart: rules_of(wanted.apart, policy, direction),
+            recorded: rules_of(wanted.recorded, policy, direction),
+        };
         let section = Section {
             policy,
             direction,
@@ -76,7 +82,7 @@ pub(super) fn plan(
             continue;
         }
         let edited = section
-            .edit(isolated.unwrap_or_default(), rules.unwrap_or_default(), lines)
+            .edit(isolated.unwrap_or_default(), asked, lines)
             .map_err(|(line, what)| form(line, what))??;
         planned.changes.extend(edited.changes);
         match direction {
@@ -85,6 +91,12 @@ pub(super) fn plan(
         }
     }
     Ok(planned)
+}
+
+/// The rules of the policy of a set that has the name of another.
+fn rules_of<'a>(set: &'a PolicySet, policy: &Policy, direction: Direction) -> &'a [Rule] {
+    let same = set.get(&policy.namespace, &policy.name);
+    same.and_then(|same| same.rules(direction)).unwrap_or_default()
 }
 
 /// The line of a key of a mapping, counted from 1, and its value.

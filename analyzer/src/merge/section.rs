@@ -27,6 +27,35 @@ pub(super) struct Section<'a> {
     pub(super) settings: Settings,
 }
 
+/// The rules of one direction that a policy is to have.
+#[derive(Clone, Copy)]
+pub(super) struct Asked<'a> {
+    pub(super) rules: &'a [Rule],
+    /// See [`super::Wanted::apart`].
+    pub(super) apart: &'a [Rule],
+    /// See [`super::Wanted::recorded`].
+    pub(super) recorded: &'a [Rule],
+}
+
+/// How much of a rule is exercised, by what is asked for or left out by choice.
+enum Exercise {
+    /// As far as this is needed.
+    Needed(Need),
+    /// Only by what is left out.
+    LeftOut,
+}
+
+impl Asked<'_> {
+    fn exercise(&self, rule: &Rule) -> Exercise {
+        match need(rule, self.rules) {
+            Need::None if need(rule, self.recorded) != Need::None => Exercise::LeftOut,
+            Need::None => Exercise::Needed(Need::None),
+            // What one of both needs is exercised.
+            Need::Whole | Need::Part(_) => Exercise::Needed(need(rule, self.rules.iter().chain(self.recorded))),
+        }
+    }
+}
+
 /// The rules as they are to be, and what changed.
 pub(super) struct Edited {
     pub(super) rules: Vec<Rule>,
@@ -52,7 +81,7 @@ impl Section<'_> {
     pub(super) fn edit(
         &self,
         rules: &[Rule],
-        wanted: &[Rule],
+        asked: Asked<'_>,
         lines: &mut Lines,
     ) -> Result<Result<Edited, MergeError>, Form> {
         let spans: Vec<Span> = rules.iter().map(|rule| span(rule, lines)).collect::<Result<_, _>>()?;
@@ -62,11 +91,11 @@ impl Section<'_> {
         };
         for (index, (rule, span)) in rules.iter().zip(&spans).enumerate() {
             let change = |kind| Change::of_rule(kind, self.policy, (self.direction, Some(index)), span.dash + 1);
-            if self.keep(need(rule, wanted), span, lines, &change, &mut edited.changes) {
+            if self.keep(asked.exercise(rule), span, lines, &change, &mut edited.changes) {
                 edited.rules.push(rule.clone());
             }
         }
-        let added = missing(wanted, &edited.rules);
+        let added = missing(asked.rules, asked.apart, &edited.rules);
         let pruned_all = edited.rules.is_empty() && !rules.is_empty();
         if let Err(error) = self.add(&added, spans.last(), pruned_all, lines)? {
             return Ok(Err(error));
@@ -86,28 +115,34 @@ impl Section<'_> {
     /// Marks or unmarks a rule, or removes it; whether it stays.
     fn keep(
         &self,
-        need: Need,
+        exercise: Exercise,
         span: &Span,
         lines: &mut Lines,
         change: &dyn Fn(Kind) -> Change,
         changes: &mut Vec<Change>,
     ) -> bool {
-        match need {
-            Need::Whole | Need::Part(_) => {
-                if let Some((mark, _)) = span.mark {
-                    lines.remove(mark..mark + 1);
-                    changes.push(change(Kind::Unmarked).saying("the recording needs it again"));
-                }
-                if let Need::Part(unused) = need {
-                    let message = format!(
-                        "{} of its combinations of peer and port are not exercised",
-                        unused.len()
-                    );
-                    changes.push(change(Kind::Partly).saying(message));
-                }
+        if !matches!(exercise, Exercise::Needed(Need::None))
+            && let Some((mark, _)) = span.mark
+        {
+            lines.remove(mark..mark + 1);
+            changes.push(change(Kind::Unmarked).saying("the recording needs it again"));
+        }
+        match exercise {
+            Exercise::Needed(Need::Whole) => true,
+            Exercise::Needed(Need::Part(unused)) => {
+                let message = format!(
+                    "{} of its combinations of peer and port are not exercised",
+                    unused.len()
+                );
+                changes.push(change(Kind::Partly).saying(message));
                 true
             }
-            Need::None => {
+            Exercise::LeftOut => {
+                let message = "it was exercised, by what the options leave out";
+                changes.push(change(Kind::LeftOut).saying(message));
+                true
+            }
+            Exercise::Needed(Need::None) => {
                 // What an incomplete recording lacks says nothing.
                 let Some((start, end)) = self.settings.window else {
                     return true;

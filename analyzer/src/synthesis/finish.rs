@@ -6,7 +6,7 @@ use super::additions::Addition;
 use super::draft::{Draft, Synthesis};
 use super::names;
 use super::rules::{Added, Grouped, RuleMap};
-use super::settings::DefaultDeny;
+use super::settings::{DefaultDeny, Grouping};
 use super::widen::Widen;
 use super::{Generated, RuleEvidence};
 use crate::findings::{Code, Findings};
@@ -101,8 +101,12 @@ impl Synthesis<'_> {
     /// The rules of one direction; what they add to the recording, and what they rest on, is kept by name.
     fn rules(&mut self, workload: &Workload, policy: &str, side: Direction, rules: RuleMap) -> Vec<Rule> {
         let widen = Widen::new(self.settings, self.cluster, workload);
+        let maps = match self.settings.grouping {
+            Grouping::Together => vec![rules],
+            Grouping::Apart => rules.apart(),
+        };
         let mut plain = Vec::new();
-        for (index, grouped) in rules.into_rules(&widen).into_iter().enumerate() {
+        for (index, grouped) in maps.into_iter().flat_map(|map| map.into_rules(&widen)).enumerate() {
             let Grouped { rule, additions, edges } = grouped;
             let addition = |(kind, peer, port, beyond): Added| Addition {
                 namespace: workload.namespace.clone(),

@@ -89,6 +89,28 @@ impl RuleMap {
         allowed.ports.entry(port).or_default()
     }
 
+    /// A map for each peer and port.
+    pub(super) fn apart(self) -> Vec<Self> {
+        let each = |(peer, allowed): (Peer, Allowed)| {
+            let Allowed {
+                origins,
+                ports,
+                widened,
+            } = allowed;
+            ports.into_iter().map(move |(port, basis)| {
+                let one = Allowed {
+                    origins: origins.clone(),
+                    ports: BTreeMap::from([(port, basis)]),
+                    widened: widened.clone(),
+                };
+                Self {
+                    peers: BTreeMap::from([(peer.clone(), one)]),
+                }
+            })
+        };
+        self.peers.into_iter().flat_map(each).collect()
+    }
+
     /// One rule for all peers that have exactly the same ports.
     pub(super) fn into_rules(self, widen: &Widen<'_>) -> Vec<Grouped> {
         let mut groups: BTreeMap<PortList, Members> = BTreeMap::new();

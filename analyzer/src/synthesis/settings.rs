@@ -27,12 +27,29 @@ pub struct Settings {
     pub widenings: Vec<Widening>,
     /// Whether each direction of a workload has a policy of its own.
     pub split_directions: bool,
+    /// What becomes of peers that may use the same ports.
+    pub grouping: Grouping,
     /// The network plugin that the policies are for.
     pub cni: Profile,
     /// Only policies of these namespaces; of all if there are none.
     pub namespaces: BTreeSet<String>,
     /// Whether addresses outside the cluster may be pseudonyms, which no rule may name.
     pub redacted: bool,
+}
+
+impl Settings {
+    /// The same, with nothing left out by choice and nothing wider than it was recorded: what the recording itself needs.
+    #[must_use]
+    pub fn of_whole_recording(&self) -> Self {
+        Self {
+            published: Published::Seen,
+            dns: Dns::Auto,
+            min_count: 1,
+            exclude: Vec::new(),
+            widenings: Vec::new(),
+            ..self.clone()
+        }
+    }
 }
 
 impl Default for Settings {
@@ -46,6 +63,7 @@ impl Default for Settings {
             exclude: Vec::new(),
             widenings: Vec::new(),
             split_directions: false,
+            grouping: Grouping::Together,
             cni: Profile::Generic,
             namespaces: BTreeSet::new(),
             redacted: false,
@@ -62,6 +80,15 @@ pub enum DefaultDeny {
     Workload,
     /// Also everything else in every namespace that has a policy.
     Namespace,
+}
+
+/// What becomes of peers that may use the same ports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Grouping {
+    /// They are one rule.
+    Together,
+    /// Each peer and port is a rule of its own, whose notes are about it alone.
+    Apart,
 }
 
 /// What becomes of clients outside the cluster on published ports.

@@ -1,6 +1,7 @@
 //! The same tape gives the same bytes, however many threads read it and however its rows are spread over files.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 use flowtape::findings::Findings;
 use flowtape_schemas::cluster::{
@@ -10,7 +11,9 @@ use flowtape_schemas::manifest::{FileEntry, MANIFEST_FILE};
 use flowtape_schemas::node::{CgroupRow, ClockRow, EventRow, FlowRow, ListenRow, NetnsRow, SocketRow, StatsRow};
 use flowtape_schemas::parquet::TableWriter;
 use flowtape_schemas::table::Row;
-use proptest::prelude::{ProptestConfig, any, prop_assert_eq, proptest};
+use proptest::collection::vec;
+use proptest::prelude::{ProptestConfig, Strategy, any, prop_assert, prop_assert_eq, proptest};
+use proptest::sample::Index;
 
 use crate::support::{Scratch, Shown, committed, manifest, rows, scenario_files};
 
@@ -258,6 +261,69 @@ fn the_place_of_a_tape_leaves_no_trace() {
         for format in ["text", "json"] {
             let expected = here.run(&format!("{verb} tape --format {format}"));
             assert_eq!(here.run(&format!("{verb} far/away/copy --format {format}")), expected);
+        }
+    }
+}
+
+/// A cluster of a few workloads and Services on two nodes, and traffic among them and with addresses outside.
+fn any_scenario() -> impl Strategy<Value = String> {
+    let workload = (1..4usize, any::<bool>(), any::<bool>());
+    let line = (any::<Index>(), any::<Index>(), 0..6usize, 1..9u8);
+    (vec(workload, 2..6), vec(line, 1..12)).prop_map(|(workloads, lines)| {
+        let mut text = String::from(
+            "window 60s\ncluster\n node n1 172.31.0.11 pods 10.244.1.0/24\n node n2 172.31.0.12 pods 10.244.2.0/24\n \
+             external 203.0.113.7\n",
+        );
+        let name = |number: usize| format!("{}/w{number}", ["shop", "ops"][number % 2]);
+        for (number, (replicas, shared, outside)) in workloads.iter().enumerate() {
+            let part = if *shared { ",part=shared" } else { "" };
+            let outside = outside
+                .then(|| format!(" load-balancer 198.51.100.{}", number + 1))
+                .unwrap_or_default();
+            let name = name(number);
+            let _ = write!(
+                text,
+                " deployment {name} replicas {replicas} on n1,n2 labels app=w{number}{part} ports http:80{number}0\n \
+                 service {name} 10.96.1.{} selects app=w{number} ports 80->http{outside}\n",
+                number + 1
+            );
+        }
+        text.push_str("traffic\n");
+        for (client, server, way, count) in lines {
+            let [client, server] = [client, server].map(|end| end.index(workloads.len()));
+            let (from, to, port) = (name(client), name(server), format!("80{server}0"));
+            let _ = match way {
+                0 | 1 if client != server => writeln!(text, " {from} -> service {to}:80 x{count} at 1s..50s"),
+                2 if client != server => writeln!(text, " {from} -> {to}:{port} x{count} at 1s..50s"),
+                3 => writeln!(text, " external 203.0.113.7 -> {to}:{port} x{count}"),
+                4 if client != server => writeln!(text, " {from} -> {to}:5{port}/UDP unknown x{count}"),
+                _ => writeln!(text, " {from} -> external 203.0.113.7:443 x{count} at 2s..9s"),
+            };
+        }
+        text
+    })
+}
+
+proptest! {
+    // Each case runs two commands five times.
+    #![proptest_config(ProptestConfig { cases: 10, ..ProptestConfig::default() })]
+
+    /// Promise I1 over clusters and traffic that nobody thought of: the order of rows, files, row groups, threads and the place
+    /// leave no trace in what is generated.
+    #[test]
+    fn any_recording_has_the_same_policies_however_it_is_stored(scenario in any_scenario(), seed in any::<u64>()) {
+        let tape = scenario_files(&scenario);
+        let scratch = Scratch::new();
+        scratch.files("tape", &tape).files("far/away", &respread(&tape, &mut Numbers(seed)));
+        for format in ["text", "json"] {
+            let said = |place: &str, threads: usize| {
+                scratch.run(&format!("generate {place} --format {format} --threads {threads}"))
+            };
+            let expected = said("tape", 1);
+            prop_assert!(expected.code == 0 && expected.stdout.contains("NetworkPolicy"), "{scenario}{expected:?}");
+            for (place, threads) in [("tape", 4), ("far/away", 1), ("far/away", 4)] {
+                prop_assert_eq!(&said(place, threads), &expected);
+            }
         }
     }
 }

@@ -122,3 +122,34 @@ fn a_proof_that_is_there_is_replaced_and_none_is_made() {
     let replaced = std::fs::read(scratch.path("out/proof.json")).unwrap();
     assert!(replaced != proof && replaced.starts_with(b"{"));
 }
+
+#[test]
+fn new_files_enter_a_kustomization_that_nobody_else_wrote() {
+    let scratch = scratch();
+    scratch.run("generate tape -n kube-system -o out");
+    let kustomization = || std::fs::read_to_string(scratch.path("out/kustomization.yaml")).unwrap();
+    let shown = scratch.run("generate tape -n dvwa --into out");
+    assert!(
+        shown
+            .stdout
+            .contains("a new policy, named in `kustomization.yaml` (dvwa/dvwa-web.yaml)"),
+        "{}",
+        shown.stdout
+    );
+    let named = "resources:\n- dvwa/dvwa-mysql.yaml\n- dvwa/dvwa-web.yaml\n- kube-system/coredns.yaml\n";
+    assert!(kustomization().ends_with(named), "{}", kustomization());
+    // The lock knows them, so that a later run can tell what it may remove.
+    let shown = scratch.run("generate tape -n dvwa -o out --force");
+    assert!(
+        shown.stderr.contains("removed `kube-system/coredns.yaml`"),
+        "{}",
+        shown.stderr
+    );
+    assert!(!scratch.path("out/kube-system").exists());
+    let edited = kustomization() + "namePrefix: test-\n";
+    scratch.file("out/kustomization.yaml", &edited);
+    let shown = scratch.run("generate tape -n kube-system --into out");
+    let told = "which `kustomization.yaml` does not name; somebody wrote that, so add `kube-system/coredns.yaml` there";
+    assert!(shown.stdout.contains(told), "{}", shown.stdout);
+    assert_eq!(kustomization(), edited);
+}

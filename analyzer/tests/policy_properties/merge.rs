@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use flowtape::merge::change::Kind;
 use flowtape::merge::uncovered::uncovered;
-use flowtape::merge::{Merged, Settings, merge};
+use flowtape::merge::{Merged, Settings, Wanted, merge};
 use flowtape::parse::kubernetes::parse;
 use flowtape::policy::model::{Direction, PolicySet};
 use flowtape::render::kubernetes::manifests;
@@ -29,7 +29,12 @@ fn settings(day: i64, prune_after: Option<i64>) -> Settings {
 
 fn merged(files: &[(String, String)], set: &PolicySet, settings: Settings) -> Merged {
     let present: BTreeSet<String> = files.iter().map(|(name, _)| name.clone()).collect();
-    merge(files, &present, set, &BTreeSet::new(), settings).unwrap_or_else(|error| panic!("{error}\n{files:#?}"))
+    let wanted = Wanted {
+        set,
+        apart: set,
+        recorded: set,
+    };
+    merge(files, &present, wanted, &BTreeSet::new(), settings).unwrap_or_else(|error| panic!("{error}\n{files:#?}"))
 }
 
 /// The files after a merge.
@@ -178,7 +183,12 @@ proptest! {
         }
         let files = [("all.yaml".to_owned(), text.into_iter().collect::<String>())];
         let present = BTreeSet::from(["all.yaml".to_owned()]);
-        if let Ok(merged) = merge(&files, &present, &new, &BTreeSet::new(), settings(0, Some(0))) {
+        let wanted = Wanted {
+            set: &new,
+            apart: &new,
+            recorded: &new,
+        };
+        if let Ok(merged) = merge(&files, &present, wanted, &BTreeSet::new(), settings(0, Some(0))) {
             read(&after(&files, &merged));
         }
     }

@@ -30,6 +30,7 @@ const FENCES: &[Fence] = &[
         within: "",
         only: &[
             "analyzer/src/cli/verb/generate/config.rs",
+            "analyzer/src/cli/verb/generate/lock.rs",
             "analyzer/src/verify/baseline.rs",
         ],
     },

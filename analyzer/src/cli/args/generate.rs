@@ -36,7 +36,8 @@ pub struct GenerateArgs {
     ///
     /// Policies that carry the label `app.kubernetes.io/managed-by: flowtape` get the rules that they lack; their rules that the
     /// recording does not need are marked with a comment that says since when. Everything else keeps every byte: other
-    /// policies, comments, order. Nothing is written unless the files then mean what they should.
+    /// policies, comments, order. Nothing is written unless the files then mean what they should. What the options leave out of
+    /// the recording was exercised all the same, and is not marked. Only policies of kind NetworkPolicy can be merged.
     #[arg(long, value_name = "DIR", conflicts_with = "output")]
     pub into: Option<PathBuf>,
     /// Remove rules that no recording has needed for so long, such as `30d`; with `--into`
@@ -46,6 +47,8 @@ pub struct GenerateArgs {
     #[arg(long, requires = "into")]
     pub only_uncovered: bool,
     /// Write into a directory that is not empty, replacing files of the same name
+    ///
+    /// Files that `flowtape.lock` lists and that nothing is written to any more are removed, unless they were edited.
     #[arg(long, requires = "output")]
     pub force: bool,
     /// Read settings from this file [default: `flowtape.toml`, where there is one]

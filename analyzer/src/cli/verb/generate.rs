@@ -3,14 +3,16 @@
 mod config;
 mod enforcer;
 mod into;
+mod kustomization;
 mod lock;
 mod output;
 mod proof;
 mod settings;
+mod stale;
 
 use crate::cli::args::Global;
 use crate::cli::args::generate::{Evidence, GenerateArgs, Layout};
-use crate::cli::directory;
+use crate::cli::directory::{self, Files};
 use crate::cli::edges::edges;
 use crate::cli::exit::ExitStatus;
 use crate::cli::failure::Failure;
@@ -25,6 +27,7 @@ use crate::synthesis::landmarks::landmarks;
 use crate::synthesis::synthesize;
 use crate::tape::{self, Tape};
 use into::Into;
+use stale::Stale;
 
 pub(in crate::cli) fn run(args: &GenerateArgs, global: &Global) -> Result<ExitStatus, Failure> {
     let options = config::options(args)?;
@@ -37,13 +40,9 @@ pub(in crate::cli) fn run(args: &GenerateArgs, global: &Global) -> Result<ExitSt
     }
     let cluster = Cluster::new(&tape.cluster, &mut findings);
     let flows = edges(&tape, &cluster, &mut findings)?;
-    let generated = synthesize(
-        &flows.edges,
-        &cluster,
-        &settings::settings(&options, &tape),
-        &mut findings,
-    )
-    .map_err(|error| Failure::of("cannot make a policy set of this recording", &error))?;
+    let settings = settings::settings(&options, &tape);
+    let generated = synthesize(&flows.edges, &cluster, &settings, &mut findings)
+        .map_err(|error| Failure::of("cannot make a policy set of this recording", &error))?;
     let proof = proof::prove(&flows, &cluster, &generated, &mut findings);
     let landmarks = landmarks(&flows.edges, &cluster, &generated.set);
     let manifests = manifests::manifests(
@@ -64,35 +63,41 @@ pub(in crate::cli) fn run(args: &GenerateArgs, global: &Global) -> Result<ExitSt
         Vec::new()
     };
     let mut body = output::body(&generated, &manifests, &proof, &differences);
-    let into = Into::read(args, &generated, &flows, &cluster, &mut findings)?;
-    let mut proved = proof.holds();
-    let mut changes = None;
-    if let Some((into, whole)) = into {
-        proved &= whole;
-        changes = Some(into.write(args, &options, &tape, &mut findings)?);
-    }
-    body.changes = changes.as_deref().map(output::changes);
+    let into = Into::read(args, &generated, &flows, (&cluster, &settings), &mut findings)?;
+    let proved = proof.holds() && into.as_ref().is_none_or(|(_, whole)| *whole);
+    let write = |(into, _): (Into<'_>, bool)| into.write(args, &options, &tape, &mut findings);
+    let merged = into.map(write).transpose()?;
+    body.changes = merged.as_ref().map(|merged| output::changes(&merged.changes));
     let mut report = Report::of_tape("flowtape.generate/v1", &tape, &flows, findings);
     report.remark = text::proof::text(&body.proof);
     let evidence = json::evidence::Evidence::new(&generated.evidence, &flows.edges);
-    let beside = [
-        output::evidence(report.document("flowtape.evidence/v1", &evidence)?),
-        output::proof(report.document("flowtape.proof/v1", &body.proof)?),
-        lock::file(&options, &report.inputs),
-    ];
-    if let Some(directory) = &args.into {
+    let mut beside = Files::from([
+        (
+            output::EVIDENCE.to_owned(),
+            report.document("flowtape.evidence/v1", &evidence)?,
+        ),
+        (
+            output::PROOF.to_owned(),
+            report.document("flowtape.proof/v1", &body.proof)?,
+        ),
+    ]);
+    if let (Some(directory), Some(merged)) = (&args.into, &merged) {
+        let lock = lock::lock(&options, &report.inputs, &merged.locked);
+        beside.insert(lock::FILE.to_owned(), lock);
         // What stands beside the policies would otherwise be about those that are no longer there.
-        let present = beside.iter().filter(|file| directory.join(&file.name).is_file());
-        let present = present.map(|file| (file.name.clone(), file.content.clone()));
-        directory::replace(directory, &present.collect())?;
-    }
-    if let Some(directory) = &args.output {
+        beside.retain(|name, _| directory.join(name).is_file());
+        directory::replace(directory, &beside)?;
+    } else if let Some(directory) = &args.output {
         let mut files = output::files(&manifests, options.layout.unwrap_or(Layout::Policy))?;
+        let stale = Stale::of(directory, &files);
+        let lock = lock::lock(&options, &report.inputs, &lock::of_files(&files));
+        beside.insert(lock::FILE.to_owned(), lock);
         files.extend(beside);
         directory::write(directory, &files, args.force)?;
+        stale.remove(directory)?;
     }
-    let printed = report.print(global, &body, |_| match changes {
-        Some(changes) => into::text(&changes),
+    let printed = report.print(global, &body, |_| match &merged {
+        Some(merged) => into::text(&merged.changes),
         None if args.output.is_some() => String::new(),
         None => manifests::text(&manifests),
     })?;

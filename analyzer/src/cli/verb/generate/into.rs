@@ -1,6 +1,7 @@
 //! `generate --into`: the policies merged into a directory that holds some already.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use crate::cli::args::generate::{GenerateArgs, Options};
 use crate::cli::directory;
@@ -12,19 +13,33 @@ use crate::flow::Flows;
 use crate::identity::cluster::Cluster;
 use crate::merge::change::Change;
 use crate::merge::uncovered::uncovered;
-use crate::merge::{Settings, by_hand, merge};
+use crate::merge::{self, Wanted, by_hand, merge};
 use crate::policy::model::{Policy, PolicySet, PolicySetError};
 use crate::render::kind::Kind;
-use crate::synthesis::Generated;
+use crate::synthesis::settings::{Grouping, Settings};
+use crate::synthesis::{Generated, synthesize};
 use crate::tape::Tape;
 
-use super::{proof, settings};
+use super::lock::{Locked, hash, locked};
+use super::{kustomization, proof, settings};
 
 /// What is there, and what is to be written.
-pub(super) struct Into {
+pub(super) struct Into<'a> {
+    path: &'a Path,
     files: Vec<(String, String)>,
     present: BTreeSet<String>,
     set: PolicySet,
+    apart: PolicySet,
+    recorded: PolicySet,
+    /// What a run before this one locked.
+    locked: Locked,
+}
+
+/// What came of it.
+pub(super) struct Merged {
+    pub(super) changes: Vec<Change>,
+    /// What is to be locked: what was as it was written, and what is written now.
+    pub(super) locked: Locked,
 }
 
 /// Refuses what cannot be merged, before any work is done.
@@ -36,26 +51,39 @@ pub(super) fn check(args: &GenerateArgs, options: &Options) -> Result<(), Failur
     Ok(())
 }
 
-impl Into {
+impl<'a> Into<'a> {
     /// Reads the directory, and leaves out what its policies by hand allow already, if that was asked for. What is left is
     /// proved together with them.
     pub(super) fn read(
-        args: &GenerateArgs,
+        args: &'a GenerateArgs,
         generated: &Generated,
         flows: &Flows,
-        cluster: &Cluster,
+        (cluster, settings): (&Cluster, &Settings),
         findings: &mut Findings,
     ) -> Result<Option<(Self, bool)>, Failure> {
         let Some(path) = &args.into else { return Ok(None) };
+        let failed = |error: &PolicySetError| Failure::of("cannot make a policy set of this recording", error);
+        // What these have to say is said of the policies that were asked for.
+        let derived = |settings: &Settings| {
+            let derived = synthesize(&flows.edges, cluster, settings, &mut Findings::default());
+            derived.map(|derived| derived.set).map_err(|error| failed(&error))
+        };
+        let apart = Settings {
+            grouping: Grouping::Apart,
+            ..settings.clone()
+        };
         let (files, parsed) = policies::held(path)?;
         let mut into = Self {
+            path,
             present: files.iter().map(|(name, _)| name.clone()).collect(),
             set: generated.set.clone(),
+            apart: derived(&apart)?,
+            recorded: derived(&settings.of_whole_recording())?,
+            locked: locked(path),
             files,
         };
         let mut proved = true;
         if args.only_uncovered {
-            let failed = |error: &_| Failure::of("cannot make a policy set of this recording", error);
             let mut existing = by_hand(&into.files, &parsed);
             existing.retain(|policy| generated.set.iter().any(|ours| ours.namespace == policy.namespace));
             into.set = uncovered(&generated.set, &existing).map_err(|error| failed(&error))?;
@@ -73,15 +101,23 @@ impl Into {
 
     /// Merges and writes; what changed.
     pub(super) fn write(
-        &self,
+        self,
         args: &GenerateArgs,
         options: &Options,
         tape: &Tape,
         findings: &mut Findings,
-    ) -> Result<Vec<Change>, Failure> {
-        let Some(path) = &args.into else { return Ok(Vec::new()) };
+    ) -> Result<Merged, Failure> {
+        let Self {
+            path,
+            files,
+            present,
+            set,
+            apart,
+            recorded,
+            mut locked,
+        } = self;
         let window = tape.window.map(|window| (window.start, window.end));
-        let settings = Settings {
+        let settings = merge::Settings {
             window: window.filter(|_| tape.health.is_complete()),
             prune_after: args.prune_after.map(|duration| duration.0),
         };
@@ -90,10 +126,27 @@ impl Into {
             findings.report(Code::NotMarked, message);
         }
         let namespaces = options.namespaces.iter().cloned().collect();
-        let merged = merge(&self.files, &self.present, &self.set, &namespaces, settings)
+        let wanted = Wanted {
+            set: &set,
+            apart: &apart,
+            recorded: &recorded,
+        };
+        let mut merged = merge(&files, &present, wanted, &namespaces, settings)
             .map_err(|error| Failure::of(format!("nothing was written into `{}`", path.display()), &error))?;
+        kustomization::extend(&files, &locked, &mut merged.changes, &mut merged.files)?;
+        // A file that somebody edited stays one that somebody edited.
+        let edited = |name: &String| {
+            let before = files.iter().find(|(held, _)| held == name);
+            before.is_some_and(|(_, text)| locked.get(name) != Some(&hash(text)))
+        };
+        let written = merged.files.iter().filter(|(name, _)| !edited(name));
+        let written: Locked = written.map(|(name, text)| (name.clone(), hash(text))).collect();
+        locked.extend(written);
         directory::replace(path, &merged.files)?;
-        Ok(merged.changes)
+        Ok(Merged {
+            changes: merged.changes,
+            locked,
+        })
     }
 }
 

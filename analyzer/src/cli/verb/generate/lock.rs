@@ -1,17 +1,50 @@
 //! `flowtape.lock`: which recordings, which build and which settings policies came from. It stands beside them, so that they stay
 //! the same where only the recording is another.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::path::Path;
 
 use clap::ValueEnum;
 use flowtape_schemas::manifest::sha256_hex;
+use serde::Deserialize;
 
 use crate::cli::args::generate::{Cni, DefaultDeny, Dns, Evidence, Kind, Layout, Options, Published};
-use crate::cli::directory::OutputFile;
+use crate::cli::directory::{Files, is_below};
+use crate::cli::policies;
 use crate::json::Input;
 
-/// The file, in TOML.
-pub(super) fn file(options: &Options, inputs: &[Input]) -> OutputFile {
+/// Where it stands, below the directory of the policies.
+pub(super) const FILE: &str = "flowtape.lock";
+
+/// The files that were written, by name, with their hashes as they were written.
+pub(super) type Locked = BTreeMap<String, String>;
+
+/// What a run before this one locked in a directory; nothing where there is no lock, or none that can be read.
+pub(super) fn locked(directory: &Path) -> Locked {
+    #[derive(Default, Deserialize)]
+    struct Lock {
+        #[serde(default)]
+        files: Locked,
+    }
+    let text = policies::text(&directory.join(FILE)).unwrap_or_default();
+    let mut lock: Lock = toml::from_str(&text).unwrap_or_default();
+    lock.files.retain(|name, _| is_below(name));
+    lock.files
+}
+
+/// What is to be locked of files.
+pub(super) fn of_files(files: &Files) -> Locked {
+    files.iter().map(|(name, text)| (name.clone(), hash(text))).collect()
+}
+
+/// What tells a file as it was written from one that was edited.
+pub(super) fn hash(text: &str) -> String {
+    sha256_hex(text.as_bytes())[..16].to_owned()
+}
+
+/// The lock, in TOML.
+pub(super) fn lock(options: &Options, inputs: &[Input], files: &Locked) -> String {
     let settings = settings(options);
     let tapes: Vec<&str> = inputs.iter().map(|input| input.id.as_str()).collect();
     let mut content =
@@ -20,17 +53,17 @@ pub(super) fn file(options: &Options, inputs: &[Input]) -> OutputFile {
         ("version", "1".to_owned()),
         ("tool", text(env!("CARGO_PKG_VERSION"))),
         ("tapes", texts(tapes)),
-        ("settings-hash", text(&sha256_hex(settings.as_bytes())[..16])),
+        ("settings-hash", text(&hash(&settings))),
     ] {
         line(&mut content, key, &value);
     }
+    content.push_str("\n[files]\n");
+    for (name, hash) in files {
+        line(&mut content, &text(name), &text(hash));
+    }
     content.push_str("\n[settings]\n");
     content.push_str(&settings);
-    OutputFile {
-        folder: String::new(),
-        name: "flowtape.lock".to_owned(),
-        content,
-    }
+    content
 }
 
 /// Every setting, also those that were not asked for, as `flowtape.toml` has them.

@@ -2,78 +2,47 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::kustomization;
 use crate::cli::args::generate::Layout;
-use crate::cli::directory::OutputFile;
+use crate::cli::directory::Files;
 use crate::cli::failure::Failure;
 use crate::enforcer::Difference;
 use crate::json;
 use crate::json::generate::{Addition, Enforcer, Generate};
 use crate::merge::change::Change;
 use crate::render::kind::Manifest;
-use crate::render::yaml;
 use crate::replay::proof::Proof;
 use crate::synthesis::{Generated, additions};
 
 /// The file that holds several policies.
 const TOGETHER: &str = "policies.yaml";
 
+/// The file of the evidence, beside the policies.
+pub(super) const EVIDENCE: &str = "evidence.json";
+
+/// The file of the proof, beside the policies.
+pub(super) const PROOF: &str = "proof.json";
+
 /// The files of policies, and a kustomization that names them.
-pub(super) fn files(manifests: &[Manifest], layout: Layout) -> Result<Vec<OutputFile>, Failure> {
-    let mut texts: BTreeMap<(String, String), Vec<String>> = BTreeMap::new();
+pub(super) fn files(manifests: &[Manifest], layout: Layout) -> Result<Files, Failure> {
+    let mut texts: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for manifest in manifests {
+        let folder = match manifest.namespace.as_str() {
+            "" => String::new(),
+            namespace => format!("{namespace}/"),
+        };
         let place = match layout {
-            Layout::File => (String::new(), TOGETHER.to_owned()),
-            Layout::Namespace => (manifest.namespace.clone(), TOGETHER.to_owned()),
-            Layout::Policy => (manifest.namespace.clone(), format!("{}.yaml", manifest.name)),
+            Layout::File => TOGETHER.to_owned(),
+            Layout::Namespace => format!("{folder}{TOGETHER}"),
+            Layout::Policy => format!("{folder}{}.yaml", manifest.name),
         };
         texts.entry(place).or_default().push(manifest.text());
     }
-    let file = |((folder, name), texts): ((String, String), Vec<String>)| OutputFile {
-        folder,
-        name,
-        content: texts.join("---\n"),
-    };
-    let mut files: Vec<OutputFile> = texts.into_iter().map(file).collect();
-    files.push(kustomization(&files)?);
+    let kustomization = kustomization::text(texts.keys().map(String::as_str))?;
+    let file = |(name, texts): (String, Vec<String>)| (name, texts.join("---\n"));
+    let mut files: Files = texts.into_iter().map(file).collect();
+    files.insert(kustomization::FILE.to_owned(), kustomization);
     Ok(files)
-}
-
-/// What `kubectl apply -k` reads.
-fn kustomization(files: &[OutputFile]) -> Result<OutputFile, Failure> {
-    let path = |file: &OutputFile| match file.folder.as_str() {
-        "" => file.name.clone(),
-        folder => format!("{folder}/{}", file.name),
-    };
-    let resources: Vec<String> = files.iter().map(path).collect();
-    let object = serde_json::json!({
-        "apiVersion": "kustomize.config.k8s.io/v1beta1",
-        "kind": "Kustomization",
-        "resources": resources,
-    });
-    let tree = yaml::tree(&object).map_err(|error| Failure::of("cannot write a kustomization", &error))?;
-    Ok(OutputFile {
-        folder: String::new(),
-        name: "kustomization.yaml".to_owned(),
-        content: yaml::document(&[], &tree),
-    })
-}
-
-/// The file that the evidence goes into, beside the policies.
-pub(super) fn evidence(document: String) -> OutputFile {
-    OutputFile {
-        folder: String::new(),
-        name: "evidence.json".to_owned(),
-        content: document,
-    }
-}
-
-/// The file that the proof goes into, beside the policies.
-pub(super) fn proof(document: String) -> OutputFile {
-    OutputFile {
-        folder: String::new(),
-        name: "proof.json".to_owned(),
-        content: document,
-    }
 }
 
 /// The body of the document.

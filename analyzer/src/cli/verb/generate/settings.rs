@@ -35,6 +35,7 @@ pub(super) fn settings(options: &Options, tape: &Tape) -> Settings {
         exclude: exclude.clone(),
         widenings: widen.clone(),
         split_directions: split_directions.unwrap_or(otherwise.split_directions),
+        grouping: otherwise.grouping,
         cni: profile(*cni),
         namespaces: namespaces.iter().cloned().collect(),
         redacted: tape
