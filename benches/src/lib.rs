@@ -1,5 +1,8 @@
 //! Seeded clusters and traffic for benchmarks: the same seed is the same text, on every machine.
 
+pub mod program;
+pub mod recording;
+
 use std::fmt::Write as _;
 
 /// How big a cluster is.

@@ -40,11 +40,15 @@ struct Flow {
     #[serde(default)]
     interfaces: Value,
     packets: Option<u64>,
+    #[serde(rename = "Packets_AB")]
+    packets_forward: Option<u64>,
     time_flow_start_ms: Option<i64>,
     time_flow_end_ms: Option<i64>,
     sampling: Option<u64>,
     #[serde(default)]
     duplicate: bool,
+    #[serde(rename = "_RecordType")]
+    record_type: Option<String>,
     #[serde(rename = "AgentIP")]
     agent: Option<String>,
     xlat_src_addr: Option<String>,
@@ -122,8 +126,18 @@ fn parse(text: &[u8]) -> Result<Vec<Record>, Reject> {
         socket(flow.src_addr.as_deref(), flow.src_port)?,
         socket(flow.dst_addr.as_deref(), flow.dst_port)?,
     );
-    let flags = flags(&flow.flags);
-    let way = way(protocol, flags);
+    let conversation = match flow.record_type.as_deref() {
+        Some("heartbeat") => {
+            records.push(Record::PassedOver("a conversation that goes on"));
+            return Ok(records);
+        }
+        Some("newConnection") => Some(0),
+        Some("endConnection") => Some(u64::from(Flags::FIN)),
+        Some(_) | None => None,
+    };
+    // The pipeline says who began a conversation, once at each end of it.
+    let flags = conversation.map_or_else(|| flags(&flow.flags), |end| Some(u64::from(Flags::SYN | Flags::ACK) | end));
+    let way = if conversation.is_some() { Way::Forward } else { way(protocol, flags) };
     let xlat = |ip: &Option<String>, port: Option<u16>| {
         let ip = ip.as_deref().and_then(address).filter(|ip| !ip.ip().is_unspecified())?;
         Some((ip, port?))
@@ -149,7 +163,8 @@ fn parse(text: &[u8]) -> Result<Vec<Record>, Reject> {
         way,
         view: View::Between,
         point,
-        count: flow.packets.unwrap_or(1).max(1),
+        // How many there were is told when it ends, or at neither end.
+        count: flow.packets.or(flow.packets_forward).unwrap_or(1).max(1),
         dropped: false,
         asked: server.map(|_| target),
         sequence: None,
@@ -238,6 +253,7 @@ fn parts(packet: Packet, end: Time, flags: Option<u64>) -> Vec<Record> {
 fn point(flow: &Flow) -> u64 {
     // The hasher is keyed with constants: the same point has the same number in every run.
     let mut hasher = DefaultHasher::new();
-    (&flow.agent, flow.direction, flow.interfaces.to_string()).hash(&mut hasher);
+    let interfaces = flow.interfaces.to_string();
+    (&flow.agent, flow.direction, interfaces, &flow.record_type).hash(&mut hasher);
     hasher.finish()
 }
