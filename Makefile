@@ -15,7 +15,7 @@ BUILD_DIR := $(or $(CARGO_TARGET_DIR),target)
 
 say = @printf '[%-4s] %s\n'
 
-.PHONY: help demo test live spec query lint fmt fmt-check clippy deny docs laptop \
+.PHONY: help demo test live spec fuzz query lint fmt fmt-check clippy deny docs laptop \
     generated validate bless bpf bpf-check tools ci clean cc
 
 help: ## List the targets
@@ -41,6 +41,9 @@ live: cc ## Record real traffic between network namespaces; needs root and eBPF,
 spec: cc ## Run the written semantics: each scenario by name, whether it passes, and how many there are
 	$(say) SPEC 'testdata/spec'
 	@cargo test --locked -p flowtape --test spec
+
+fuzz: cc ## Throw damaged files at every parser, FOR=60 seconds each; needs a C++ compiler
+	@bash .ci/fuzz $(FOR)
 
 query: cc ## Check and test `flowtape query`, whose SQL engine no other target builds; BLESS=1 rewrites its examples
 	$(say) LINT 'cargo clippy --features query'

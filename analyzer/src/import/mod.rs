@@ -7,6 +7,7 @@
 //!
 //! What cannot be used is set aside with its place and reason, and never stops the rest.
 
+mod archive;
 mod cast;
 pub mod format;
 mod read;
@@ -15,7 +16,7 @@ mod rows;
 mod track;
 
 use std::collections::BTreeMap;
-use std::io::{self, BufRead, Read};
+use std::io::{self, BufRead, BufReader, Read};
 
 use flowtape_schemas::import::{QuarantineReason, QuarantineRow};
 use flowtape_schemas::manifest::{ImportLimit, ImportRecording};
@@ -107,7 +108,9 @@ pub fn import(
     untold: Untold<'_>,
 ) -> Result<Imported, ImportError> {
     let mut importer = Importer {
+        nodes: cluster.nodes.iter().map(|row| row.name.clone()).collect(),
         rows: Rows::new(untold.node.to_owned(), &cluster),
+        node: None,
         time: untold.time,
         tracker: Tracker::default(),
         bound: BTreeMap::new(),
@@ -123,7 +126,11 @@ pub fn import(
 }
 
 struct Importer {
+    /// Nodes of the metadata.
+    nodes: Vec<String>,
     rows: Rows,
+    /// The node that the archive is of which is being read.
+    node: Option<String>,
     /// When what has no time was taken.
     time: Option<Time>,
     tracker: Tracker,
@@ -161,24 +168,63 @@ impl Importer {
             source,
         };
         let mut content = read::unpacked(content).map_err(failed)?;
-        let format = if let Some(format) = format {
-            format
-        } else {
-            let start = content.fill_buf().map_err(failed)?;
-            format::of(start).ok_or_else(|| ImportError::Unknown { name: name.clone() })?
+        let start = content.fill_buf().map_err(failed)?;
+        if archive::is_archive(start) {
+            return self.archive(&name, &mut *content);
+        }
+        let format = format
+            .or_else(|| format::of(start))
+            .ok_or_else(|| ImportError::Unknown { name: name.clone() })?;
+        self.content(format, &name, content)
+    }
+
+    /// Every file of an archive that looks like a format, of the node and time that the archive's name tells.
+    fn archive(&mut self, name: &str, mut archive: &mut (dyn BufRead + Send)) -> Result<(), ImportError> {
+        let failed = |source| ImportError::Read {
+            name: name.to_owned(),
+            source,
         };
+        let (node, time) = archive::told(name, &self.nodes);
+        let time_before = self.time;
+        self.time = time_before.or(time);
+        // What another node saw of the same connections is told there.
+        self.end_connections();
+        self.node = node;
+        while let Some(member) = archive::member(&mut archive).map_err(failed)? {
+            let mut content = BufReader::new(Read::take(&mut *archive, member.size));
+            let start = content.fill_buf().map_err(failed)?;
+            let format = format::in_archive(&member.path, start).filter(|_| member.is_file);
+            if let Some(format) = format {
+                self.content(format, &format!("{name}/{}", member.path), &mut content)?;
+            }
+            let left = content.into_inner().limit();
+            archive::skip(&mut archive, &member, left).map_err(failed)?;
+        }
+        self.end_connections();
+        self.node = None;
+        self.time = time_before;
+        Ok(())
+    }
+
+    /// One file of a format.
+    fn content(
+        &mut self,
+        format: &'static Format,
+        name: &str,
+        mut content: impl BufRead + Send,
+    ) -> Result<(), ImportError> {
         let import = self.imports.entry(format.name).or_insert_with(|| recording(format));
-        import.files.push(name.clone());
+        import.files.push(name.to_owned());
         let time = self.time;
         match format.kind {
-            Kind::Objects(parse) => self.text(format, &name, Pieces::new(content, true), parse),
-            Kind::Lines(parse) => self.text(format, &name, Pieces::new(content, false), |line| parse(line, time)),
+            Kind::Objects(parse) => self.text(format, name, Pieces::new(content, true), parse),
+            Kind::Lines(parse) => self.text(format, name, Pieces::new(content, false), |line| parse(line, time)),
             Kind::Table(parse) => {
-                let time = time.ok_or_else(|| ImportError::Untimed { name: name.clone() })?;
-                self.table(format, &name, Pieces::new(content, false), |lines| parse(lines, time));
+                let time = time.ok_or_else(|| ImportError::Untimed { name: name.to_owned() })?;
+                self.table(format, name, Pieces::new(content, false), |lines| parse(lines, time));
             }
-            Kind::Packets(read) => read(&mut *content, &mut |position, records| {
-                self.taken(format, &name, position, records);
+            Kind::Packets(read) => read(&mut content, &mut |position, records| {
+                self.taken(format, name, position, records);
             }),
         }
         Ok(())
@@ -246,7 +292,7 @@ impl Importer {
             Err(reject) => problem = Some(reject),
             Ok(records) => {
                 for record in records {
-                    match self.record(record) {
+                    match self.record(self.of_archive(record)) {
                         Ok(Taken::Used) => used = true,
                         Ok(Taken::PassedOver(what)) => passed_over = Some(what),
                         Ok(Taken::Sampling(one_of)) => sampling = sampling.max(Some(one_of)),
@@ -276,6 +322,22 @@ impl Importer {
             told.first = told.first.min(position);
             told.last = told.last.max(position);
         }
+    }
+
+    /// A record that names no node is of that of its archive.
+    fn of_archive(&self, mut record: Record) -> Record {
+        let node = match &mut record {
+            Record::Packet(packet) => &mut packet.node,
+            Record::Contact(contact) => &mut contact.node,
+            Record::Listener(listener) | Record::Bound(_, listener) => &mut listener.node,
+            Record::Name(name) => &mut name.node,
+            Record::Loss { node, .. } => node,
+            Record::Listens(_) | Record::Sampling(_) | Record::PassedOver(_) => return record,
+        };
+        if node.is_none() {
+            node.clone_from(&self.node);
+        }
+        record
     }
 
     fn record(&mut self, record: Record) -> Result<Taken, Reject> {
@@ -310,10 +372,14 @@ impl Importer {
         enough_room.then_some(Taken::Used).ok_or(TOO_MANY)
     }
 
-    fn finish(mut self, files: &[String], mut cluster: ClusterRows) -> Result<Imported, ImportError> {
+    fn end_connections(&mut self) {
         for contact in std::mem::take(&mut self.tracker).finish() {
             self.rows.contact(&contact);
         }
+    }
+
+    fn finish(mut self, files: &[String], mut cluster: ClusterRows) -> Result<Imported, ImportError> {
+        self.end_connections();
         let is_known = cluster != ClusterRows::default();
         let (nodes, named) = self.rows.finish(&mut cluster);
         let mut imports: Vec<ImportRecording> = self.imports.into_values().collect();

@@ -2,6 +2,7 @@
 //! usable in it comes through.
 #![expect(clippy::unwrap_used, reason = "a test that cannot make its input fails")]
 
+mod archives;
 mod captures;
 mod hostile;
 mod samples;

@@ -11,6 +11,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("recorder/apiserver", &[]),
     ("recorder/lab", &["flowtape-scenario", "flowtape-schemas"]),
     ("analyzer", &["flowtape-schemas"]),
+    ("analyzer/fuzz", &["flowtape", "flowtape-schemas"]),
     ("testdata", &["flowtape-schemas"]),
     ("benches", &["flowtape", "flowtape-scenario", "flowtape-schemas"]),
 ];

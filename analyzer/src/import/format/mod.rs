@@ -93,6 +93,15 @@ pub fn of(start: &[u8]) -> Option<&'static Format> {
     ALL.iter().find(|format| (format.claims)(start))
 }
 
+/// The format of a file of an archive, which may hold much that is of none.
+#[must_use]
+pub fn in_archive(path: &str, start: &[u8]) -> Option<&'static Format> {
+    if path.ends_with("socket-stats.txt") {
+        return Some(&ss::FORMAT);
+    }
+    (pcap::FORMAT.claims)(start).then_some(&pcap::FORMAT)
+}
+
 /// The pages of all formats.
 #[must_use]
 pub fn reference() -> String {

@@ -136,8 +136,15 @@ fn parse(text: &[u8]) -> Result<Vec<Record>, Reject> {
         Some(_) | None => None,
     };
     // The pipeline says who began a conversation, once at each end of it.
-    let flags = conversation.map_or_else(|| flags(&flow.flags), |end| Some(u64::from(Flags::SYN | Flags::ACK) | end));
-    let way = if conversation.is_some() { Way::Forward } else { way(protocol, flags) };
+    let flags = conversation.map_or_else(
+        || flags(&flow.flags),
+        |end| Some(u64::from(Flags::SYN | Flags::ACK) | end),
+    );
+    let way = if conversation.is_some() {
+        Way::Forward
+    } else {
+        way(protocol, flags)
+    };
     let xlat = |ip: &Option<String>, port: Option<u16>| {
         let ip = ip.as_deref().and_then(address).filter(|ip| !ip.ip().is_unspecified())?;
         Some((ip, port?))

@@ -55,7 +55,19 @@ struct Socket {
 }
 
 fn table(lines: &[Vec<u8>], taken: Time) -> Vec<Result<Vec<Record>, Reject>> {
-    let rows: Vec<Result<Line, Reject>> = lines.iter().map(|line| read(line)).collect();
+    // Collected with other things, the list may stand below a summary.
+    let head = lines.iter().position(|line| line.starts_with(b"Netid")).unwrap_or(0);
+    let rows: Vec<Result<Line, Reject>> = lines
+        .iter()
+        .enumerate()
+        .map(|(number, line)| {
+            if number < head {
+                Ok(Line::Other("text above the list"))
+            } else {
+                read(line)
+            }
+        })
+        .collect();
     let waiting: BTreeSet<(u8, Option<Address>, Option<u16>)> = rows
         .iter()
         .filter_map(|row| match row {

@@ -1,0 +1,73 @@
+//! Archives of a capture and of what the node looked like, as Retina makes them.
+
+use std::io::Cursor;
+use std::path::Path;
+
+use flowtape::import::{ImportError, Imported, Source, Untold, import};
+use flowtape_schemas::metadata::{Snapshot, rows};
+
+/// Appends a file.
+fn add(archive: &mut tar::Builder<Vec<u8>>, name: &str, content: &[u8]) {
+    let mut header = tar::Header::new_gnu();
+    header.set_size(content.len() as u64);
+    header.set_mode(0o644);
+    header.set_cksum();
+    archive.append_data(&mut header, name, content).unwrap();
+}
+
+fn testdata(name: &str) -> Vec<u8> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../testdata/import");
+    std::fs::read(folder.join(name)).unwrap()
+}
+
+fn read(name: &str, content: Vec<u8>) -> Result<Imported, ImportError> {
+    let cluster = rows(vec![Snapshot::parse(&testdata("pcap/cluster.json"), None).unwrap()]).unwrap();
+    let source = Source {
+        name: name.to_owned(),
+        content: Box::new(Cursor::new(content)),
+    };
+    let untold = Untold {
+        node: "import",
+        time: None,
+    };
+    import(None, vec![source], cluster, untold)
+}
+
+#[test]
+fn an_archive_is_the_capture_and_the_sockets_in_it() {
+    let name = "retina-capture-n2-20260101000001UTC.tar.gz";
+    let sockets = [b"Total: 5\nTCP: 3\n".as_slice(), &testdata("ss/sample.txt")].concat();
+    let mut archive = tar::Builder::new(Vec::new());
+    add(&mut archive, "ip-resources.txt", b"1: lo: <LOOPBACK,UP> mtu 65536\n");
+    add(
+        &mut archive,
+        "retina-capture-n2-20260101000001UTC.pcap",
+        &testdata("pcap/sample.pcap"),
+    );
+    add(&mut archive, "proc-net/tcp", b"  sl  local_address rem_address\n");
+    add(&mut archive, "socket-stats.txt", &sockets);
+    let content = archive.into_inner().unwrap();
+    let packed = zstd::encode_all(content.as_slice(), 3).unwrap();
+
+    let imported = read(name, packed).unwrap();
+    assert_eq!(imported.quarantine, []);
+    let nodes: Vec<&str> = imported.nodes.iter().map(|node| node.name.as_str()).collect();
+    assert_eq!(nodes, ["n2"]);
+    let files: Vec<&String> = imported.imports.iter().flat_map(|import| &import.files).collect();
+    assert_eq!(
+        files,
+        [
+            &format!("{name}/retina-capture-n2-20260101000001UTC.pcap"),
+            &format!("{name}/socket-stats.txt")
+        ]
+    );
+    let predating = imported.nodes[0].flows.iter().filter(|row| row.predates_window);
+    assert_eq!(predating.count(), 5);
+
+    // A name that tells no time leaves the sockets without one.
+    let error = read("capture.tar", content.clone()).unwrap_err();
+    assert!(matches!(error, ImportError::Untimed { .. }), "{error}");
+    // What was cut off is an error of the file, whose name it tells.
+    let error = read(name, content[..700].to_vec()).unwrap_err();
+    assert!(error.to_string().contains(name), "{error}");
+}
