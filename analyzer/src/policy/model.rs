@@ -308,6 +308,15 @@ impl PolicySet {
         at.ok().map(|index| &self.policies[index])
     }
 
+    /// Every rule, with the policy it stands in.
+    pub fn rules(&self) -> impl Iterator<Item = (&Policy, &Rule)> {
+        let sections = self.policies.iter().flat_map(|policy| {
+            let both = [Direction::Ingress, Direction::Egress].into_iter();
+            both.map(move |direction| (policy, policy.rules(direction).unwrap_or_default()))
+        });
+        sections.flat_map(|(policy, rules)| rules.iter().map(move |rule| (policy, rule)))
+    }
+
     /// Whether there is no policy: everything is allowed.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -8,6 +8,7 @@ mod evaluation;
 mod hostile;
 mod kinds;
 mod merge;
+mod reach;
 mod reading;
 mod writing;
 mod yaml;

@@ -65,6 +65,7 @@ const FENCES: &[Fence] = &[
             "analyzer/src/tape/",
             "analyzer/src/import/mod.rs",
             "analyzer/src/flow/sighting.rs",
+            "analyzer/src/semantics/reach.rs",
             "analyzer/src/replay/proof.rs",
             "analyzer/src/cli/manifests.rs",
             "analyzer/src/cli/verb/generate/proof.rs",

@@ -1,0 +1,129 @@
+//! All addresses, cut along the prefixes that a policy set names.
+//!
+//! Prefixes lie inside one another or apart, so they are a tree, and what is in a prefix but in none below it is not told
+//! apart by any rule.
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use crate::policy::cidr::Cidr;
+use crate::policy::model::{Peer, Peers, PolicySet};
+
+/// Addresses that no rule tells apart: a prefix without those inside it that rules name.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Cell {
+    /// The prefix.
+    pub cidr: Cidr,
+    /// What is left out of it, each strictly inside.
+    pub except: Vec<Cidr>,
+}
+
+/// The tree. The cells of a prefix and of those inside it stand in a row.
+pub(super) struct Space {
+    cells: Vec<Cell>,
+    parents: Vec<Option<usize>>,
+}
+
+impl Space {
+    /// Cuts along every prefix that a rule of these sets names or leaves out.
+    pub(super) fn new(sets: &[&PolicySet]) -> Self {
+        let mut prefixes =
+            BTreeSet::from([IpAddr::V4(Ipv4Addr::UNSPECIFIED), IpAddr::V6(Ipv6Addr::UNSPECIFIED)].map(whole));
+        for (_, rule) in sets.iter().flat_map(|set| set.rules()) {
+            let Peers::Of(peers) = &rule.peers else { continue };
+            for peer in peers {
+                if let Peer::Block { cidr, except } = peer {
+                    prefixes.insert(*cidr);
+                    prefixes.extend(except);
+                }
+            }
+        }
+        let mut space = Self {
+            cells: Vec::with_capacity(prefixes.len()),
+            parents: Vec::with_capacity(prefixes.len()),
+        };
+        // In ascending order a prefix comes before those inside it.
+        let mut around: Vec<usize> = Vec::new();
+        for cidr in prefixes {
+            while around.last().is_some_and(|&last| !space.cells[last].cidr.covers(cidr)) {
+                around.pop();
+            }
+            let parent = around.last().copied();
+            if let Some(parent) = parent {
+                space.cells[parent].except.push(cidr);
+            }
+            around.push(space.cells.len());
+            space.parents.push(parent);
+            space.cells.push(Cell {
+                cidr,
+                except: Vec::new(),
+            });
+        }
+        space
+    }
+
+    /// The cells, each before those inside its prefix.
+    pub(super) fn cells(&self) -> &[Cell] {
+        &self.cells
+    }
+
+    /// The cell around the prefix of a cell.
+    pub(super) fn parent(&self, cell: usize) -> Option<usize> {
+        self.parents[cell]
+    }
+
+    /// The cell of a prefix that the sets name.
+    pub(super) fn of_prefix(&self, cidr: Cidr) -> Option<usize> {
+        self.cells.binary_search_by(|cell| cell.cidr.cmp(&cidr)).ok()
+    }
+
+    /// The cell that an address is in.
+    pub(super) fn of_address(&self, address: IpAddr) -> usize {
+        let host = Cidr::host(address);
+        let after = self.cells.partition_point(|cell| cell.cidr <= host);
+        let mut at = after.checked_sub(1);
+        while let Some(cell) = at {
+            if self.cells[cell].cidr.contains(address) {
+                return cell;
+            }
+            at = self.parents[cell];
+        }
+        unreachable!("every address is in the prefix of its whole family")
+    }
+}
+
+impl Cell {
+    /// The lowest address that is left; `None` if none is.
+    #[must_use]
+    pub fn lowest(&self) -> Option<IpAddr> {
+        let mut lowest = Some(self.cidr.network());
+        // What is left out is in ascending order, and does not overlap.
+        for hole in &self.except {
+            if lowest.is_some_and(|lowest| hole.contains(lowest)) {
+                lowest = next(last(*hole));
+            }
+        }
+        lowest.filter(|&lowest| self.cidr.contains(lowest))
+    }
+}
+
+/// The highest address of a prefix.
+fn last(cidr: Cidr) -> IpAddr {
+    let length = u32::from(cidr.length());
+    match cidr.network() {
+        IpAddr::V4(lowest) => Ipv4Addr::from_bits(lowest.to_bits() | u32::MAX.checked_shr(length).unwrap_or(0)).into(),
+        IpAddr::V6(lowest) => Ipv6Addr::from_bits(lowest.to_bits() | u128::MAX.checked_shr(length).unwrap_or(0)).into(),
+    }
+}
+
+/// The address after; `None` after the highest of the family.
+fn next(address: IpAddr) -> Option<IpAddr> {
+    match address {
+        IpAddr::V4(address) => Some(Ipv4Addr::from_bits(address.to_bits().checked_add(1)?).into()),
+        IpAddr::V6(address) => Some(Ipv6Addr::from_bits(address.to_bits().checked_add(1)?).into()),
+    }
+}
+
+fn whole(lowest: IpAddr) -> Cidr {
+    Cidr::new(lowest, 0).expect("no family has fewer than 0 bits")
+}
