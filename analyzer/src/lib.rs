@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod baseline;
 pub mod cli;
 pub mod diff;
 pub mod enforcer;

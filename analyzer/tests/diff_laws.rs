@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use flowtape::diff::change::{Change, Class, Diff, Reason, Side};
+use flowtape::diff::change::{Cause, Change, Class, Diff, Reason, Side};
 use flowtape::diff::peer::Peer as Compared;
 use flowtape::diff::{Recording, recordings};
 use flowtape::findings::Samples;
@@ -99,11 +99,27 @@ fn tapes() -> impl Strategy<Value = (Flows, bool)> {
 }
 
 fn diff(before: &(Flows, bool), after: &(Flows, bool)) -> Diff {
-    let [before, after] = [before, after].map(|(flows, complete)| Recording {
+    let there = [before, after].map(|(flows, _)| workloads(flows));
+    recordings(recording(before, &there[0]), recording(after, &there[1]))
+}
+
+fn recording<'a>((flows, complete): &'a (Flows, bool), workloads: &'a BTreeSet<Workload>) -> Recording<'a> {
+    Recording {
         flows,
         complete: *complete,
-    });
-    recordings(before, after)
+        workloads: Some(workloads),
+        length: i64::try_from(flows.edges.len()).ok(),
+    }
+}
+
+/// Those that a recording shows, as if no other had been there.
+fn workloads(flows: &Flows) -> BTreeSet<Workload> {
+    let ends = flows.edges.iter().flat_map(|edge| [&edge.key.from, &edge.key.to]);
+    let workload = |peer: &Peer| match &peer.identity {
+        Identity::Workload(workload) => Some(workload.clone()),
+        Identity::Service { .. } | Identity::Node { .. } | Identity::External { .. } | Identity::Unknown { .. } => None,
+    };
+    ends.filter_map(workload).collect()
 }
 
 /// One connection: client, server, protocol, port.
@@ -248,6 +264,29 @@ proptest! {
     }
 
     #[test]
+    fn what_is_not_seen_says_who_is_absent(before in tapes(), after in tapes()) {
+        for change in diff(&before, &after).changes {
+            let other = workloads(match change.side {
+                Side::Before => &after.0,
+                Side::After => &before.0,
+            });
+            let absent = |peer: &Compared| matches!(peer, Compared::Workload(workload) if !other.contains(workload));
+            let absent = [absent(&change.pair.from), absent(&change.pair.to)];
+            let told = match change.cause {
+                Some(Cause::ClientAbsent) => [true, false],
+                Some(Cause::ServerAbsent) => [false, true],
+                Some(Cause::BothAbsent) => [true, true],
+                Some(Cause::ShorterWindow | Cause::NotExercised) => [false, false],
+                None => {
+                    prop_assert!(change.reason != Reason::NotSeen, "{change}");
+                    continue;
+                }
+            };
+            prop_assert_eq!((told, change.reason), (absent, Reason::NotSeen), "{}", change);
+        }
+    }
+
+    #[test]
     fn whoever_cannot_be_identified_is_always_listed(before in tapes(), after in tapes()) {
         let diff = diff(&before, &after);
         for (tape, side) in [(&before, Side::Before), (&after, Side::After)] {
@@ -287,16 +326,30 @@ fn ports_of_a_pair_are_one_change_and_said_with_both_peers() {
     let pair = "shop/Deployment/web -> shop/Deployment/db TCP";
     assert_eq!(
         told(&[], &[80, 443, 81]),
-        [format!("added {pair} 80-81,443: seen only after")]
+        [format!(
+            "added {pair} 80-81,443: seen only after; shop/Deployment/web and shop/Deployment/db are new"
+        )]
     );
     assert_eq!(
         told(&[80, 90], &[80, 443]),
         [
             format!("widened {pair} 443: seen only after"),
-            format!("narrowed {pair} 90: seen only before")
+            format!("narrowed {pair} 90: seen only before; its workloads are still there")
         ]
     );
-    assert_eq!(told(&[80], &[]), [format!("removed {pair} 80: seen only before")]);
+    assert_eq!(
+        told(&[80], &[]),
+        [format!(
+            "removed {pair} 80: seen only before; shop/Deployment/web and shop/Deployment/db are gone"
+        )]
+    );
+    // More than a tenth of the edges is missing, which stands for the time here.
+    assert_eq!(
+        told(&[80, 90], &[80]),
+        [format!(
+            "narrowed {pair} 90: seen only before; the recording after was shorter"
+        )]
+    );
 }
 
 #[test]

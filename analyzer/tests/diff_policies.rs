@@ -124,7 +124,12 @@ fn pods(cluster: &Cluster, world: &World) -> Vec<(Workload, Pod)> {
 impl Case {
     fn diff(&self, flows: &Flows, set: &PolicySet) -> (Diff, Findings) {
         let mut findings = Findings::default();
-        let recording = Recording { flows, complete: true };
+        let recording = Recording {
+            flows,
+            complete: true,
+            workloads: None,
+            length: None,
+        };
         let diff = with_policies(recording, &self.cluster, &self.world, set);
         diff.report(&mut findings);
         (diff, findings)

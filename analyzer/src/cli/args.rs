@@ -14,8 +14,10 @@ pub mod verify;
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use clap::{Parser, Subcommand, ValueEnum};
+use flowtape_schemas::time::Time;
 
 use self::diff::DiffArgs;
 use self::eval::EvalArgs;
@@ -76,7 +78,8 @@ pub struct Global {
     ///
     /// `text` is for people and may change with any release. `json` is one document with a `schema` field, the health
     /// of the recording and every finding; fields are added, never renamed. `csv` and `parquet` are for `flows` and
-    /// `query` only, and hold the rows and nothing else.
+    /// `query` only, and hold the rows and nothing else. `markdown`, `sarif` and `junit` are for `verify` and `diff` only:
+    /// a comment on a pull request, results for a code scanner, and a test report.
     #[arg(long, global = true, value_enum, default_value_t = Format::Text)]
     pub format: Format,
     /// Threads to use [default: one for each processor]
@@ -102,6 +105,12 @@ pub enum Format {
     Csv,
     /// For data frames.
     Parquet,
+    /// For comments on pull requests.
+    Markdown,
+    /// For code scanners.
+    Sarif,
+    /// For test reports.
+    Junit,
 }
 
 /// The verbs. What `--help` says at length stands here, because the line above a verb would take its place elsewhere.
@@ -199,6 +208,46 @@ pub struct Destined {
     /// Replace the file if it is there
     #[arg(long, requires = "output")]
     pub force: bool,
+}
+
+/// What a gate takes besides what it compares.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Gated {
+    /// File of what is accepted, each with its reason
+    #[arg(long, value_name = "FILE")]
+    pub baseline: Option<PathBuf>,
+    /// The time at which entries of the baseline may have run out [default: when the recording ended]
+    #[arg(long, value_name = "TIME", requires = "baseline")]
+    pub as_of: Option<Time>,
+    /// Write the result into a file as well, in another format; may be given several times
+    ///
+    /// FORMAT is `json`, `markdown`, `sarif` or `junit`. A file that is there is replaced.
+    #[arg(long = "report", value_name = "FORMAT=FILE")]
+    pub reports: Vec<ReportFile>,
+}
+
+/// A file that a report goes to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReportFile {
+    /// The format.
+    pub format: Format,
+    /// The file.
+    pub path: PathBuf,
+}
+
+impl FromStr for ReportFile {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let wrong = "write FORMAT=FILE with format `json`, `markdown`, `sarif` or `junit`";
+        let (word, path) = text.split_once('=').filter(|(_, path)| !path.is_empty()).ok_or(wrong)?;
+        let formats = [Format::Json, Format::Markdown, Format::Sarif, Format::Junit];
+        let named = |format: &Format| format.to_possible_value().is_some_and(|value| value.get_name() == word);
+        Ok(Self {
+            format: formats.into_iter().find(named).ok_or(wrong)?,
+            path: path.into(),
+        })
+    }
 }
 
 /// The recordings a verb reads.

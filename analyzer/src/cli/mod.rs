@@ -9,6 +9,7 @@ mod directory;
 mod edges;
 pub mod exit;
 mod failure;
+mod gate;
 mod manifests;
 mod output;
 mod panic;
@@ -61,16 +62,18 @@ fn parsed(arguments: impl IntoIterator<Item = OsString>) -> Result<Args, Failure
 
 fn dispatch(args: &Args) -> Result<ExitStatus, Failure> {
     let Args { global, verb } = args;
-    let tables = match global.format {
-        Format::Csv => Some("csv"),
-        Format::Parquet => Some("parquet"),
-        Format::Text | Format::Json => None,
+    let misfit = match (global.format, verb) {
+        (Format::Text | Format::Json, _)
+        | (Format::Csv | Format::Parquet, Verb::Flows(_) | Verb::Query(_))
+        | (Format::Markdown | Format::Sarif | Format::Junit, Verb::Diff(_) | Verb::Verify(_)) => None,
+        (Format::Csv, _) => Some("only `flows` and `query` have rows for `--format csv`"),
+        (Format::Parquet, _) => Some("only `flows` and `query` have rows for `--format parquet`"),
+        (Format::Markdown, _) => Some("only `diff` and `verify` have a review for `--format markdown`"),
+        (Format::Sarif, _) => Some("only `diff` and `verify` have a review for `--format sarif`"),
+        (Format::Junit, _) => Some("only `diff` and `verify` have a review for `--format junit`"),
     };
-    if let Some(format) = tables.filter(|_| !matches!(verb, Verb::Flows(_) | Verb::Query(_))) {
-        return Err(
-            Failure::plain(format!("only `flows` and `query` have rows for `--format {format}`"))
-                .hint("`--format json` is there for every verb"),
-        );
+    if let Some(misfit) = misfit {
+        return Err(Failure::plain(misfit).hint("`--format json` is there for every verb"));
     }
     let run = || match verb {
         Verb::Inspect(args) => verb::inspect::run(args, global),

@@ -62,7 +62,7 @@ impl Report {
     ) -> Result<ExitStatus, Failure> {
         match global.format {
             Format::Json => destination.write(self.document(self.schema, body)?.as_bytes())?,
-            Format::Text | Format::Csv | Format::Parquet => {
+            Format::Text | Format::Csv | Format::Parquet | Format::Markdown | Format::Sarif | Format::Junit => {
                 let data = data(body)?;
                 // Findings go first: on a terminal, what was asked for then stands last, where it is read.
                 let said = findings::text(&self.findings.list());
@@ -73,7 +73,12 @@ impl Report {
                 destination.write(&data)?;
             }
         }
-        Ok(strict_status(global, &self.health, &self.findings))
+        Ok(self.status(global))
+    }
+
+    /// How `--strict` sees it.
+    pub(super) fn status(&self, global: &Global) -> ExitStatus {
+        strict_status(global, &self.health, &self.findings)
     }
 
     /// One JSON document with what the report says of every body.

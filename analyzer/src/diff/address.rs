@@ -23,17 +23,9 @@ pub(super) fn first_outside(cidr: Cidr, holes: impl IntoIterator<Item = Cidr>) -
 
 /// The address after the last one of a prefix.
 fn after(cidr: Cidr) -> Option<IpAddr> {
-    match cidr.network() {
-        IpAddr::V4(network) => {
-            let host_bits = u32::MAX.checked_shr(cidr.length().into()).unwrap_or(0);
-            let next = (network.to_bits() | host_bits).checked_add(1)?;
-            Some(Ipv4Addr::from_bits(next).into())
-        }
-        IpAddr::V6(network) => {
-            let host_bits = u128::MAX.checked_shr(cidr.length().into()).unwrap_or(0);
-            let next = (network.to_bits() | host_bits).checked_add(1)?;
-            Some(Ipv6Addr::from_bits(next).into())
-        }
+    match cidr.last() {
+        IpAddr::V4(last) => Some(Ipv4Addr::from_bits(last.to_bits().checked_add(1)?).into()),
+        IpAddr::V6(last) => Some(Ipv6Addr::from_bits(last.to_bits().checked_add(1)?).into()),
     }
 }
 

@@ -179,6 +179,35 @@ impl Reason {
     }
 }
 
+/// Why a recording does not show a connection that the other one shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Cause {
+    /// Its client is not there.
+    ClientAbsent,
+    /// Its server is not there.
+    ServerAbsent,
+    /// Neither is there.
+    BothAbsent,
+    /// Both are there, and it was shorter.
+    ShorterWindow,
+    /// Both are there, and it was as long: they did not talk.
+    NotExercised,
+}
+
+impl Cause {
+    /// The stable word of JSON.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::ClientAbsent => "client-absent",
+            Self::ServerAbsent => "server-absent",
+            Self::BothAbsent => "both-absent",
+            Self::ShorterWindow => "shorter-window",
+            Self::NotExercised => "not-exercised",
+        }
+    }
+}
+
 /// One difference in what is seen or allowed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
@@ -194,11 +223,22 @@ pub struct Change {
     pub kind: Kind,
     /// Why the other side has it not, or why that cannot be decided.
     pub reason: Reason,
+    /// Of two recordings, why the other one does not show it; `None` where that is not known.
+    pub cause: Option<Cause>,
     /// The policies and rules that deny it, or that allow it; sorted.
     pub by: Vec<By>,
 }
 
 impl Change {
+    /// The side whose policies [`Self::by`] are: those that allow it stand on its own side, those that deny it on the other.
+    #[must_use]
+    pub const fn by_side(&self) -> Side {
+        match self.kind {
+            Kind::Policies => self.side,
+            Kind::Tape => self.side.other(),
+        }
+    }
+
     /// The difference without its peers and ports: `allowed, never seen: dvwa/dvwa-mysql ingress/0 (p.yaml:7)`.
     #[must_use]
     pub fn explanation(&self) -> String {
@@ -208,7 +248,7 @@ impl Change {
             Kind::Policies => "allowed, never seen".to_owned(),
         };
         let why = match self.reason {
-            Reason::NotSeen => has,
+            Reason::NotSeen => format!("{has}{}", self.caused()),
             Reason::EgressDenied => "denied at the client".to_owned(),
             Reason::IngressDenied => "denied at the server".to_owned(),
             Reason::BothDenied => "denied at both ends".to_owned(),
@@ -227,6 +267,27 @@ impl Change {
             return why;
         }
         format!("{why}: {}", rules.join(", "))
+    }
+}
+
+impl Change {
+    /// Why the other recording does not show it, behind that it does not.
+    fn caused(&self) -> String {
+        let Pair { from, to, protocol: _ } = &self.pair;
+        let absent = match self.side {
+            Side::Before => "gone",
+            Side::After => "new",
+        };
+        let other = self.side.other().word();
+        match (self.cause, self.side) {
+            (None, _) | (Some(Cause::NotExercised), Side::After) => String::new(),
+            (Some(Cause::ClientAbsent), _) => format!("; {from} is {absent}"),
+            (Some(Cause::ServerAbsent), _) => format!("; {to} is {absent}"),
+            (Some(Cause::BothAbsent), _) if from == to => format!("; {from} is {absent}"),
+            (Some(Cause::BothAbsent), _) => format!("; {from} and {to} are {absent}"),
+            (Some(Cause::ShorterWindow), _) => format!("; the recording {other} was shorter"),
+            (Some(Cause::NotExercised), Side::Before) => "; its workloads are still there".to_owned(),
+        }
     }
 }
 

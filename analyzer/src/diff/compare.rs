@@ -65,6 +65,7 @@ fn known_changes(
                 side,
                 kind: this.kind,
                 reason,
+                cause: None,
             });
         }
     };
@@ -141,6 +142,7 @@ fn open_changes(this: &Connections, other: &Connections, side: Side, changes: &m
             ports,
             side,
             kind: Kind::Tape,
+            cause: None,
             by: Vec::new(),
         });
     }

@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::flow::Flows;
 use crate::flow::edge::{Edge, EdgeKey, ServiceUse};
 use crate::flow::governed::{Governed, governed};
 use crate::policy::ports::{PortRange, PortSet};
 use crate::semantics::eval::By;
 
+use super::Recording;
 use super::change::{Kind, Pair, Reason};
 use super::peer::Peer;
 
@@ -66,9 +66,9 @@ impl Connections {
     }
 
     /// What a tape shows.
-    pub(super) fn of_tape(flows: &Flows, complete: bool) -> Self {
-        let mut connections = Self::none(Kind::Tape, complete);
-        for edge in flows.edges.iter().filter(|edge| is_compared(&edge.key)) {
+    pub(super) fn of_tape(recording: Recording<'_>) -> Self {
+        let mut connections = Self::none(Kind::Tape, recording.complete);
+        for edge in recording.flows.edges.iter().filter(|edge| is_compared(&edge.key)) {
             connections.add(edge);
         }
         connections

@@ -5,8 +5,10 @@
 //! differs from itself; exchanging the sides mirrors every change; what cannot be decided is a change of its own class
 //! and never taken for equal, unless both sides have it in the same words.
 
+pub mod accepted;
 mod address;
 mod allowed;
+mod cause;
 pub mod change;
 mod compare;
 mod connections;
@@ -14,7 +16,10 @@ mod judged;
 pub mod peer;
 mod universe;
 
+use std::collections::BTreeSet;
+
 use crate::flow::Flows;
+use crate::identity::Workload;
 use crate::identity::cluster::Cluster;
 use crate::policy::model::PolicySet;
 use crate::semantics::world::World;
@@ -30,13 +35,24 @@ pub struct Recording<'a> {
     pub flows: &'a Flows,
     /// Whether what it does not show was not there.
     pub complete: bool,
+    /// The workloads that were there; `None` if that is not known.
+    pub workloads: Option<&'a BTreeSet<Workload>>,
+    /// How many nanoseconds it lasted, if that is known.
+    pub length: Option<i64>,
 }
 
 /// What changed between two recordings.
 #[must_use]
 pub fn recordings(before: Recording<'_>, after: Recording<'_>) -> Diff {
-    let side = |recording: Recording<'_>| Connections::of_tape(recording.flows, recording.complete);
-    compare::compare(&side(before), &side(after))
+    let mut diff = compare::compare(&Connections::of_tape(before), &Connections::of_tape(after));
+    for change in &mut diff.changes {
+        let (own, other) = match change.side {
+            Side::Before => (before, after),
+            Side::After => (after, before),
+        };
+        change.cause = cause::cause(change, own, other);
+    }
+    diff
 }
 
 /// What policies allow that a recording does not show, and what it shows that they deny. The recording is the first
@@ -44,7 +60,7 @@ pub fn recordings(before: Recording<'_>, after: Recording<'_>) -> Diff {
 #[must_use]
 pub fn with_policies(before: Recording<'_>, cluster: &Cluster, world: &World, set: &PolicySet) -> Diff {
     let universe = Universe::new(cluster, world, set);
-    let mut seen = Connections::of_tape(before.flows, before.complete);
+    let mut seen = Connections::of_tape(before);
     seen.aliases = judged::aliases(before.flows, cluster);
     let mut allowed = allowed::allowed(&universe);
     judged::judge(before.flows, &universe, &mut allowed);

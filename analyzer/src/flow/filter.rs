@@ -148,11 +148,31 @@ impl PeerPattern {
     /// Whether a workload is asked for, whatever pods and part it has.
     #[must_use]
     pub fn names(&self, workload: &Workload) -> bool {
+        self.means(&Identity::Workload(workload.clone()))
+    }
+
+    /// Whether somebody is asked for, whatever pods, addresses and part it has.
+    #[must_use]
+    pub fn means(&self, identity: &Identity) -> bool {
         let peer = Peer {
-            identity: Identity::Workload(workload.clone()),
+            identity: identity.clone(),
             role: None,
         };
         self.matches(&peer, std::iter::empty())
+    }
+
+    /// Whether an address is asked for that is no pod's.
+    #[must_use]
+    pub fn holds(&self, address: Address) -> bool {
+        match self {
+            Self::Addresses(prefix) => prefix.contains(address),
+            Self::Namespace(_)
+            | Self::Named { .. }
+            | Self::Workload { .. }
+            | Self::Node(_)
+            | Self::Type(_)
+            | Self::Role(_) => false,
+        }
     }
 
     fn matches<'a>(&self, peer: &Peer, mut endpoints: impl Iterator<Item = &'a Endpoint>) -> bool {
@@ -274,6 +294,13 @@ pub struct PortPattern {
 pub struct PortPatternError;
 
 impl PortPattern {
+    /// The ports of a protocol that are asked for.
+    #[must_use]
+    pub fn range(&self, protocol: Transport) -> Option<RangeInclusive<u16>> {
+        let here = self.protocol.is_none_or(|own| own == protocol);
+        here.then(|| self.ports.clone())
+    }
+
     fn matches(&self, key: &EdgeKey) -> bool {
         self.ports.contains(&key.port) && self.protocol.is_none_or(|protocol| protocol == key.protocol)
     }

@@ -1,9 +1,11 @@
 //! The body of `flowtape.diff/v1`.
 
+use flowtape_schemas::time::Time;
 use serde::Serialize;
 
 use super::peer::Peer;
-use crate::diff::change::{Change as DomainChange, Class, Diff as DomainDiff};
+use crate::baseline::Excused;
+use crate::diff::change::{Cause, Change as DomainChange, Class, Diff as DomainDiff};
 use crate::semantics::eval::By as DomainBy;
 
 /// Body of `flowtape.diff/v1`.
@@ -11,8 +13,30 @@ use crate::semantics::eval::By as DomainBy;
 pub struct Diff {
     /// Every difference, by class, then by peers and protocol.
     pub changes: Vec<Change>,
+    /// Differences that the baseline accepts; not in the list above and not in the summary.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub accepted: Vec<Accepted>,
     /// How many there are of each class.
     pub summary: Summary,
+}
+
+/// A difference that the baseline accepts.
+#[derive(Clone, Debug, Serialize)]
+pub struct Accepted {
+    /// The difference.
+    #[serde(flatten)]
+    pub change: Change,
+    /// By what.
+    pub accepted: Acceptance,
+}
+
+/// Why and for how long something is accepted.
+#[derive(Clone, Debug, Serialize)]
+pub struct Acceptance {
+    /// Why.
+    pub reason: String,
+    /// Until when; null for ever.
+    pub until: Option<Time>,
 }
 
 /// How many changes there are of each class.
@@ -49,6 +73,9 @@ pub struct Change {
     pub side: &'static str,
     /// A stable word that says why the other side has it not, or why that cannot be decided.
     pub reason: &'static str,
+    /// Of two recordings, a stable word that says why the other one does not show it, as far as that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cause: Option<&'static str>,
     /// The difference in one sentence.
     pub message: String,
     /// The policies and rules behind it, where policies were compared.
@@ -73,12 +100,15 @@ pub struct By {
     pub line: Option<usize>,
 }
 
-impl From<&DomainDiff> for Diff {
-    fn from(diff: &DomainDiff) -> Self {
+impl Diff {
+    /// A diff; `excused` are the changes that a baseline took out.
+    #[must_use]
+    pub fn new(diff: &DomainDiff, excused: &[Excused<DomainChange>]) -> Self {
         let counts = diff.summary();
         let count = |class| counts.get(&class).copied().unwrap_or(0);
         Self {
             changes: diff.changes.iter().map(Change::from).collect(),
+            accepted: excused.iter().map(Accepted::from).collect(),
             summary: Summary {
                 added: count(Class::Added),
                 removed: count(Class::Removed),
@@ -86,6 +116,19 @@ impl From<&DomainDiff> for Diff {
                 narrowed: count(Class::Narrowed),
                 renamed: count(Class::Renamed),
                 undecided: count(Class::Undecided),
+            },
+        }
+    }
+}
+
+impl From<&Excused<DomainChange>> for Accepted {
+    fn from(excused: &Excused<DomainChange>) -> Self {
+        let Excused { what, reason, until } = excused;
+        Self {
+            change: what.into(),
+            accepted: Acceptance {
+                reason: reason.clone(),
+                until: *until,
             },
         }
     }
@@ -100,6 +143,7 @@ impl From<&DomainChange> for Change {
             side,
             kind: _,
             reason,
+            cause,
             by,
         } = change;
         Self {
@@ -110,6 +154,7 @@ impl From<&DomainChange> for Change {
             ports: ports.to_string(),
             side: side.word(),
             reason: reason.word(),
+            cause: cause.map(Cause::word),
             message: change.to_string(),
             by: by.iter().map(By::from).collect(),
         }

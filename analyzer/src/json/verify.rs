@@ -9,9 +9,9 @@ use serde::Serialize;
 use super::activity::Process;
 use super::diff::By;
 use super::edge::Edge;
+use crate::baseline::Excused;
 use crate::flow::edge::{EdgeKey, Side};
 use crate::flow::process::Processes;
-use crate::verify::baseline::Excused;
 use crate::verify::usage::RuleUse;
 use crate::verify::{Denied as DomainDenied, Undecided as DomainUndecided, Verified};
 
@@ -107,7 +107,7 @@ impl Verify {
     #[must_use]
     pub fn of(
         verified: &Verified<'_>,
-        excused: &[Excused<'_>],
+        excused: &[Excused<DomainDenied<'_>>],
         window: Option<Window>,
         processes: &BTreeMap<EdgeKey, Processes>,
     ) -> Self {
@@ -161,9 +161,9 @@ fn denied(denied: &DomainDenied<'_>, processes: &BTreeMap<EdgeKey, Processes>) -
     }
 }
 
-fn accepted(excused: &Excused<'_>, processes: &BTreeMap<EdgeKey, Processes>) -> Accepted {
+fn accepted(excused: &Excused<DomainDenied<'_>>, processes: &BTreeMap<EdgeKey, Processes>) -> Accepted {
     Accepted {
-        denied: denied(&excused.denied, processes),
+        denied: denied(&excused.what, processes),
         reason: excused.reason.clone(),
         until: excused.until,
     }

@@ -78,6 +78,21 @@ impl Cidr {
         self.network
     }
 
+    /// The highest address of the prefix.
+    #[must_use]
+    pub fn last(self) -> IpAddr {
+        match self.network {
+            IpAddr::V4(network) => {
+                let host_bits = u32::MAX.checked_shr(self.length.into()).unwrap_or(0);
+                Ipv4Addr::from_bits(network.to_bits() | host_bits).into()
+            }
+            IpAddr::V6(network) => {
+                let host_bits = u128::MAX.checked_shr(self.length.into()).unwrap_or(0);
+                Ipv6Addr::from_bits(network.to_bits() | host_bits).into()
+            }
+        }
+    }
+
     /// The number of leading bits that are fixed.
     #[must_use]
     pub const fn length(self) -> u8 {

@@ -55,7 +55,7 @@ pub fn columns(indent: usize, aligns: &[Align], rows: &[Vec<String>]) -> String 
 }
 
 /// The time without its fraction of a second.
-fn seconds(time: Time) -> String {
+pub(super) fn seconds(time: Time) -> String {
     let text = time.to_string();
     match text.split_once('.') {
         Some((seconds, _)) => format!("{seconds}Z"),

@@ -4,7 +4,7 @@
 //! Every pair of pods or addresses of every recorded edge is judged, on the arranged set, which says what the naive evaluator
 //! says. Only what worked is asked for: policies cannot take away what was refused or never answered.
 
-pub mod baseline;
+pub mod accepted;
 pub mod usage;
 
 use std::collections::{BTreeMap, BTreeSet};

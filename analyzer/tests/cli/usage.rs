@@ -14,7 +14,7 @@ fn mistakes_in_the_arguments_say_how_it_is_done_right() {
         ("inspect", "<TAPE>..."),
         (
             "inspect tape --format xml",
-            "[possible values: text, json, csv, parquet]",
+            "[possible values: text, json, csv, parquet, markdown, sarif, junit]",
         ),
         ("inspect tape --threads 0", "invalid value '0' for '--threads <N>'"),
         (

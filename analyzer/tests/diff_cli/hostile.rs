@@ -1,18 +1,21 @@
 //! Names in a tape can hold anything; what is printed may reach a terminal.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
+use flowtape::baseline::Excused;
 use flowtape::diff::{Recording, recordings};
-use flowtape::findings::Samples;
+use flowtape::findings::{Code, Findings, Samples};
 use flowtape::flow::Flows;
 use flowtape::flow::activity;
 use flowtape::flow::edge::{Edge, EdgeKey, Evidence, Peer, ServiceUse, Side, Transport};
 use flowtape::flow::process::Processes;
 use flowtape::identity::{Identity, Workload};
 use flowtape::policy::model::Direction;
-use flowtape::render::text;
+use flowtape::render::review::Bases;
+use flowtape::render::review::verify::review;
+use flowtape::render::{junit, markdown, sarif, text};
 use flowtape::semantics::eval::By;
-use flowtape::verify::baseline::Excused;
+use flowtape::tape::Health;
 use flowtape::verify::{Denied, Verified};
 use flowtape_schemas::node::Outcome;
 use flowtape_schemas::time::Time;
@@ -77,8 +80,14 @@ fn tables_and_changes_stay_on_their_lines() {
         edges: vec![edge],
         ..Flows::default()
     };
-    let recording = |flows| Recording { flows, complete: true };
-    let changes = text::diff::text(&recordings(recording(&Flows::default()), recording(&with)));
+    let recording = |flows| Recording {
+        flows,
+        complete: true,
+        workloads: None,
+        length: None,
+    };
+    let diff = recordings(recording(&Flows::default()), recording(&with));
+    let changes = text::diff::text(&diff, &[]);
     assert_eq!(changes.lines().count(), 3);
     let denied = Denied {
         edge: &with.edges[0],
@@ -93,7 +102,7 @@ fn tables_and_changes_stay_on_their_lines() {
         pairs: BTreeSet::new(),
     };
     let excused = Excused {
-        denied: denied.clone(),
+        what: denied.clone(),
         reason: HOSTILE.to_owned(),
         until: None,
     };
@@ -103,6 +112,7 @@ fn tables_and_changes_stay_on_their_lines() {
         denied: vec![denied],
         ..Verified::default()
     };
+    reviews_hold_no_markup(&verified, &excused, &processes);
     let verified = text::verify::text(&verified, &[excused], None, &processes);
     assert_eq!(verified.lines().count(), 4);
     assert_eq!(verified.matches(ESCAPED).count(), 2 * (6 + 2 + 1) + 1, "{verified}");
@@ -110,4 +120,55 @@ fn tables_and_changes_stay_on_their_lines() {
         assert!(text.contains(&format!("{ESCAPED}/{ESCAPED}/{ESCAPED}")), "{text:?}");
         assert!(!text.contains(['\u{1b}', '\u{202e}']), "{text:?}");
     }
+}
+
+/// The same in the reports of pipelines, with what Markdown, HTML and XML could take for their own.
+fn reviews_hold_no_markup(
+    verified: &Verified<'_>,
+    excused: &Excused<Denied<'_>>,
+    processes: &BTreeMap<EdgeKey, Processes>,
+) {
+    let reason = format!("{HOSTILE}<img src=x onerror=y>|[a](http://b) @all ]]>");
+    let excused = Excused {
+        reason,
+        ..excused.clone()
+    };
+    let mut findings = Findings::default();
+    findings.report(Code::NotIsolated, HOSTILE);
+    let (health, list) = (Health::default(), findings.list());
+    let review = review(
+        verified,
+        &[excused],
+        None,
+        processes,
+        (&health, &list),
+        Bases::default(),
+    );
+    let (markdown, junit) = (markdown::text(&review), junit::text(&review));
+    let sarif = sarif::text(&review).unwrap();
+    for text in [&markdown, &sarif, &junit] {
+        assert!(!text.contains(['\u{1b}', '\u{202e}']), "{text:?}");
+    }
+    let marks = markdown.replace("\\]", "").replace("\\[", "");
+    assert!(
+        !marks.contains("<img") && !marks.contains("](") && !marks.contains('@'),
+        "{markdown}"
+    );
+    // Nothing but the cells of the tables is divided by bars.
+    let rows = markdown
+        .lines()
+        .filter(|line| line.starts_with("| ") && line.contains("denied"));
+    for row in rows {
+        assert_eq!(row.replace("\\|", "").matches('|').count(), 4, "{row}");
+    }
+    let document = roxmltree::Document::parse(&junit).unwrap_or_else(|error| panic!("{error}: {junit}"));
+    assert_eq!(
+        document
+            .descendants()
+            .filter(|node| node.has_tag_name("testcase"))
+            .count(),
+        2
+    );
+    let document: serde_json::Value = serde_json::from_str(&sarif).unwrap();
+    assert_eq!(document["runs"][0]["results"].as_array().unwrap().len(), 2);
 }

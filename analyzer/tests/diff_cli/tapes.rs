@@ -45,9 +45,9 @@ after: peers of 7 edges: 1 (14.3 %) unknown, 0 ambiguous; of 8 operations: 1 (12
         1,
         "
 +  added      shop/Deployment/api                   ->  203.0.113.7          TCP 443   seen only after
--  removed    ops/Deployment/job                    ->  shop/Deployment/db   TCP 5432  seen only before
+-  removed    ops/Deployment/job                    ->  shop/Deployment/db   TCP 5432  seen only before; its workloads are still there
 ~  widened    shop/Deployment/web                   ->  shop/Deployment/api  TCP 8081  seen only after
-~  narrowed   shop/Deployment/web                   ->  shop/Deployment/api  TCP 9090  seen only before
+~  narrowed   shop/Deployment/web                   ->  shop/Deployment/api  TCP 9090  seen only before; its workloads are still there
 ?  undecided  unknown:10.244.1.77 (no-pod-at-time)  ->  shop/Deployment/web  TCP 80    seen only after, and a peer is not known
 
 1 added, 1 removed, 1 widened, 1 narrowed, 1 undecided
@@ -63,9 +63,9 @@ fn exchanged_sides_mirror_the_text() {
         stdout,
         "\
 +  added      ops/Deployment/job                    ->  shop/Deployment/db   TCP 5432  seen only after
--  removed    shop/Deployment/api                   ->  203.0.113.7          TCP 443   seen only before
+-  removed    shop/Deployment/api                   ->  203.0.113.7          TCP 443   seen only before; its workloads are still there
 ~  widened    shop/Deployment/web                   ->  shop/Deployment/api  TCP 9090  seen only after
-~  narrowed   shop/Deployment/web                   ->  shop/Deployment/api  TCP 8081  seen only before
+~  narrowed   shop/Deployment/web                   ->  shop/Deployment/api  TCP 8081  seen only before; its workloads are still there
 ?  undecided  unknown:10.244.1.77 (no-pod-at-time)  ->  shop/Deployment/web  TCP 80    seen only before, and a peer is not known
 
 1 added, 1 removed, 1 widened, 1 narrowed, 1 undecided
@@ -80,7 +80,7 @@ fn a_namespace_keeps_changes_with_either_end_in_it() {
         (run.code, run.stdout.as_str()),
         (
             1,
-            "-  removed  ops/Deployment/job  ->  shop/Deployment/db  TCP 5432  seen only before\n\n\
+            "-  removed  ops/Deployment/job  ->  shop/Deployment/db  TCP 5432  seen only before; its workloads are still there\n\n\
              0 added, 1 removed, 0 widened, 0 narrowed, 0 undecided\n"
         )
     );
@@ -126,6 +126,7 @@ fn the_document_is_whole() {
       "ports": "8081-8082",
       "side": "after",
       "reason": "not-seen",
+      "cause": "not-exercised",
       "message": "shop/Deployment/web -> shop/Deployment/api TCP 8081-8082: seen only after"
     },
     {
@@ -173,7 +174,7 @@ fn who_cannot_be_identified_may_be_who_is_gone() {
     assert_eq!(
         lab.run("diff before after").stdout,
         "\
--  removed    shop/Deployment/api                   ->  shop/Deployment/web  TCP 81  seen only before
+-  removed    shop/Deployment/api                   ->  shop/Deployment/web  TCP 81  seen only before; its workloads are still there
 ?  undecided  shop/Deployment/api                   ->  shop/Deployment/web  TCP 80  seen only before, and the other recording has it perhaps, from or to a peer it cannot identify
 ?  undecided  unknown:10.244.1.77 (no-pod-at-time)  ->  shop/Deployment/web  TCP 80  seen only after, and a peer is not known
 
@@ -213,4 +214,52 @@ fn what_an_incomplete_recording_does_not_show_is_undecided() {
         "{}",
         taken.stdout
     );
+}
+
+#[test]
+fn what_is_removed_says_why() {
+    let lab = Lab::new();
+    let traffic = "shop/web -> pod shop/api:8080/TCP at 1s\nops/job -> pod shop/api:8080/TCP at 1s\n";
+    lab.traffic("before", traffic);
+    let quiet = "shop/web -> pod shop/api:9090/TCP at 1s\n";
+    lab.traffic("quiet", quiet);
+    let gone = crate::CLUSTER.replace("  deployment ops/job on n1 labels app=job\n", "");
+    lab.tape("gone", &format!("{gone}{quiet}"));
+    let short = crate::CLUSTER.replace("window 30s", "window 20s");
+    lab.tape("short", &format!("{short}{quiet}"));
+    let killed = crate::CLUSTER.replace("pods 10.244.2.0/24", "pods 10.244.2.0/24 unclean");
+    lab.tape("killed", &format!("{killed}{quiet}"));
+    for (after, class, cause, message) in [
+        (
+            "quiet",
+            "removed",
+            "not-exercised",
+            "seen only before; its workloads are still there",
+        ),
+        (
+            "gone",
+            "removed",
+            "client-absent",
+            "seen only before; ops/Deployment/job is gone",
+        ),
+        (
+            "short",
+            "removed",
+            "shorter-window",
+            "seen only before; the recording after was shorter",
+        ),
+        (
+            "killed",
+            "undecided",
+            "",
+            "seen only before, and the other recording is incomplete",
+        ),
+    ] {
+        let document = lab.run(&format!("diff before {after} -n ops --format json")).json();
+        let change = &document["changes"][0];
+        assert_eq!(change["class"], class, "{after}: {document}");
+        assert_eq!(change["cause"].as_str().unwrap_or_default(), cause, "{after}");
+        let told = change["message"].as_str().unwrap();
+        assert!(told.ends_with(&format!(": {message}")), "{after}: {told}");
+    }
 }

@@ -112,9 +112,92 @@ fn bad_input_is_refused_with_what_to_do() {
             "verify tape --policies allows --format csv",
             "only `flows` and `query` have rows",
         ),
+        ("flows tape --format sarif", "only `diff` and `verify` have a review"),
+        (
+            "inspect tape --format markdown",
+            "only `diff` and `verify` have a review",
+        ),
+        (
+            "eval -p allows --cluster tape --from shop/web --to shop/db --port 1 --format junit",
+            "only `diff`",
+        ),
+        ("verify tape -p allows --report csv=x", "write FORMAT=FILE"),
+        ("verify tape -p allows --report sarif", "write FORMAT=FILE"),
+        (
+            "verify tape -p allows --report sarif=nowhere/x",
+            "cannot write `nowhere/x`",
+        ),
+        (
+            "verify tape -p allows --as-of 2026-01-01T00:00:00Z",
+            "--baseline <FILE>",
+        ),
     ] {
         let run = lab.run(words);
         assert_eq!((run.code, run.stdout.as_str()), (2, ""), "`{words}`: {}", run.stderr);
         assert!(run.stderr.contains(says), "`{words}`: {}", run.stderr);
+    }
+}
+
+#[test]
+fn each_format_ends_with_the_same_code_and_says_the_same() {
+    let lab = lab();
+    lab.traffic(
+        "more",
+        "  shop/web -> service shop/db:5432 x3 at 1s..9s\n  ops/job -> shop/web:80 at 1s\n",
+    );
+    for (words, code) in [
+        ("verify tape --policies denies", 1),
+        ("verify tape --policies allows", 0),
+        ("verify stranger --policies allows --strict", 1),
+        ("diff tape more", 1),
+        ("diff tape more --fail-on removed", 0),
+        ("diff tape stranger --fail-on removed", 1),
+        ("diff tape tape", 0),
+        ("diff tape denies", 1),
+    ] {
+        let passed = code == 0;
+        let markdown = lab.run(&format!("{words} --format markdown"));
+        assert_eq!(
+            (markdown.code, markdown.stderr.contains("error")),
+            (code, false),
+            "{words}"
+        );
+        let verdict = markdown.stdout.lines().next().unwrap();
+        assert_eq!(verdict.ends_with(": passed"), passed, "{words}: {verdict}");
+
+        let junit = lab.run(&format!("{words} --format junit"));
+        assert_eq!(junit.code, code, "{words}");
+        let document = roxmltree::Document::parse(&junit.stdout).unwrap();
+        let failures = document
+            .descendants()
+            .filter(|node| node.has_tag_name("failure"))
+            .count();
+        assert_eq!(failures == 0, passed, "{words}");
+        let suite = document
+            .descendants()
+            .find(|node| node.has_tag_name("testsuite"))
+            .unwrap();
+        let cases = suite.children().filter(|node| node.has_tag_name("testcase")).count();
+        assert_eq!(suite.attribute("failures"), Some(failures.to_string().as_str()));
+        assert_eq!(suite.attribute("tests"), Some(cases.to_string().as_str()));
+
+        let sarif = lab.run(&format!("{words} --format sarif"));
+        assert_eq!((sarif.code, sarif.stderr.contains("error")), (code, false), "{words}");
+        let results = sarif.json()["runs"][0]["results"].as_array().unwrap().clone();
+        let errors = results.iter().filter(|result| result["level"] == "error").count();
+        assert_eq!(
+            (errors, results.len() + usize::from(passed)),
+            (failures, cases),
+            "{words}"
+        );
+
+        let beside = lab.run(&format!(
+            "{words} --report junit=j.xml --report json=j.json --report sarif=j.sarif --report markdown=j.md"
+        ));
+        assert_eq!(beside.code, code);
+        let file = |name: &str| std::fs::read_to_string(lab.path(name)).unwrap();
+        let said = [junit.stdout, sarif.stdout, markdown.stdout];
+        assert_eq!([file("j.xml"), file("j.sarif"), file("j.md")], said, "{words}");
+        assert_eq!(file("j.json"), lab.run(&format!("{words} --format json")).stdout);
     }
 }

@@ -31,7 +31,7 @@ const FENCES: &[Fence] = &[
         only: &[
             "analyzer/src/cli/verb/generate/config.rs",
             "analyzer/src/cli/verb/generate/lock.rs",
-            "analyzer/src/verify/baseline.rs",
+            "analyzer/src/baseline.rs",
         ],
     },
     Fence {

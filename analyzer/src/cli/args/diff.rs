@@ -2,12 +2,18 @@
 
 use clap::ValueEnum;
 
+use super::Gated;
+
 /// Arguments of `diff`.
 #[derive(Debug, clap::Args)]
 #[command(
     after_long_help = "Examples:\n  flowtape diff old-tape new-tape\n  flowtape diff my-tape policies/                  \
         would the policies deny what was recorded?\n  flowtape diff old-tape new-tape --fail-on added  exit with 1 only \
-        if something is new\n  flowtape diff old,old-metadata new,new-metadata  recordings with their metadata beside them"
+        if something is new\n  flowtape diff old,old-metadata new,new-metadata  recordings with their metadata beside them\n\nA \
+        baseline is TOML, one table for each kind of change that is accepted:\n  [[accept]]\n  from = \"ops/job\"\n  to = \
+        \"shop/db\"\n  port = \"5432/TCP\"                # every port where it is left out\n  change = \"added\"                 \
+        # a class, every one where it is left out\n  reason = \"the new importer\"\n  until = \
+        \"2026-03-01T00:00:00Z\"     # optional: not for recordings that end then or later"
 )]
 pub struct DiffArgs {
     /// What to compare: a tape, or a file or directory of policies
@@ -29,6 +35,9 @@ pub struct DiffArgs {
     /// Without it, a side that is incomplete or has unknown peers never gives exit code 0.
     #[arg(long)]
     pub allow_incomplete: bool,
+    /// What is accepted, and where reports go.
+    #[command(flatten)]
+    pub gated: Gated,
 }
 
 /// Which differences end with exit code 1.

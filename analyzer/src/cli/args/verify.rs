@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::Tapes;
+use super::{Gated, Tapes};
 
 /// Arguments of `verify`.
 #[derive(Debug, clap::Args)]
@@ -25,7 +25,7 @@ pub struct VerifyArgs {
     /// Only connections that begin or end in this namespace, and rules of its policies; may be given several times
     #[arg(short, long = "namespace", value_name = "NAMESPACE")]
     pub namespaces: Vec<String>,
-    /// File of denials that are accepted, each with its reason
-    #[arg(long, value_name = "FILE")]
-    pub baseline: Option<PathBuf>,
+    /// What is accepted, and where reports go.
+    #[command(flatten)]
+    pub gated: Gated,
 }

@@ -1,28 +1,42 @@
 //! `flowtape diff`: what changed between two recordings, or between a recording and policies.
 
+use std::collections::BTreeSet;
+
+use flowtape_schemas::time::Time;
+
 use crate::cli::args::Global;
 use crate::cli::args::diff::{DiffArgs, FailOn};
 use crate::cli::edges::edges;
 use crate::cli::exit::ExitStatus;
 use crate::cli::failure::Failure;
+use crate::cli::gate;
 use crate::cli::output;
 use crate::cli::policies::{self, Policies};
 use crate::cli::report::Report;
 use crate::cli::side::{SidePath, side};
+use crate::diff::accepted;
 use crate::diff::change::{Class, Diff, Side};
 use crate::diff::{Recording, recordings, with_policies};
 use crate::findings::{Code, Findings};
 use crate::flow::Flows;
+use crate::identity::Workload;
 use crate::identity::cluster::Cluster;
 use crate::json;
 use crate::json::{Input, Shares};
+use crate::render::review::Bases;
+use crate::render::review::diff::{Judged, review};
 use crate::render::text;
 use crate::replay::world::world;
 use crate::tape::{self, Health};
 
 pub(in crate::cli) fn run(args: &DiffArgs, global: &Global) -> Result<ExitStatus, Failure> {
     let gate = Gate::new(args)?;
-    let found = match (side(&args.before)?, side(&args.after)?) {
+    let sides = (side(&args.before)?, side(&args.after)?);
+    let bases = Bases {
+        before: base(&sides.0),
+        after: base(&sides.1),
+    };
+    let found = match sides {
         (SidePath::Tape(before), SidePath::Tape(after)) => {
             two_tapes(&Opened::open(&before)?, &Opened::open(&after)?, gate)
         }
@@ -49,9 +63,12 @@ pub(in crate::cli) fn run(args: &DiffArgs, global: &Global) -> Result<ExitStatus
         health,
         shares,
         mut findings,
+        end,
     } = found;
-    let diff = diff.within(&args.namespaces);
+    let mut diff = diff.within(&args.namespaces);
     diff.report(&mut findings);
+    let (baseline, now) = gate::baseline(&args.gated, end)?;
+    let excused = accepted::part(&baseline, &mut diff, now, &mut findings);
     let report = Report {
         schema: "flowtape.diff/v1",
         inputs,
@@ -60,9 +77,21 @@ pub(in crate::cli) fn run(args: &DiffArgs, global: &Global) -> Result<ExitStatus
         findings,
         remark: String::new(),
     };
-    let body = json::diff::Diff::from(&diff);
-    let strict = report.print(global, &body, |_| text::diff::text(&diff))?;
-    Ok(strict.max(gate.judge(&diff)))
+    let body = json::diff::Diff::new(&diff, &excused);
+    let judged = gate.judged(&diff);
+    let text = || text::diff::text(&diff, &excused);
+    let strict = gate::print(&report, &args.gated, global, &body, text, |health, findings| {
+        review(&diff, &excused, &judged, (health, findings), bases)
+    })?;
+    Ok(strict.max(gate.judge(&diff, judged.doubt)))
+}
+
+/// What stands before the names of files of a side; nothing of a tape, which no report names files of.
+fn base(side: &SidePath) -> String {
+    match side {
+        SidePath::Tape(_) => String::new(),
+        SidePath::Policies(path) => gate::base(path),
+    }
 }
 
 /// What a comparison gave.
@@ -72,6 +101,8 @@ struct Found {
     health: Health,
     shares: Vec<Shares>,
     findings: Findings,
+    /// When the last recording ended.
+    end: Option<Time>,
 }
 
 /// A tape with its edges.
@@ -80,6 +111,7 @@ struct Opened {
     cluster: Cluster,
     flows: Flows,
     findings: Findings,
+    workloads: BTreeSet<Workload>,
 }
 
 impl Opened {
@@ -88,12 +120,19 @@ impl Opened {
         let tape = tape::open(paths, &mut findings)?;
         let cluster = Cluster::new(&tape.cluster, &mut findings);
         let flows = edges(&tape, &cluster, &mut findings)?;
+        let of_pods = cluster.pods.values().map(|pod| &pod.workload);
+        let owners = cluster.owners.templates().map(|(workload, _)| workload);
         Ok(Self {
+            workloads: of_pods.chain(owners).cloned().collect(),
             tape,
             cluster,
             flows,
             findings,
         })
+    }
+
+    fn end(&self) -> Option<Time> {
+        self.tape.window.map(|window| window.end)
     }
 
     fn recording(&self, gate: Gate<'_>) -> Recording<'_> {
@@ -102,6 +141,11 @@ impl Opened {
             // Peers that were folded away may be any that the other side knows.
             complete: gate.allow_incomplete
                 || self.tape.health.is_complete() && !self.findings.has(Code::RemotesFolded),
+            workloads: Some(&self.workloads).filter(|there| !there.is_empty()),
+            length: self
+                .tape
+                .window
+                .map(|window| window.end.0.saturating_sub(window.start.0)),
         }
     }
 }
@@ -128,6 +172,7 @@ fn two_tapes(before: &Opened, after: &Opened, gate: Gate<'_>) -> Found {
         health,
         shares,
         findings,
+        end: before.end().max(after.end()),
     }
 }
 
@@ -147,6 +192,7 @@ fn tape_and_policies(opened: &Opened, policies: Policies, gate: Gate<'_>) -> Fou
         health: opened.tape.health.clone(),
         shares: vec![Shares::new(None, &opened.flows.shares)],
         findings,
+        end: opened.end(),
     }
 }
 
@@ -169,22 +215,11 @@ impl<'a> Gate<'a> {
         })
     }
 
-    fn judge(self, diff: &Diff) -> ExitStatus {
-        if self.fail_on.contains(&FailOn::None) {
-            return ExitStatus::Done;
-        }
-        let changed = diff.changes.iter().any(|change| self.asks(change.class));
-        // Where nothing isolates a workload, everything is allowed there that was not before.
-        let unbounded = diff.unbounded.iter().any(|one| {
-            self.asks(match one.side {
-                Side::After => Class::Added,
-                Side::Before => Class::Removed,
-            })
-        });
-        if changed || unbounded {
+    fn judge(self, diff: &Diff, doubt: Option<String>) -> ExitStatus {
+        if self.is_crossed(diff) {
             return ExitStatus::Found;
         }
-        match self.doubt(diff) {
+        match doubt {
             Some(doubt) => {
                 output::say(&format!(
                     "note: exit code 1, because {doubt}, so that no change proves nothing; `--allow-incomplete` takes it as it is"
@@ -193,6 +228,32 @@ impl<'a> Gate<'a> {
             }
             None => ExitStatus::Done,
         }
+    }
+
+    /// What of the diff ends with exit code 1.
+    fn judged(self, diff: &Diff) -> Judged {
+        let never = self.fail_on.contains(&FailOn::None);
+        Judged {
+            failing: Class::ALL.into_iter().filter(|class| self.asks(*class)).collect(),
+            doubt: if never || self.is_crossed(diff) {
+                None
+            } else {
+                self.doubt(diff)
+            },
+        }
+    }
+
+    /// Whether there is a difference that was asked for.
+    fn is_crossed(self, diff: &Diff) -> bool {
+        let changed = diff.changes.iter().any(|change| self.asks(change.class));
+        // Where nothing isolates a workload, everything is allowed there that was not before.
+        let unbounded = diff.unbounded.iter().any(|one| {
+            self.asks(match one.side {
+                Side::After => Class::Added,
+                Side::Before => Class::Removed,
+            })
+        });
+        changed || unbounded
     }
 
     fn asks(self, class: Class) -> bool {

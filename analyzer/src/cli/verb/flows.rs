@@ -35,7 +35,9 @@ pub(in crate::cli) fn run(args: &FlowsArgs, global: &Global) -> Result<ExitStatu
             Format::Parquet => {
                 parquet::bytes(&frame(&body.edges)).map_err(|error| Failure::of("cannot write Parquet", &error))?
             }
-            Format::Text | Format::Json => flows::text(&edges).into_bytes(),
+            Format::Text | Format::Json | Format::Markdown | Format::Sarif | Format::Junit => {
+                flows::text(&edges).into_bytes()
+            }
         })
     })
 }

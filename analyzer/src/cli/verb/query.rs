@@ -50,7 +50,9 @@ pub(in crate::cli) fn run(args: &QueryArgs, global: &Global) -> Result<ExitStatu
         Ok(match global.format {
             Format::Csv => csv::text(&frame).into_bytes(),
             Format::Parquet => parquet::bytes(&frame).map_err(|error| Failure::of("cannot write Parquet", &error))?,
-            Format::Text | Format::Json => rows::text(&frame).into_bytes(),
+            Format::Text | Format::Json | Format::Markdown | Format::Sarif | Format::Junit => {
+                rows::text(&frame).into_bytes()
+            }
         })
     })
 }

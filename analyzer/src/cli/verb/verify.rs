@@ -7,6 +7,7 @@ use crate::cli::args::verify::VerifyArgs;
 use crate::cli::edges::edges;
 use crate::cli::exit::ExitStatus;
 use crate::cli::failure::Failure;
+use crate::cli::gate;
 use crate::cli::policies::{self, Policies};
 use crate::cli::report::Report;
 use crate::findings::{Code, Findings};
@@ -16,30 +17,31 @@ use crate::identity::cluster::Cluster;
 use crate::json;
 use crate::parse::kubernetes::Parsed;
 use crate::parse::report::Skipped;
+use crate::render::review::Bases;
+use crate::render::review::verify::review;
 use crate::render::text;
 use crate::replay::world::world;
 use crate::tape;
-use crate::verify::baseline::Baseline;
-use crate::verify::verify;
+use crate::verify::{accepted, verify};
 
 pub(in crate::cli) fn run(args: &VerifyArgs, global: &Global) -> Result<ExitStatus, Failure> {
     let VerifyArgs {
         input,
         policies: path,
         namespaces,
-        baseline,
+        gated,
     } = args;
     let Policies {
         parsed,
         input: policies,
     } = policies::read(path)?;
-    let baseline = baseline.as_deref().map(read).transpose()?.unwrap_or_default();
     let mut findings = Findings::default();
     policies::say_what_is_odd(&parsed, &mut findings);
     if parsed.set.is_empty() {
         return Err(nothing_to_judge(path, &parsed));
     }
     let tape = tape::open(&input.tapes, &mut findings)?;
+    let (baseline, now) = gate::baseline(gated, tape.window.map(|window| window.end))?;
     let cluster = Cluster::new(&tape.cluster, &mut findings);
     let flows = edges(&tape, &cluster, &mut findings)?;
 
@@ -52,14 +54,19 @@ pub(in crate::cli) fn run(args: &VerifyArgs, global: &Global) -> Result<ExitStat
     let denied = std::mem::take(&mut verified.denied);
     let denied_edges: Vec<&Edge> = denied.iter().map(|denied| denied.edge).collect();
     let processes = processes(&tape, &cluster, &denied_edges)?;
-    let (counting, excused) = baseline.part(denied, tape.window.map(|window| window.end), &mut findings);
+    let (counting, excused) = accepted::part(&baseline, denied, now, &mut findings);
     verified.denied = counting;
 
     let body = json::verify::Verify::of(&verified, &excused, tape.window, &processes);
     let mut report = Report::of_tape("flowtape.verify/v1", &tape, &flows, findings);
     report.inputs.push(policies);
-    let strict = report.print(global, &body, |_| {
-        text::verify::text(&verified, &excused, tape.window, &processes)
+    let text = || text::verify::text(&verified, &excused, tape.window, &processes);
+    let bases = Bases {
+        before: String::new(),
+        after: gate::base(path),
+    };
+    let strict = gate::print(&report, gated, global, &body, text, |health, findings| {
+        review(&verified, &excused, tape.window, &processes, (health, findings), bases)
     })?;
     let found = if body.denied.is_empty() {
         ExitStatus::Done
@@ -82,13 +89,4 @@ fn nothing_to_judge(path: &Path, parsed: &Parsed) -> Failure {
             "other objects are there, the first a {kind} of {api_version} in {place}"
         )),
     }
-}
-
-fn read(path: &Path) -> Result<Baseline, Failure> {
-    let place = path.display();
-    let text = policies::text(path).map_err(|problem| Failure::plain(format!("baseline `{place}` {problem}")))?;
-    Baseline::parse(&text).map_err(|error| {
-        Failure::of(format!("baseline `{place}` cannot be used"), &error)
-            .hint("`flowtape verify --help` shows what one looks like")
-    })
 }

@@ -1,19 +1,22 @@
 //! Changes as lines that begin with a mark, and a line that counts them.
 
 use super::{Align, columns};
+use crate::baseline::Excused;
 use crate::diff::change::{Change, Class, Diff, Pair};
+use crate::render::text::seconds;
 
 const ALIGNS: [Align; 7] = [Align::Left; 7];
 
 /// One line for each change, by class, and their number in the last line.
 #[must_use]
-pub fn text(diff: &Diff) -> String {
-    let rows: Vec<Vec<String>> = diff.changes.iter().map(row).collect();
+pub fn text(diff: &Diff, excused: &[Excused<Change>]) -> String {
+    let changes = diff.changes.iter().map(row);
+    let rows: Vec<Vec<String>> = changes.chain(excused.iter().map(accepted)).collect();
     let mut text = columns(0, &ALIGNS, &rows);
     if !text.is_empty() {
         text.push('\n');
     }
-    text.push_str(&summary(diff));
+    text.push_str(&summary(diff, excused));
     text.push('\n');
     text
 }
@@ -32,6 +35,15 @@ fn row(change: &Change) -> Vec<String> {
     ]
 }
 
+fn accepted(excused: &Excused<Change>) -> Vec<String> {
+    let Excused { what, reason, until } = excused;
+    let until = until.map_or_else(String::new, |until| format!(" until {}", seconds(until)));
+    let mut row = row(what);
+    "=".clone_into(&mut row[0]);
+    row[6] = format!("{}; accepted{until}: {reason}", row[6]);
+    row
+}
+
 /// What a line begins with.
 const fn mark(class: Class) -> &'static str {
     match class {
@@ -42,7 +54,7 @@ const fn mark(class: Class) -> &'static str {
     }
 }
 
-fn summary(diff: &Diff) -> String {
+pub(in crate::render) fn summary(diff: &Diff, excused: &[Excused<Change>]) -> String {
     let counts = diff.summary().into_iter();
     // Nothing is ever renamed while nothing can prove it.
     let told = counts.filter(|(class, count)| *class != Class::Renamed || *count > 0);
@@ -50,6 +62,9 @@ fn summary(diff: &Diff) -> String {
     let unbounded = diff.unbounded.len();
     if unbounded > 0 {
         parts.push(format!("{unbounded} not isolated"));
+    }
+    if !excused.is_empty() {
+        parts.push(format!("{} accepted", excused.len()));
     }
     parts.join(", ")
 }

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use flowtape_schemas::manifest::Window;
 
 use super::{Align, columns, seconds};
+use crate::baseline::Excused;
 use crate::flow::edge::{Edge, EdgeKey, Side};
 use crate::flow::process::Processes;
 use crate::policy::model::Direction;
-use crate::verify::baseline::Excused;
 use crate::verify::usage::RuleUse;
 use crate::verify::{Denied, Undecided, Verified};
 
@@ -19,7 +19,7 @@ const ALIGNS: [Align; 7] = [Align::Left; 7];
 #[must_use]
 pub fn text(
     verified: &Verified<'_>,
-    excused: &[Excused<'_>],
+    excused: &[Excused<Denied<'_>>],
     window: Option<Window>,
     processes: &BTreeMap<EdgeKey, Processes>,
 ) -> String {
@@ -27,10 +27,10 @@ pub fn text(
     for denied in &verified.denied {
         edges.push(edge_row("-", "denied", denied.edge, denial(denied, processes)));
     }
-    for Excused { denied, reason, until } in excused {
+    for Excused { what, reason, until } in excused {
         let until = until.map_or_else(String::new, |until| format!(" until {}", seconds(until)));
-        let told = format!("{}; accepted{until}: {reason}", denial(denied, processes));
-        edges.push(edge_row("=", "accepted", denied.edge, told));
+        let told = format!("{}; accepted{until}: {reason}", denial(what, processes));
+        edges.push(edge_row("=", "accepted", what.edge, told));
     }
     for Undecided { edge, reason } in &verified.undecided {
         edges.push(edge_row(
@@ -78,7 +78,7 @@ fn edge_row(mark: &str, word: &str, edge: &Edge, told: String) -> Vec<String> {
 }
 
 /// The end that denies, what was recorded, and who denies it.
-fn denial(denied: &Denied<'_>, processes: &BTreeMap<EdgeKey, Processes>) -> String {
+pub(in crate::render) fn denial(denied: &Denied<'_>, processes: &BTreeMap<EdgeKey, Processes>) -> String {
     let Denied {
         edge,
         direction,
@@ -106,7 +106,7 @@ fn denial(denied: &Denied<'_>, processes: &BTreeMap<EdgeKey, Processes>) -> Stri
     format!("{end}{some}, {}{from}: {}", evidence(edge), by.join(", "))
 }
 
-fn evidence(edge: &Edge) -> String {
+pub(in crate::render) fn evidence(edge: &Edge) -> String {
     let evidence = &edge.evidence;
     let times = match evidence.count {
         0 => "open before the window".to_owned(),
@@ -116,25 +116,28 @@ fn evidence(edge: &Edge) -> String {
     format!("{times}, last {}", seconds(evidence.last_seen))
 }
 
-/// A rule that nothing recorded needs, or not all of it; `None` for the others.
 fn rule_row(used: &RuleUse, window: Option<Window>) -> Option<Vec<String>> {
+    let told = unneeded(used, window)?;
+    let word = if used.last_seen.is_none() { "dead" } else { "loose" };
+    Some(vec!["~".to_owned(), word.to_owned(), used.by.to_string(), told])
+}
+
+/// What of a rule nothing recorded needs; `None` of a rule that is needed as a whole.
+pub(in crate::render) fn unneeded(used: &RuleUse, window: Option<Window>) -> Option<String> {
     if used.is_whole() {
         return None;
     }
-    let told = if used.last_seen.is_none() {
+    if used.last_seen.is_none() {
         let length = window.map(|window| format!(" in {}", length(used.age(window.start, window.end))));
-        format!("nothing recorded needs it{}", length.unwrap_or_default())
-    } else {
-        let parts = used
-            .unused_peers
-            .iter()
-            .chain(&used.unused_ports)
-            .chain(&used.unused_pairs);
-        let parts: Vec<&str> = parts.map(String::as_str).collect();
-        format!("nothing recorded needs {}", parts.join("; "))
-    };
-    let word = if used.last_seen.is_none() { "dead" } else { "loose" };
-    Some(vec!["~".to_owned(), word.to_owned(), used.by.to_string(), told])
+        return Some(format!("nothing recorded needs it{}", length.unwrap_or_default()));
+    }
+    let parts = used
+        .unused_peers
+        .iter()
+        .chain(&used.unused_ports)
+        .chain(&used.unused_pairs);
+    let parts: Vec<&str> = parts.map(String::as_str).collect();
+    Some(format!("nothing recorded needs {}", parts.join("; ")))
 }
 
 /// A length of time in its largest unit that leaves nothing, or two of them.
@@ -159,7 +162,7 @@ fn length(nanos: i64) -> String {
     told.join(" ")
 }
 
-fn summary(verified: &Verified<'_>, excused: &[Excused<'_>]) -> String {
+pub(in crate::render) fn summary(verified: &Verified<'_>, excused: &[Excused<Denied<'_>>]) -> String {
     let Verified {
         denied,
         undecided,
@@ -172,7 +175,7 @@ fn summary(verified: &Verified<'_>, excused: &[Excused<'_>]) -> String {
     // An edge that both of its ends deny is one edge.
     let edges = |all: &mut dyn Iterator<Item = &EdgeKey>| all.collect::<std::collections::BTreeSet<_>>().len();
     let refused = edges(&mut denied.iter().map(|one| &one.edge.key));
-    let accepted = edges(&mut excused.iter().map(|one| &one.denied.edge.key));
+    let accepted = edges(&mut excused.iter().map(|one| &one.what.edge.key));
     let dead = rules.iter().filter(|used| used.last_seen.is_none()).count();
     let loose = rules.iter().filter(|used| !used.is_whole()).count() - dead;
     format!(

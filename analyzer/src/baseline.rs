@@ -1,4 +1,4 @@
-//! Denials that somebody accepted: a file that says which, why, and until when.
+//! What somebody accepted: a file that says which denials of `verify` or changes of `diff`, why, and until when.
 //!
 //! ```toml
 //! [[accept]]
@@ -15,12 +15,13 @@ use std::str::FromStr;
 use flowtape_schemas::time::Time;
 use serde::de::{Deserialize, Deserializer, Error as _};
 
-use super::Denied;
 use crate::findings::{Code, Findings};
+use crate::flow::edge::{Edge, Transport};
 use crate::flow::filter::{Filter, PeerPattern, PortPattern};
 use crate::policy::model::Direction;
+use crate::policy::ports::{PortRange, PortSet};
 
-/// Denials that are accepted.
+/// What is accepted.
 #[derive(Clone, Debug, Default, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Baseline {
@@ -28,7 +29,7 @@ pub struct Baseline {
     accept: Vec<Accepted>,
 }
 
-/// Denials of one kind that are accepted.
+/// One kind of thing that is accepted.
 #[derive(Clone, Debug, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Accepted {
@@ -38,8 +39,10 @@ pub struct Accepted {
     to: Text<PeerPattern>,
     /// The server's port; every port where it is left out.
     port: Option<Text<PortPattern>>,
-    /// The end that denies; both where it is left out.
+    /// Of `verify`, the end that denies; both where it is left out.
     direction: Option<End>,
+    /// Of `diff`, the class of the change; every class where it is left out.
+    change: Option<ChangeClass>,
     /// Why it is accepted.
     pub reason: String,
     /// Not for recordings that end at this time or later.
@@ -54,11 +57,11 @@ pub struct BaselineError {
     message: String,
 }
 
-/// A denial that is accepted.
+/// Something that is accepted.
 #[derive(Clone, Debug)]
-pub struct Excused<'a> {
-    /// The denial.
-    pub denied: Denied<'a>,
+pub struct Excused<T> {
+    /// What it is.
+    pub what: T,
     /// Why it is accepted.
     pub reason: String,
     /// Until when.
@@ -77,37 +80,52 @@ impl Baseline {
         })
     }
 
-    /// Parts denials into those that count and those that are accepted for a recording that ends at `end`. Entries that have
-    /// run out, and such as nothing is denied for, are findings.
-    pub fn part<'a>(
+    /// The first entry that runs out at some time, in words.
+    #[must_use]
+    pub fn limited(&self) -> Option<String> {
+        let entry = self.accept.iter().find(|entry| entry.until.is_some())?;
+        Some(entry.told())
+    }
+
+    /// The entries.
+    #[must_use]
+    pub fn entries(&self) -> &[Accepted] {
+        &self.accept
+    }
+
+    /// Parts things into those that count and those that are accepted at `now`. Entries that have run out, and such as are about
+    /// nothing, are findings; `nothing` says what did not happen.
+    pub fn part<T>(
         &self,
-        denied: Vec<Denied<'a>>,
-        end: Option<Time>,
+        things: Vec<T>,
+        now: Option<Time>,
+        is_about: impl Fn(&Accepted, &T) -> bool,
+        nothing: &str,
         findings: &mut Findings,
-    ) -> (Vec<Denied<'a>>, Vec<Excused<'a>>) {
+    ) -> (Vec<T>, Vec<Excused<T>>) {
         let mut needed = vec![false; self.accept.len()];
         let (mut counting, mut excused) = (Vec::new(), Vec::new());
-        for denied in denied {
+        for thing in things {
             let mut by = None;
             for (entry, needed) in self.accept.iter().zip(&mut needed) {
-                if entry.is_about(&denied) {
+                if is_about(entry, &thing) {
                     *needed = true;
-                    by = by.or_else(|| Some(entry).filter(|entry| entry.holds(end)));
+                    by = by.or_else(|| Some(entry).filter(|entry| entry.holds(now)));
                 }
             }
             match by {
                 Some(Accepted { reason, until, .. }) => excused.push(Excused {
-                    denied,
+                    what: thing,
                     reason: reason.clone(),
                     until: *until,
                 }),
-                None => counting.push(denied),
+                None => counting.push(thing),
             }
         }
         for (entry, needed) in self.accept.iter().zip(needed) {
             if !needed {
-                findings.report(Code::BaselineUnneeded, format!("nothing is denied of {}", entry.told()));
-            } else if let Some(until) = entry.until.filter(|_| !entry.holds(end)) {
+                findings.report(Code::BaselineUnneeded, format!("nothing {nothing} of {}", entry.told()));
+            } else if let Some(until) = entry.until.filter(|_| !entry.holds(now)) {
                 findings.report(
                     Code::BaselineExpired,
                     format!("{} was accepted until {until}", entry.told()),
@@ -119,17 +137,40 @@ impl Baseline {
 }
 
 impl Accepted {
-    fn is_about(&self, denied: &Denied<'_>) -> bool {
+    /// Whether it is about what one end of an edge does.
+    #[must_use]
+    pub fn is_about_edge(&self, edge: &Edge, direction: Direction) -> bool {
         let filter = Filter {
             from: vec![self.from.value.clone()],
             to: vec![self.to.value.clone()],
             ports: self.port.iter().map(|port| port.value.clone()).collect(),
             ..Filter::default()
         };
-        let here = self
-            .direction
-            .is_none_or(|end| Direction::from(end) == denied.direction);
-        here && filter.admits(denied.edge)
+        let here = self.direction.is_none_or(|end| Direction::from(end) == direction);
+        here && filter.admits(edge)
+    }
+
+    /// The client and the server that it is about.
+    #[must_use]
+    pub const fn ends(&self) -> [&PeerPattern; 2] {
+        [&self.from.value, &self.to.value]
+    }
+
+    /// The ports of a protocol that it is about.
+    #[must_use]
+    pub fn ports(&self, protocol: Transport) -> PortSet {
+        let Some(port) = &self.port else { return PortSet::all() };
+        let range = port
+            .value
+            .range(protocol)
+            .and_then(|range| PortRange::new(*range.start(), *range.end()));
+        range.into_iter().collect()
+    }
+
+    /// Whether it is about changes of a class, by its word in JSON.
+    #[must_use]
+    pub fn is_about_class(&self, word: &str) -> bool {
+        self.change.is_none_or(|class| class.word() == word)
     }
 
     fn holds(&self, end: Option<Time>) -> bool {
@@ -174,6 +215,29 @@ impl From<End> for Direction {
         match end {
             End::Ingress => Self::Ingress,
             End::Egress => Self::Egress,
+        }
+    }
+}
+
+/// A class of changes, as the file names it.
+#[derive(Clone, Copy, Debug, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum ChangeClass {
+    Added,
+    Removed,
+    Widened,
+    Narrowed,
+    Undecided,
+}
+
+impl ChangeClass {
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Added => "added",
+            Self::Removed => "removed",
+            Self::Widened => "widened",
+            Self::Narrowed => "narrowed",
+            Self::Undecided => "undecided",
         }
     }
 }
