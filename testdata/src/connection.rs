@@ -24,6 +24,10 @@ const FIRST_EPHEMERAL: u16 = 32_768;
 /// Last port that Linux gives to clients.
 const LAST_EPHEMERAL: u16 = 60_999;
 
+/// First port that netfilter chooses among where it does not keep the client's (`nf_nat_l4proto_unique_tuple` of
+/// `net/netfilter/nf_nat_core.c`, Linux 6.12).
+const FIRST_CHOSEN: u16 = 1024;
+
 /// One TCP connection or UDP datagram.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Connection {
@@ -144,7 +148,7 @@ pub fn alternatives(scenario: &Scenario, layout: &Layout, connection: &Connectio
             turn: Some(turn),
             at: connection.at,
         };
-        let answer = question.answer(connection.traffic, &mut BTreeMap::new()).ok()?;
+        let answer = question.answer(connection.traffic, &mut Ports::default()).ok()?;
         Some((answer.backend, answer.source.0))
     };
     (0..turns).filter_map(answer).collect()
@@ -154,7 +158,7 @@ pub fn alternatives(scenario: &Scenario, layout: &Layout, connection: &Connectio
 pub(crate) fn resolve(scenario: &Scenario, layout: &Layout) -> (Vec<Connection>, Vec<Problem>) {
     let mut connections = Vec::new();
     let mut problems = Vec::new();
-    let mut ports = BTreeMap::new();
+    let mut ports = Ports::default();
     for (place, traffic) in scenario.traffic.iter().enumerate() {
         for nth in 0..traffic.count {
             let question = Question {
@@ -192,6 +196,45 @@ fn instant(traffic: &Traffic, nth: u32) -> Offset {
     Offset(traffic.at.first.0 + i64::try_from(passed).unwrap_or(0))
 }
 
+/// The next port of each address: given to a client, and chosen by a node that translates.
+#[derive(Default)]
+struct Ports {
+    clients: BTreeMap<IpAddr, u16>,
+    nodes: BTreeMap<IpAddr, u16>,
+    /// What servers saw so far.
+    taken: BTreeSet<(Endpoint, Endpoint)>,
+}
+
+impl Ports {
+    fn of_client(&mut self, address: IpAddr) -> u16 {
+        let port = self.clients.entry(address).or_insert(FIRST_EPHEMERAL);
+        let given = *port;
+        *port = if given == LAST_EPHEMERAL {
+            FIRST_EPHEMERAL
+        } else {
+            given + 1
+        };
+        given
+    }
+
+    /// The client's port, unless the server saw it at that address already.
+    fn kept(&mut self, source: Endpoint, server: Endpoint) -> Endpoint {
+        if self.taken.contains(&(source, server)) {
+            (source.0, self.chosen(source.0))
+        } else {
+            source
+        }
+    }
+
+    /// In order and not at random, so that none is a client's by chance before 31,744 of them are taken.
+    fn chosen(&mut self, address: IpAddr) -> u16 {
+        let port = self.nodes.entry(address).or_insert(FIRST_CHOSEN);
+        let chosen = *port;
+        *port = chosen.checked_add(1).unwrap_or(FIRST_CHOSEN);
+        chosen
+    }
+}
+
 /// One connection to be resolved.
 struct Question<'s> {
     scenario: &'s Scenario,
@@ -204,16 +247,16 @@ struct Question<'s> {
 }
 
 impl Question<'_> {
-    fn answer(&self, place: usize, ports: &mut BTreeMap<IpAddr, u16>) -> Result<Connection, String> {
+    fn answer(&self, place: usize, ports: &mut Ports) -> Result<Connection, String> {
         let (client_address, client_socket) = self.client()?;
         let target = self.server(client_address, client_socket)?;
-        let port = ports.entry(client_address).or_insert(FIRST_EPHEMERAL);
-        let client = (client_address, *port);
-        *port = if *port == LAST_EPHEMERAL {
-            FIRST_EPHEMERAL
-        } else {
-            *port + 1
+        let client = (client_address, ports.of_client(client_address));
+        let source = match target.translated_source {
+            Some(node) if self.chooses_ports(node) => (node, ports.chosen(node)),
+            Some(node) => ports.kept((node, client.1), target.backend),
+            None => client,
         };
+        ports.taken.insert((source, target.backend));
         let taken = self.traffic.outcome == Outcome::Established;
         Ok(Connection {
             traffic: place,
@@ -225,10 +268,16 @@ impl Question<'_> {
             client,
             dialed: target.dialed,
             backend: target.backend,
-            source: (target.translated_source.unwrap_or(client.0), client.1),
+            source,
             client_socket,
             server_socket: target.socket.filter(|_| taken),
         })
+    }
+
+    /// Whether the node at an address puts ports of its own in the clients' place.
+    fn chooses_ports(&self, address: IpAddr) -> bool {
+        let mut nodes = self.scenario.nodes.iter();
+        nodes.any(|node| node.random_ports && node.addresses.contains(&address))
     }
 
     /// Chooses one of several in turn.

@@ -14,6 +14,8 @@ pub(super) fn edges(tape: &Tape, cluster: &Cluster, findings: &mut Findings) -> 
         *findings = of_counts;
         return Ok(flows);
     }
-    let divided = tape::divide(tape, &flow::unclear(tape, cluster))?;
-    Ok(flow::edges(&divided, cluster, findings))
+    let questions = flow::questions(tape, cluster);
+    let operations = tape::operations(tape, &questions.rows())?;
+    let divided = flow::divide(tape, cluster, &questions, &operations);
+    Ok(flow::edges_of_divided(&divided, cluster, findings))
 }

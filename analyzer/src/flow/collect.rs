@@ -20,6 +20,8 @@ pub(super) struct Contribution {
     pub(super) pair: (Endpoint, Endpoint),
     /// The Services that the client addressed.
     pub(super) services: Vec<ServiceUse>,
+    /// Whether that it went through them is supposed, because something else explains the server's view as well.
+    pub(super) rivalled: bool,
     /// The port of a node through which it did.
     pub(super) node_port: Option<u16>,
     /// What a node did to the addresses.
@@ -35,8 +37,8 @@ pub(super) struct Contribution {
 pub(super) struct Collector {
     edges: BTreeMap<EdgeKey, Sum>,
     pub(super) ignored: Ignored,
-    /// Whether single operations may tell a server that counts only suppose.
-    pub(super) divisible: bool,
+    /// Whether single operations may tell more than counts did.
+    pub(super) open: bool,
 }
 
 struct Sum {
@@ -53,6 +55,8 @@ struct Sum {
     confirmed: bool,
     nodes: BTreeSet<String>,
     services: BTreeSet<ServiceUse>,
+    /// Those that nothing else explains as well.
+    certain: BTreeSet<ServiceUse>,
     node_ports: BTreeSet<u16>,
     translated: BTreeSet<Translation>,
     port_names: BTreeSet<String>,
@@ -74,6 +78,7 @@ impl Default for Sum {
             confirmed: false,
             nodes: BTreeSet::new(),
             services: BTreeSet::new(),
+            certain: BTreeSet::new(),
             node_ports: BTreeSet::new(),
             translated: BTreeSet::new(),
             port_names: BTreeSet::new(),
@@ -91,6 +96,7 @@ impl Collector {
             count,
             pair,
             services,
+            rivalled,
             node_port,
             translated,
             port_name,
@@ -109,11 +115,12 @@ impl Collector {
             sum.client_count = sum.client_count.saturating_add(count);
             sum.seen_by.insert(Side::Client);
         }
-        sum.first_seen = sum.first_seen.min(sighting.row.first_seen);
-        sum.last_seen = sum.last_seen.max(sighting.row.last_seen);
+        sum.first_seen = sum.first_seen.min(sighting.aligned.first);
+        sum.last_seen = sum.last_seen.max(sighting.aligned.last);
         sum.predates_window |= sighting.row.predates_window;
         sum.confirmed |= !assumed;
         sum.nodes.insert(sighting.node.to_owned());
+        sum.certain.extend(services.iter().filter(|_| !rivalled).cloned());
         sum.services.extend(services);
         sum.node_ports.extend(node_port);
         sum.translated.extend(translated);
@@ -213,6 +220,7 @@ impl Sum {
             confirmed,
             nodes,
             services,
+            certain,
             node_ports,
             translated,
             port_names,
@@ -232,6 +240,7 @@ impl Sum {
         self.confirmed |= confirmed;
         self.nodes.extend(nodes);
         self.services.extend(services);
+        self.certain.extend(certain);
         self.node_ports.extend(node_ports);
         self.translated.extend(translated);
         self.port_names.extend(port_names);
@@ -250,6 +259,12 @@ impl Sum {
             seen_by: self.seen_by,
             predates_window: self.predates_window,
             nodes: self.nodes,
+            // Where the server is supposed, everything is.
+            rivalled: if self.confirmed {
+                self.services.difference(&self.certain).cloned().collect()
+            } else {
+                BTreeSet::new()
+            },
             services: self.services,
             node_ports: self.node_ports,
             translated: self.translated,

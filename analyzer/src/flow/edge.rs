@@ -84,6 +84,8 @@ pub struct Evidence {
     pub nodes: BTreeSet<String>,
     /// Services through which the client went; empty for a direct connection.
     pub services: BTreeSet<ServiceUse>,
+    /// Those of them of which that is supposed, because something else that a client asked for explains it as well.
+    pub rivalled: BTreeSet<ServiceUse>,
     /// Ports of nodes through which the client went to them.
     pub node_ports: BTreeSet<u16>,
     /// What nodes did to the addresses of some of them on the way.
@@ -109,6 +111,7 @@ impl Evidence {
             predates_window,
             nodes,
             services,
+            rivalled,
             node_ports,
             translated,
             port_name,
@@ -122,6 +125,14 @@ impl Evidence {
         self.seen_by.extend(seen_by);
         self.predates_window |= predates_window;
         self.nodes.extend(nodes);
+        let is_certain = |service: &ServiceUse, all: &BTreeSet<ServiceUse>, doubted: &BTreeSet<ServiceUse>| {
+            all.contains(service) && !doubted.contains(service)
+        };
+        let both = self.rivalled.union(&rivalled).cloned();
+        let still = both.filter(|service| {
+            !is_certain(service, &self.services, &self.rivalled) && !is_certain(service, &services, &rivalled)
+        });
+        self.rivalled = still.collect();
         self.services.extend(services);
         self.node_ports.extend(node_ports);
         self.translated.extend(translated);

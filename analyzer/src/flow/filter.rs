@@ -385,6 +385,7 @@ mod tests {
                 node_ports: std::collections::BTreeSet::new(),
                 translated: std::collections::BTreeSet::new(),
                 services: [].into(),
+                rivalled: [].into(),
                 port_name: None,
                 assumed: false,
                 pairs: [pair].into(),

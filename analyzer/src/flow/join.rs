@@ -1,13 +1,25 @@
 //! The client's and the server's view of the same traffic, joined.
 
+mod candidate;
+mod doubt;
 mod hosts;
+mod met;
+mod pair;
+mod part;
+mod question;
 mod served;
 mod through;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use doubt::Asks;
 use flowtape_schemas::node::Outcome;
 use hosts::{HostClients, HostKey, Place};
+pub(super) use met::{Met, introduce};
+pub use part::Divided;
+pub(super) use part::{Partners, divide};
+pub use question::Questions;
+pub(super) use question::questions;
 use served::{PairKey, Served};
 
 use super::collect::{Collector, Contribution};
@@ -17,6 +29,7 @@ use super::role::{self, ApiServer};
 use super::sighting::{Sighting, endpoint, server_endpoint};
 use crate::findings::{Code, Findings};
 use crate::identity::cluster::Cluster;
+use crate::identity::published::{PublishedPort, published};
 use crate::identity::resolve::{Party, Resolver};
 use crate::identity::service::ServiceHit;
 use crate::identity::timeline::Span;
@@ -28,6 +41,10 @@ struct Views<'a> {
     resolver: &'a Resolver<'a>,
     api_server: ApiServer,
     served: Served,
+    /// What clients asked for.
+    asks: Asks<'a>,
+    /// Where nodes lead clients of outside.
+    published: BTreeSet<PublishedPort>,
     /// Workloads on the network of a node that connected to a server.
     host_clients: HostClients,
     /// Workloads on the network of a node that served a port, by node, protocol and port.
@@ -52,15 +69,7 @@ pub(super) fn join(
     collector: &mut Collector,
     findings: &mut Findings,
 ) {
-    let mut views = Views {
-        cluster,
-        resolver,
-        api_server: api_server(cluster),
-        served: Served::new(sightings),
-        host_clients: HostClients::default(),
-        host_servers: host_servers(sightings, cluster),
-    };
-    views.host_clients = HostClients::new(sightings, &views);
+    let views = Views::new(sightings, resolver, cluster);
     let mut joined = Joined {
         collector,
         findings,
@@ -79,6 +88,23 @@ pub(super) fn join(
     }
 }
 
+impl<'a> Views<'a> {
+    fn new(sightings: &'a [Sighting<'a>], resolver: &'a Resolver<'a>, cluster: &'a Cluster) -> Self {
+        let mut views = Self {
+            cluster,
+            resolver,
+            api_server: api_server(cluster),
+            served: Served::new(sightings),
+            asks: Asks::new(sightings),
+            published: published(cluster),
+            host_clients: HostClients::default(),
+            host_servers: host_servers(sightings, cluster),
+        };
+        views.host_clients = HostClients::new(sightings, &views);
+        views
+    }
+}
+
 impl Views<'_> {
     fn server_view(&self, sighting: &Sighting<'_>, joined: &mut Joined<'_>) {
         let row = &sighting.row;
@@ -93,18 +119,24 @@ impl Views<'_> {
         if let Party::Node(node) = &sighting.remote {
             let place = Place::of_server(sighting);
             let key = ((*node).to_owned(), place, sighting.protocol(), sighting.port);
-            if self.are_witnessed(sighting, &key, &to, joined.collector) {
-                return;
+            if let Some(met) = &sighting.met {
+                (from, translated) = client_at_node(met, from, &sighting.local);
+            } else {
+                if self.are_witnessed(sighting, &key, &to, joined.collector) {
+                    return;
+                }
+                joined.collector.open |= self.is_open_to_server(sighting);
+                // Only a single candidate is an answer.
+                if let Some(only) = self.host_clients.only(&key) {
+                    from = only.clone();
+                }
+                translated = joined.translated.get(&key).cloned().unwrap_or_default();
             }
-            // Only a single candidate is an answer.
-            if let Some(only) = self.host_clients.only(&key) {
-                from = only.clone();
-            }
-            translated = joined.translated.get(&key).cloned().unwrap_or_default();
         }
         let key = (client.clone(), server.clone(), sighting.protocol(), sighting.port);
-        let counted =
-            joined.asked.contains(&key) || !self.must_have_counted(sighting, std::iter::once(&sighting.remote));
+        let counted = sighting.met.is_some()
+            || joined.asked.contains(&key)
+            || !self.must_have_counted(sighting, std::iter::once(&sighting.remote));
         if !counted {
             report_disagreement(sighting, &from, &to, joined.findings);
         }
@@ -205,6 +237,7 @@ impl Views<'_> {
                 count: sighting.row.count,
                 pair: (client, server),
                 services: asked.map(service_use).collect(),
+                rivalled: false,
                 node_port: None,
                 translated,
                 port_name: port_name(server_party, sighting.port, sighting.protocol()),
@@ -227,6 +260,27 @@ impl Views<'_> {
             [] | [_, ..] => to,
         }
     }
+}
+
+/// Who it was that a server saw at the address of a node, and what the node did to that client's own: the node itself stands
+/// for clients that it translated, because to the server's node the packets came from it.
+fn client_at_node(met: &Met<'_>, node: Identity, server: &Party<'_>) -> (Identity, BTreeSet<Translation>) {
+    if !met.translated {
+        return (met.party.identity().unwrap_or(node), BTreeSet::new());
+    }
+    let to_itself = match (&met.party, server) {
+        (Party::Pod(client), Party::Pod(server)) => client.uid == server.uid,
+        (
+            Party::Pod(_) | Party::Node(_) | Party::External(..) | Party::Loopback | Party::Group | Party::Unknown(..),
+            _,
+        ) => false,
+    };
+    let translation = if to_itself {
+        Translation::Hairpin
+    } else {
+        Translation::Source
+    };
+    (node, [translation].into())
 }
 
 fn edge_key(sighting: &Sighting<'_>, from: Peer, to: Peer, port: u16) -> EdgeKey {

@@ -21,13 +21,16 @@ mod sighting;
 pub mod socket;
 
 use crate::findings::{Code, Findings, Samples};
+use crate::identity::clock::Clocks;
 use crate::identity::cluster::Cluster;
-use crate::identity::resolve::{Party, Resolver};
+use crate::identity::resolve::Resolver;
 use crate::identity::{Identity, Reason};
-use crate::tape::{Tape, Unclear};
+use crate::tape::{Operations, Tape};
 use collect::Collector;
 use edge::{Edge, Peer, Transport};
 use flowtape_schemas::node::{Direction, Outcome};
+use join::Partners;
+pub use join::{Divided, Questions};
 use share::Shares;
 use socket::UnseenSockets;
 
@@ -42,8 +45,8 @@ pub struct Flows {
     pub unseen: Vec<UnseenSockets>,
     /// How much of it all has a peer that is not known.
     pub shares: Shares,
-    /// Whether a server is only supposed because counts cover a time in which a Service changed.
-    pub divisible: bool,
+    /// Whether single operations may tell more than counts did.
+    pub open: bool,
 }
 
 impl Flows {
@@ -60,7 +63,7 @@ impl Flows {
             )
         };
         let mut keys = self.edges.iter().map(|edge| &edge.key);
-        self.divisible || keys.any(|key| is_unclear(&key.from) || is_unclear(&key.to))
+        self.open || keys.any(|key| is_unclear(&key.from) || is_unclear(&key.to))
     }
 }
 
@@ -75,10 +78,36 @@ pub struct Ignored {
     pub group: u64,
 }
 
-/// Derives the edges of a tape.
+/// Derives the edges of a tape, of counts alone.
 pub fn edges(tape: &Tape, cluster: &Cluster, findings: &mut Findings) -> Flows {
+    joined(tape, &Partners::default(), cluster, findings)
+}
+
+/// What counts leave open: one of two pods on one address, backends of a Service that changed, one of several Services
+/// before a backend, or clients behind the address of a node.
+#[must_use]
+pub fn questions(tape: &Tape, cluster: &Cluster) -> Questions {
     let resolver = Resolver::new(tape, cluster);
     let sightings = sighting::sightings(tape, &resolver, cluster);
+    join::questions(&sightings, &resolver, cluster)
+}
+
+/// The tape with parts of rows where single operations answer these questions.
+#[must_use]
+pub fn divide(tape: &Tape, cluster: &Cluster, questions: &Questions, operations: &Operations) -> Divided {
+    let clocks = Clocks::new(tape, &cluster.services);
+    join::divide(tape, &clocks, questions, operations)
+}
+
+/// Derives the edges of a tape that was divided by single operations.
+pub fn edges_of_divided(divided: &Divided, cluster: &Cluster, findings: &mut Findings) -> Flows {
+    joined(&divided.tape, &divided.partners, cluster, findings)
+}
+
+fn joined(tape: &Tape, partners: &Partners, cluster: &Cluster, findings: &mut Findings) -> Flows {
+    let resolver = Resolver::new(tape, cluster);
+    let mut sightings = sighting::sightings(tape, &resolver, cluster);
+    join::introduce(&mut sightings, partners);
     let (sightings, mesh) = proxy::unfold(sightings, &resolver, cluster, findings);
     let mut collector = Collector::default();
     join::join(&sightings, &resolver, cluster, &mut collector, findings);
@@ -86,7 +115,7 @@ pub fn edges(tape: &Tape, cluster: &Cluster, findings: &mut Findings) -> Flows {
     resolver.report_ranges(findings);
     resolver.clocks().report(findings);
     let partial = report_partial(tape, findings);
-    let divisible = collector.divisible;
+    let open = collector.open;
     let (edges, ignored) = collector.finish();
     let edges = role::with_published(role::with_dns(edges, cluster), cluster);
     let edges = proxy::with_mesh(edges, &mesh, findings);
@@ -97,30 +126,8 @@ pub fn edges(tape: &Tape, cluster: &Cluster, findings: &mut Findings) -> Flows {
         ignored,
         unseen,
         shares,
-        divisible,
+        open,
     }
-}
-
-/// The rows of a tape of which one side may be either of two, because they cover the time in which an address passed from
-/// one to the other, or in which the backends of a Service changed.
-#[must_use]
-pub fn unclear(tape: &Tape, cluster: &Cluster) -> Unclear {
-    let resolver = Resolver::new(tape, cluster);
-    let is_unclear = |party: &Party<'_>| matches!(party, Party::Unknown(_, Reason::Ambiguous));
-    let mut unclear = Unclear::new();
-    for (number, node) in tape.nodes.iter().enumerate() {
-        for (position, row) in node.flows.iter().enumerate() {
-            let sides = [resolver.local(&node.name, row), resolver.remote(&node.name, row)];
-            let spans_a_change = || {
-                let sighting = sighting::sighting(&node.name, row, &resolver, cluster);
-                sighting.is_some_and(|sighting| sighting.spans_a_change(cluster))
-            };
-            if sides.iter().any(is_unclear) || spans_a_change() {
-                unclear.insert((number, position));
-            }
-        }
-    }
-    unclear
 }
 
 /// Rows that can be no edge, because the recorder folded their port away or could not tell the direction: counted by node,

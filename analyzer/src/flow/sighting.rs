@@ -10,18 +10,21 @@ use rayon::prelude::{IntoParallelIterator as _, ParallelIterator as _};
 
 use super::edge::{Endpoint, Transport};
 use super::host::{host_of, node_of};
+use super::join::Met;
 use crate::findings::{Code, Findings, Samples};
 use crate::identity::cluster::{Cluster, Pod};
 use crate::identity::resolve::{Party, Resolver, span_of};
 use crate::identity::service::ServiceHit;
 use crate::identity::timeline::Span;
-use crate::tape::Tape;
+use crate::tape::{NodeTape, RowAt, Tape};
 
 /// A flow as one side saw it.
 #[derive(Clone, Debug)]
 pub(super) struct Sighting<'a> {
     /// Node whose recorder saw it.
     pub(super) node: &'a str,
+    /// Which row of the tape it is; `None` for one that was made of samples.
+    pub(super) at: Option<RowAt>,
     /// The row of the tape.
     pub(super) recorded: &'a FlowRow,
     /// What was counted, without proxies in the way.
@@ -37,6 +40,8 @@ pub(super) struct Sighting<'a> {
     /// Whether `remote` is the server itself although a Service was addressed: a load balancer in the client's own socket
     /// put the backend in place, or the client's node itself answers at the address.
     pub(super) met_server: bool,
+    /// The other side of the same connections, where single ones were paired.
+    pub(super) met: Option<Met<'a>>,
     /// Whether it is supposed, not seen.
     pub(super) supposed: bool,
     /// Whether `port` is that of a proxy in the server's pod, and nothing tells to which port it was sent.
@@ -65,6 +70,15 @@ impl<'a> Sighting<'a> {
     /// Whether these are datagrams of connected sockets, which the kernel would have told of an error.
     pub(super) fn is_of_connected_sockets(&self) -> bool {
         self.protocol() == Transport::UDP && self.row.hook == Hook::SendLength
+    }
+
+    /// Whether this is the address of the socket: where the socket has none of its own, any of its pod.
+    pub(super) fn is_at(&self, address: Option<Address>) -> bool {
+        match (self.row.local_ip, &self.local) {
+            (Some(own), _) => Some(own) == address,
+            (None, Party::Pod(pod)) => address.is_some_and(|address| pod.addresses.contains(&address)),
+            (None, Party::Node(_) | Party::External(..) | Party::Loopback | Party::Group | Party::Unknown(..)) => false,
+        }
     }
 
     /// The address at which a server on the network of a node answered, if it is not one of the node's own.
@@ -121,15 +135,25 @@ impl<'a> Sighting<'a> {
 /// Resolves every flow of a tape that has a direction and a port, in the order of nodes and rows; the caller reports the
 /// others.
 pub(super) fn sightings<'a>(tape: &'a Tape, resolver: &Resolver<'a>, cluster: &'a Cluster) -> Vec<Sighting<'a>> {
-    let rows = tape
-        .nodes
-        .iter()
-        .flat_map(|node| node.flows.iter().map(move |row| (node.name.as_str(), row)));
-    let rows: Vec<_> = rows.collect();
-    let mut sightings: Vec<Sighting<'a>> = rows
-        .into_par_iter()
-        .filter_map(|(node, row)| sighting(node, row, resolver, cluster))
-        .collect();
+    let of_node = |(number, node): (usize, &'a NodeTape)| {
+        let rows = node.flows.iter().enumerate();
+        rows.map(move |(place, row)| {
+            let at = RowAt {
+                node: number,
+                row: place,
+            };
+            (at, node.name.as_str(), row)
+        })
+    };
+    let rows: Vec<_> = tape.nodes.iter().enumerate().flat_map(of_node).collect();
+    let of_row = |(at, node, row)| {
+        let sighting = sighting(node, row, resolver, cluster)?;
+        Some(Sighting {
+            at: Some(at),
+            ..sighting
+        })
+    };
+    let mut sightings: Vec<Sighting<'a>> = rows.into_par_iter().filter_map(of_row).collect();
     let answering = answering(&sightings);
     for sighting in sightings.iter_mut().filter(|sighting| !sighting.is_server()) {
         if let Some(server) = sighting.answered_by(&answering) {
@@ -188,6 +212,7 @@ pub(super) fn sighting<'a>(
     };
     Some(Sighting {
         node,
+        at: None,
         recorded: row,
         row: Cow::Borrowed(row),
         local: resolver.local(node, row),
@@ -195,6 +220,7 @@ pub(super) fn sighting<'a>(
         services,
         node_port,
         met_server: row.asked_ip.is_some(),
+        met: None,
         supposed: false,
         redirected: false,
         port,

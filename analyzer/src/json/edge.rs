@@ -35,6 +35,9 @@ pub struct Edge {
     pub service: Option<Service>,
     /// Every Service that clients went through.
     pub services: Vec<Service>,
+    /// Those of them of which that is supposed, because something else that a client asked for explains it as well.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub services_assumed: Vec<Service>,
     /// Ports of nodes that clients addressed.
     pub node_ports: Vec<u16>,
     /// What nodes did to the addresses of some of them: `snat`, the server saw the address of a node; `hairpin`, so did a
@@ -85,6 +88,7 @@ impl From<&DomainEdge> for Edge {
             predates_window,
             nodes: _,
             services,
+            rivalled,
             node_ports,
             translated,
             port_name,
@@ -102,6 +106,7 @@ impl From<&DomainEdge> for Edge {
             port_name: port_name.clone(),
             service: <[Service; 1]>::try_from(services.clone()).ok().map(|[only]| only),
             services,
+            services_assumed: rivalled.iter().map(Service::from).collect(),
             node_ports: node_ports.iter().copied().collect(),
             translated: translated.iter().map(|translation| translation.word()).collect(),
             outcome: flowtape_schemas::value::Words::word(*outcome),
@@ -187,6 +192,7 @@ mod tests {
                     port: 3306,
                 }]
                 .into(),
+                rivalled: [].into(),
                 port_name: Some("mysql".to_owned()),
                 assumed: false,
                 pairs: [].into(),

@@ -84,6 +84,7 @@ mod tests {
             port_name: None,
             service: None,
             services: vec![service(80), service(443)],
+            services_assumed: Vec::new(),
             node_ports: vec![30080],
             translated: vec!["snat"],
             outcome: "established",

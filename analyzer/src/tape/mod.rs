@@ -8,13 +8,13 @@
 //! - `read` decodes them in parallel within the bounds of `limit`;
 //! - `unite` brings the rows of all recordings together, `health` judges the whole;
 //! - [`mod@write`] writes one whose rows are at hand;
-//! - `samples` reads single operations, and `divide` does so where counts leave more than one answer.
+//! - `samples` reads table `events`, and `operation` the single operations behind counts that leave more than one answer.
 
 mod directory;
-mod divide;
 mod error;
 mod health;
 mod limit;
+mod operation;
 mod place;
 mod read;
 mod recording;
@@ -33,8 +33,8 @@ use flowtape_schemas::node::{
     CgroupRow, ClockRow, Counter, FlowRow, Hook, ListenRow, Loss, NameRow, NetnsRow, SocketRow, StatsRow,
 };
 
-pub use self::divide::{Unclear, divide};
 pub use self::error::{Damage, TapeError};
+pub use self::operation::{Operation, Operations, RowAt, operations};
 pub use self::samples::{SampleFile, samples};
 pub use self::threads::with_threads;
 use crate::findings::Findings;

@@ -86,3 +86,53 @@ fn traffic((client, server, count, start, outcome): Line) -> String {
     let (count, last) = (1 + count % 6, first + 6);
     format!("  {client} -> {server}/TCP x{count} at {first}s..{last}s{outcome}\n")
 }
+
+/// A cluster in which counts leave much open: Services that share backends, node ports, pods that reach themselves, and
+/// processes on the network of their node.
+pub(crate) fn tangle() -> impl Strategy<Value = Scenario> {
+    let places = vec(0..NODES, 3);
+    (places, any::<u8>(), vec(any::<Line>(), 1..10)).prop_map(|(places, random, lines)| {
+        let text = tangled(&places, random, &lines);
+        Scenario::parse(&text).unwrap_or_else(|problems| panic!("{problems}\n{text}"))
+    })
+}
+
+fn tangled(places: &[u8], random: u8, lines: &[Line]) -> String {
+    let mut text = "window 60s\ncluster\n".to_owned();
+    for node in 0..NODES {
+        let ports = if random >> node & 1 == 1 { " random-ports" } else { "" };
+        let _ = writeln!(text, "  node n{node} 172.31.0.1{node} pods 10.244.{node}.0/24{ports}");
+    }
+    for ((name, labels), node) in [("a", "x=1"), ("b", "x=1,y=1"), ("c", "y=1")].into_iter().zip(places) {
+        let _ = writeln!(
+            text,
+            "  deployment app/{name} replicas 2 on n{},n{} labels app={name},{labels} ports http:8080",
+            node % NODES,
+            (node + 1) % NODES
+        );
+    }
+    text.push_str(
+        "  deployment app/web on n0 labels app=web\n  daemonset app/agent host-network on n0,n1,n2 labels app=agent\n  \
+         service app/x 10.96.0.11 selects x=1 ports 80:30080->http\n  \
+         service app/y 10.96.0.12 selects y=1 ports 80:30081->http\ntraffic\n",
+    );
+    for (client, server, count, start, samples) in lines {
+        let client = ["app/web", "app/a", "app/b", "app/agent", "node n1", "app/c/0"][usize::from(client % 6)];
+        let server = match server % 8 {
+            0 | 1 => "service app/x:80".to_owned(),
+            2 | 3 => "service app/y:80".to_owned(),
+            4 => "node n0:30080".to_owned(),
+            5 => "node n2:30081".to_owned(),
+            6 => "app/b:8080".to_owned(),
+            _ => "app/a:8080".to_owned(),
+        };
+        let unsampled = if samples % 4 == 0 { " unsampled" } else { "" };
+        let (count, first) = (1 + count % 6, 1 + start % 40);
+        let _ = writeln!(
+            text,
+            "  {client} -> {server} x{count} at {first}s..{}s{unsampled}",
+            first + 6
+        );
+    }
+    text
+}

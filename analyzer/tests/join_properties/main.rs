@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 
 use flowtape::findings::Findings;
 use flowtape::flow::edge::{Edge, Peer, Transport};
-use flowtape::flow::{self};
+use flowtape::flow::{self, Divided};
 use flowtape::identity::cluster::Cluster;
 use flowtape::identity::{Identity, Reason};
 use flowtape::tape::{self, Tape};
@@ -65,8 +65,16 @@ fn of_counts(tape: &Tape) -> Vec<Edge> {
 
 /// Edges with single operations where counts leave more than one answer.
 fn of_samples(tape: &Tape) -> Vec<Edge> {
-    let unclear = flow::unclear(tape, &cluster(tape));
-    of_counts(&tape::divide(tape, &unclear).unwrap())
+    let (divided, cluster) = (divided(tape), cluster(tape));
+    flow::edges_of_divided(&divided, &cluster, &mut Findings::default()).edges
+}
+
+/// The tape with single operations where counts leave more than one answer.
+fn divided(tape: &Tape) -> Divided {
+    let cluster = cluster(tape);
+    let questions = flow::questions(tape, &cluster);
+    let operations = tape::operations(tape, &questions.rows()).unwrap();
+    flow::divide(tape, &cluster, &questions, &operations)
 }
 
 fn fact(edge: &Edge) -> Fact {

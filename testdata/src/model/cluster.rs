@@ -22,6 +22,8 @@ pub struct Node {
     pub cgroups: CgroupDriver,
     /// Whether a recorder ran on it.
     pub recorded: bool,
+    /// Whether it puts a port of its own in the client's place with its address, and not only where the client's is taken.
+    pub random_ports: bool,
     /// By how much the node's wall clock is ahead of true time.
     pub clock: Offset,
     /// Whether the recorder stopped in an orderly way.

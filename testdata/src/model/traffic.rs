@@ -36,6 +36,8 @@ pub struct Traffic {
     pub process: Option<String>,
     /// Whose recorder folded the peers of it, and how far.
     pub folded: Option<(FoldedSide, Folding)>,
+    /// Whether it is counted and no sample tells of it.
+    pub unsampled: bool,
 }
 
 /// How a client's socket reaches the server.

@@ -54,6 +54,7 @@ impl Reader {
             labels: crate::model::Labels::new(),
             cgroups: CgroupDriver::Cgroupfs,
             recorded: true,
+            random_ports: false,
             clock: Offset(0),
             clean_stop: true,
         };
@@ -61,7 +62,7 @@ impl Reader {
             cursor.skip();
             node.addresses.push(second);
         }
-        let known = "`pods`, `labels`, `cgroups`, `clock`, `unclean` or `unrecorded`";
+        let known = "`pods`, `labels`, `cgroups`, `clock`, `unclean`, `random-ports` or `unrecorded`";
         cursor.clauses(known, &mut self.problems, |word, cursor| {
             match word {
                 "pods" => node.pods = ranges(cursor)?,
@@ -69,6 +70,7 @@ impl Reader {
                 "cgroups" => node.cgroups = driver(cursor)?,
                 "clock" => node.clock = cursor.read(&value::OFFSET)?,
                 "unclean" => node.clean_stop = false,
+                "random-ports" => node.random_ports = true,
                 "unrecorded" => node.recorded = false,
                 _ => return Ok(false),
             }

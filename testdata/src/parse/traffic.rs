@@ -19,7 +19,7 @@ const SERVER: &str = "a server: `service NAMESPACE/NAME:PORT[/PROTOCOL]`, `load-
 const CLAUSES: &str = "`xCOUNT`, `at`, `established`, `refused`, `timeout`, `unreachable`, `unknown`, `ipv6`, \
                        `seen-by`, `predates`, `synthetic`, `socket-balanced`, `unconnected`, `process`, \
                        `past-proxies`, `taken`, `turned-away`, `by-proxy`, `tunnelled`, `by-name`, \
-                       `folded` or `folded-ports`";
+                       `folded`, `folded-ports` or `unsampled`";
 
 const WORKLOAD: Form<(Name, Option<u32>)> = Form {
     expected: CLIENT,
@@ -145,6 +145,7 @@ impl Reader {
             socket: ClientSocket::Connected,
             process: None,
             folded: None,
+            unsampled: false,
         };
         cursor.clauses(CLAUSES, &mut self.problems, |word, cursor| {
             clause(&mut traffic, word, cursor)
@@ -153,9 +154,10 @@ impl Reader {
         if traffic.predates {
             traffic.count = 1;
         }
-        // The lab has neither such a load balancer, nor proxies, nor DNS for the outside, nor a recorder with so small a quota.
+        // The lab has neither such a load balancer, nor proxies, nor DNS for the outside, nor a recorder with so small a quota
+        // or one that keeps no sample.
         traffic.synthetic |= !matches!(traffic.socket, ClientSocket::Connected | ClientSocket::Unconnected);
-        traffic.synthetic |= traffic.folded.is_some();
+        traffic.synthetic |= traffic.folded.is_some() || traffic.unsampled;
         self.scenario.traffic.push(traffic);
         Ok(())
     }
@@ -182,6 +184,7 @@ fn clause(traffic: &mut Traffic, word: &str, cursor: &mut Cursor<'_>) -> Result<
         "process" => traffic.process = Some(process(cursor)?),
         "by-name" => traffic.socket = ClientSocket::Named,
         "folded" => traffic.folded = Some((folded_side(cursor)?, Folding::Peers)),
+        "unsampled" => traffic.unsampled = true,
         "folded-ports" => traffic.folded = Some((folded_side(cursor)?, Folding::PeersAndPorts)),
         "established" => traffic.outcome = Outcome::Established,
         "refused" => traffic.outcome = Outcome::Refused,

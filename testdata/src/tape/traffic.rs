@@ -66,10 +66,13 @@ pub(super) fn rows(view: &View<'_>) -> (Vec<FlowRow>, Vec<EventRow>) {
                 last: at,
             });
             count.operations += u64::from(!connection.predates);
-            count.samples += 1;
             count.first = count.first.min(at);
             count.last = count.last.max(at);
-            events.push(sight.event(at, view));
+            let traffic = view.scenario.traffic.get(connection.traffic);
+            if !traffic.is_some_and(|traffic| traffic.unsampled) {
+                count.samples += 1;
+                events.push(sight.event(at, view));
+            }
         }
     }
     events.sort_by_cached_key(|event| {

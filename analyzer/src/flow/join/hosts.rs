@@ -132,7 +132,7 @@ fn is_counted_by_both(sighting: &Sighting<'_>) -> bool {
 }
 
 /// The servers that a client may have reached.
-fn servers(sighting: &Sighting<'_>, views: &Views<'_>) -> BTreeSet<(Place, u16)> {
+pub(super) fn servers(sighting: &Sighting<'_>, views: &Views<'_>) -> BTreeSet<(Place, u16)> {
     if sighting.services.is_empty() || sighting.met_server {
         return [(Place::of_server(sighting), sighting.port)].into();
     }

@@ -49,6 +49,7 @@ fn row(edge: &Edge) -> Vec<String> {
         predates_window,
         nodes: _,
         services,
+        rivalled,
         node_ports,
         translated,
         port_name: _,
@@ -66,7 +67,7 @@ fn row(edge: &Edge) -> Vec<String> {
         from.to_string(),
         to,
         format!("{port}/{protocol}"),
-        through(services, node_ports, translated),
+        through((services, rivalled), node_ports, translated),
         told(*outcome, *predates_window, *count),
         count.to_string(),
         seen_by.join(","),
@@ -76,8 +77,16 @@ fn row(edge: &Edge) -> Vec<String> {
 }
 
 /// The Services, and what happened on the way to them.
-fn through(services: &BTreeSet<ServiceUse>, node_ports: &BTreeSet<u16>, translated: &BTreeSet<Translation>) -> String {
-    let services: Vec<String> = services.iter().map(ToString::to_string).collect();
+fn through(
+    (services, rivalled): (&BTreeSet<ServiceUse>, &BTreeSet<ServiceUse>),
+    node_ports: &BTreeSet<u16>,
+    translated: &BTreeSet<Translation>,
+) -> String {
+    let service = |service: &ServiceUse| {
+        let doubt = if rivalled.contains(service) { " (supposed)" } else { "" };
+        format!("{service}{doubt}")
+    };
+    let services: Vec<String> = services.iter().map(service).collect();
     let ports = node_ports.iter().map(|port| format!("node port {port}"));
     let translated = translated.iter().map(|translation| translation.word().to_owned());
     let way: Vec<String> = ports.chain(translated).collect();

@@ -192,8 +192,10 @@ impl Opened {
     /// As the verbs read it: samples where counts leave more than one answer.
     pub(crate) fn of(tape: Tape, mut findings: Findings) -> Outcome<Self> {
         let cluster = Cluster::new(&tape.cluster, &mut findings);
-        let divided = tape::divide(&tape, &flow::unclear(&tape, &cluster))?;
-        let flows = flow::edges(&divided, &cluster, &mut findings);
+        let questions = flow::questions(&tape, &cluster);
+        let operations = tape::operations(&tape, &questions.rows())?;
+        let divided = flow::divide(&tape, &cluster, &questions, &operations);
+        let flows = flow::edges_of_divided(&divided, &cluster, &mut findings);
         Ok(Self { tape, flows, findings })
     }
 

@@ -1,0 +1,197 @@
+//! What counts leave open, and which rows may be the two sides of the same connections.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use flowtape_schemas::address::Address;
+use flowtape_schemas::node::Outcome;
+
+use super::Views;
+use super::candidate::{Candidate, translator_key};
+use super::hosts::Place;
+use crate::flow::edge::Transport;
+use crate::flow::host::host_of;
+use crate::flow::sighting::{Sighting, endpoint};
+use crate::identity::Reason;
+use crate::identity::cluster::Cluster;
+use crate::identity::resolve::{Party, Resolver};
+use crate::tape::RowAt;
+
+/// Rows whose single operations may tell more than their counts.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Questions {
+    /// Rows that cover a change, so that each operation is asked for at its own time.
+    pub(super) changing: BTreeSet<RowAt>,
+    /// Rows of clients, each with the rows of servers that may have counted the same.
+    pub(super) related: BTreeMap<RowAt, BTreeMap<RowAt, Way>>,
+}
+
+/// How a server's row may be the other side of a client's.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Way {
+    /// It has the client's own address.
+    Direct,
+    /// It has that of a node, which put it in the client's place.
+    Translated(String),
+}
+
+impl Questions {
+    /// Every row that is asked for.
+    #[must_use]
+    pub fn rows(&self) -> BTreeSet<RowAt> {
+        let servers = self.related.values().flat_map(BTreeMap::keys);
+        let related = self.related.keys().chain(servers);
+        self.changing.iter().chain(related).copied().collect()
+    }
+}
+
+/// What the views of a tape leave open.
+pub(in crate::flow) fn questions(sightings: &[Sighting<'_>], resolver: &Resolver<'_>, cluster: &Cluster) -> Questions {
+    let is_changing = |sighting: &&Sighting<'_>| {
+        let parties = [&sighting.local, &sighting.remote];
+        parties.into_iter().any(is_ambiguous) || sighting.spans_a_change(cluster)
+    };
+    let changing = sightings.iter().filter(is_changing).filter_map(|sighting| sighting.at);
+    let mut questions = Questions {
+        changing: changing.collect(),
+        related: BTreeMap::new(),
+    };
+    let views = Views::new(sightings, resolver, cluster);
+    let sides = Sides::new(sightings);
+    let mut wanted: BTreeSet<RowAt> = BTreeSet::new();
+    let (served, asked): (Vec<&Sighting<'_>>, Vec<&Sighting<'_>>) =
+        sightings.iter().partition(|sighting| sighting.is_server());
+    wanted.extend(
+        served
+            .iter()
+            .filter(|one| views.is_open_to_server(one))
+            .filter_map(|one| one.at),
+    );
+    for client in asked.iter().filter(|client| views.is_open_to_client(client)) {
+        wanted.extend(sides.related(client, &views).into_keys());
+    }
+    if wanted.is_empty() {
+        return questions;
+    }
+    // Clients without a question of their own count as well: what they explain, nobody else does.
+    for client in asked {
+        let mut related = sides.related(client, &views);
+        related.retain(|server, _| wanted.contains(server));
+        if let (Some(at), false) = (client.at, related.is_empty()) {
+            questions.related.insert(at, related);
+        }
+    }
+    questions
+}
+
+/// Whether a party is one of several.
+pub(in crate::flow) fn is_ambiguous(party: &Party<'_>) -> bool {
+    matches!(party, Party::Unknown(_, Reason::Ambiguous))
+}
+
+impl Views<'_> {
+    /// Whether a server's view may be of either of several clients.
+    pub(super) fn is_open_to_server(&self, sighting: &Sighting<'_>) -> bool {
+        let Party::Node(node) = &sighting.remote else {
+            return is_ambiguous(&sighting.remote);
+        };
+        // Of whoever is on the network of a node nobody asks which process it was of another.
+        let place = Place::of_server(sighting);
+        if matches!(place, Place::Host(_)) || sighting.row.count == 0 {
+            return false;
+        }
+        let key = ((*node).to_owned(), place, sighting.protocol(), sighting.port);
+        self.host_clients.several(&key) && self.host_clients.all_seen(&key, sighting).is_none()
+    }
+
+    /// Whether a client's view may be of either of several servers, or of Services.
+    fn is_open_to_client(&self, sighting: &Sighting<'_>) -> bool {
+        if sighting.services.is_empty() || sighting.met_server {
+            return is_ambiguous(&sighting.remote);
+        }
+        let client = endpoint(&sighting.local, &sighting.row, true);
+        self.is_open(sighting, &client, &self.backends_of(sighting, &client))
+    }
+
+    /// Where a client's view may have led: to which port of which server, and by which node's address where one translates.
+    fn ways(&self, sighting: &Sighting<'_>) -> Vec<(Place, u16, Option<String>)> {
+        if sighting.services.is_empty() || sighting.met_server {
+            return vec![(Place::of_server(sighting), sighting.port, None)];
+        }
+        let client = endpoint(&sighting.local, &sighting.row, true);
+        let all = self.backends_of(sighting, &client);
+        let reached = self.reached(sighting, &client, &all);
+        let is_seen = |one: &Candidate<'_>| reached.seen.iter().any(|seen| std::ptr::eq(*seen, one));
+        let way = |one: &Candidate<'_>| {
+            let translated = one.translated().filter(|_| is_seen(one));
+            let translator = translated.and_then(|_| translator_key(sighting, one));
+            (one.place(), one.backend.port, translator.map(|(node, ..)| node))
+        };
+        all.iter().map(way).collect()
+    }
+}
+
+/// Views of servers, by what a client knows of them.
+struct Sides<'s, 'a> {
+    by_place: BTreeMap<(Place, Transport, u16), Vec<&'s Sighting<'a>>>,
+    /// Servers whose clients or whose own address may be one of several.
+    by_address: BTreeMap<(Address, Transport, u16), Vec<&'s Sighting<'a>>>,
+}
+
+impl<'s, 'a> Sides<'s, 'a> {
+    fn new(sightings: &'s [Sighting<'a>]) -> Self {
+        let mut sides = Self {
+            by_place: BTreeMap::new(),
+            by_address: BTreeMap::new(),
+        };
+        for server in sightings.iter().filter(|sighting| sighting.is_server()) {
+            let key = (Place::of_server(server), server.protocol(), server.port);
+            sides.by_place.entry(key).or_default().push(server);
+            if let Some(address) = server.row.local_ip {
+                let key = (address, server.protocol(), server.port);
+                sides.by_address.entry(key).or_default().push(server);
+            }
+        }
+        sides
+    }
+
+    /// The servers' rows that may have counted the same as a client's.
+    fn related(&self, client: &Sighting<'a>, views: &Views<'_>) -> BTreeMap<RowAt, Way> {
+        let mut related = BTreeMap::new();
+        let reached = matches!(client.outcome(), Outcome::Established | Outcome::Unknown);
+        if !reached || client.row.count == 0 {
+            return related;
+        }
+        let at = client.presence().tolerant();
+        let mut relate = |server: &Sighting<'a>, way: Way| {
+            if let (Some(place), true) = (server.at, server.presence().overlaps(at) && server.row.count > 0) {
+                related.entry(place).or_insert(way);
+            }
+        };
+        if is_ambiguous(&client.remote)
+            && let Some(address) = client.row.remote_ip
+        {
+            let servers = self.by_address.get(&(address, client.protocol(), client.port));
+            for server in servers
+                .into_iter()
+                .flatten()
+                .filter(|one| client.is_at(one.row.remote_ip))
+            {
+                relate(server, Way::Direct);
+            }
+        }
+        for (place, port, translator) in views.ways(client) {
+            let servers = self.by_place.get(&(place, client.protocol(), port));
+            for server in servers.into_iter().flatten() {
+                if client.is_at(server.row.remote_ip) {
+                    relate(server, Way::Direct);
+                } else if let Some(node) = translator
+                    .as_deref()
+                    .filter(|node| host_of(&server.remote) == Some(*node))
+                {
+                    relate(server, Way::Translated(node.to_owned()));
+                }
+            }
+        }
+        related
+    }
+}
