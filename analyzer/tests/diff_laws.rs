@@ -47,6 +47,7 @@ fn edge(from: Identity, to: Identity, protocol: Transport, port: u16, outcome: O
             node_ports: BTreeSet::new(),
             translated: BTreeSet::new(),
             services: BTreeSet::new(),
+            rivalled: BTreeSet::new(),
             port_name: None,
             assumed: false,
             pairs: BTreeSet::new(),

@@ -15,7 +15,8 @@ pub use cluster::{
     Probe, ProbeKind, ProbeRole, Proxy, Replica, Service, ServicePort, ServiceTraffic, Workload,
 };
 pub use traffic::{
-    Client, ClientSocket, FoldedSide, Folding, Gap, Loss, Outcome, SeenBy, Server, Sockets, Traffic, WorkloadRef,
+    Client, ClientSocket, FoldedSide, Folding, Gap, Loss, Outcome, Samples, SeenBy, Server, Sockets, Traffic,
+    WorkloadRef,
 };
 
 /// Labels in their canonical order.

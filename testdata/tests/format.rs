@@ -43,7 +43,7 @@ characters, found `dvwa-web`
 line 6, column 12: expected `->`, found `=>`
 line 7, column 26: expected `xCOUNT`, `at`, `established`, `refused`, `timeout`, `unreachable`, `unknown`, `ipv6`, \
 `seen-by`, `predates`, `synthetic`, `socket-balanced`, `unconnected`, `process`, `past-proxies`, `taken`, `turned-away`, \
-`by-proxy`, `tunnelled`, `by-name`, `folded` or `folded-ports`, found `x0`
+`by-proxy`, `tunnelled`, `by-name`, `folded`, `folded-ports` or `unsampled`, found `x0`
 line 8, column 29: expected a time such as `5s` or a range such as `1s..20s`, found `3s..1s`"
     );
 }

@@ -137,6 +137,8 @@ catalog! {
         "What a proxy in a pod took or handed on cannot be told apart, and is supposed."
     MeshTunnel "FT3033" Info "mesh-tunnel"
         "Proxies of a mesh speak to each other on a port of their own."
+    ServiceSupposed "FT3040" Info "service-supposed"
+        "Clients reached a backend, and which of several Services led them there is not known."
     Unsound "FT4001" Error "unsound"
         "A recorded connection would be denied by the generated policies."
     EmptyDirection "FT4002" Info "empty-direction"

@@ -182,6 +182,15 @@ fn report(edges: &[Edge], ignored: Ignored, findings: &mut Findings) {
         for peer in [&edge.key.from, &edge.key.to] {
             role::report_unknown(peer, edge, findings);
         }
+        for service in &edge.evidence.rivalled {
+            let message = format!("{edge}: Service {service} may have led there, and another may have instead");
+            findings.report_rows(
+                Code::ServiceSupposed,
+                message,
+                edge.evidence.count,
+                &edge.evidence.samples,
+            );
+        }
         if edge.key.protocol == Transport::UDP && edge.key.outcome == Outcome::Unknown {
             let message = format!("{edge}: nothing shows that the server received anything");
             findings.report_rows(

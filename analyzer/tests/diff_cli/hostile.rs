@@ -63,6 +63,7 @@ fn edge() -> Edge {
             node_ports: BTreeSet::new(),
             translated: BTreeSet::new(),
             services: [service].into(),
+            rivalled: [].into(),
             port_name: Some(HOSTILE.to_owned()),
             assumed: false,
             pairs: BTreeSet::new(),

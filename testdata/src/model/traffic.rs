@@ -36,8 +36,17 @@ pub struct Traffic {
     pub process: Option<String>,
     /// Whose recorder folded the peers of it, and how far.
     pub folded: Option<(FoldedSide, Folding)>,
-    /// Whether it is counted and no sample tells of it.
-    pub unsampled: bool,
+    /// Which samples tell of it, besides the counts.
+    pub samples: Samples,
+}
+
+/// Which samples there are of connections that are counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Samples {
+    /// One of each.
+    All,
+    /// None.
+    None,
 }
 
 /// How a client's socket reaches the server.

@@ -7,8 +7,8 @@ use super::cluster::kind;
 use super::value::{self, Form};
 use super::words::Cursor;
 use crate::model::{
-    Client, ClientSocket, FoldedSide, Folding, Gap, Loss, Name, Offset, Outcome, PortRef, Protocol, SeenBy, Server,
-    Sockets, Span, Traffic, WorkloadRef,
+    Client, ClientSocket, FoldedSide, Folding, Gap, Loss, Name, Offset, Outcome, PortRef, Protocol, Samples, SeenBy,
+    Server, Sockets, Span, Traffic, WorkloadRef,
 };
 use crate::problem::Problem;
 
@@ -145,7 +145,7 @@ impl Reader {
             socket: ClientSocket::Connected,
             process: None,
             folded: None,
-            unsampled: false,
+            samples: Samples::All,
         };
         cursor.clauses(CLAUSES, &mut self.problems, |word, cursor| {
             clause(&mut traffic, word, cursor)
@@ -157,7 +157,7 @@ impl Reader {
         // The lab has neither such a load balancer, nor proxies, nor DNS for the outside, nor a recorder with so small a quota
         // or one that keeps no sample.
         traffic.synthetic |= !matches!(traffic.socket, ClientSocket::Connected | ClientSocket::Unconnected);
-        traffic.synthetic |= traffic.folded.is_some() || traffic.unsampled;
+        traffic.synthetic |= traffic.folded.is_some() || traffic.samples == Samples::None;
         self.scenario.traffic.push(traffic);
         Ok(())
     }
@@ -184,7 +184,7 @@ fn clause(traffic: &mut Traffic, word: &str, cursor: &mut Cursor<'_>) -> Result<
         "process" => traffic.process = Some(process(cursor)?),
         "by-name" => traffic.socket = ClientSocket::Named,
         "folded" => traffic.folded = Some((folded_side(cursor)?, Folding::Peers)),
-        "unsampled" => traffic.unsampled = true,
+        "unsampled" => traffic.samples = Samples::None,
         "folded-ports" => traffic.folded = Some((folded_side(cursor)?, Folding::PeersAndPorts)),
         "established" => traffic.outcome = Outcome::Established,
         "refused" => traffic.outcome = Outcome::Refused,

@@ -69,7 +69,7 @@ pub(super) fn rows(view: &View<'_>) -> (Vec<FlowRow>, Vec<EventRow>) {
             count.first = count.first.min(at);
             count.last = count.last.max(at);
             let traffic = view.scenario.traffic.get(connection.traffic);
-            if !traffic.is_some_and(|traffic| traffic.unsampled) {
+            if traffic.is_none_or(|traffic| traffic.samples == model::Samples::All) {
                 count.samples += 1;
                 events.push(sight.event(at, view));
             }

@@ -181,14 +181,14 @@ struct Chance {
 
 impl Chance {
     fn add(&mut self, near: &[Conversation], far: &[Conversation], equal: usize) {
-        let mut begin: Vec<Time> = far.iter().map(|other| other.span.first).collect();
-        let mut end: Vec<Time> = far.iter().map(|other| other.span.last).collect();
-        begin.sort_unstable();
-        end.sort_unstable();
+        let mut firsts: Vec<Time> = far.iter().map(|other| other.span.first).collect();
+        let mut lasts: Vec<Time> = far.iter().map(|other| other.span.last).collect();
+        firsts.sort_unstable();
+        lasts.sort_unstable();
         for one in near {
             let span = one.span.tolerant();
-            let begun = begin.partition_point(|first| *first <= span.last);
-            let ended = end.partition_point(|last| *last < span.first);
+            let begun = firsts.partition_point(|first| *first <= span.last);
+            let ended = lasts.partition_point(|last| *last < span.first);
             self.possible += begun.saturating_sub(ended) as u128;
         }
         self.equal += equal as u128;
@@ -200,3 +200,6 @@ impl Chance {
         self.equal * CLIENT_PORTS > self.possible * BEYOND_CHANCE
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -26,7 +26,7 @@ struct Share {
     supposed: bool,
 }
 
-impl<'a> Views<'a> {
+impl Views<'_> {
     pub(super) fn service_view(&self, sighting: &Sighting<'_>, joined: &mut Joined<'_>) {
         let client = endpoint(&sighting.local, &sighting.row, true);
         // A node port of another node is translated there: what leaves the client still goes to that node.
