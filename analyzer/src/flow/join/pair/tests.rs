@@ -1,4 +1,4 @@
-#![expect(clippy::unwrap_used, reason = "a test that cannot prepare its case fails")]
+//! Pairing against cases and against nested loops.
 
 use std::collections::{BTreeMap, BTreeSet};
 
