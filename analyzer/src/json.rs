@@ -17,16 +17,23 @@ pub mod proof;
 pub mod verify;
 
 use std::fmt::Write as _;
+use std::io;
 
 use flowtape_schemas::time::Time;
 use flowtape_schemas::value::Words as _;
+use rayon::iter::ParallelIterator as _;
+use rayon::slice::ParallelSlice as _;
 use serde::Serialize;
+use serde_json::ser::{Formatter as _, PrettyFormatter, Serializer};
 
 use crate::diff::change::Side;
 use crate::findings::{Finding as DomainFinding, Sample as DomainSample};
 use crate::flow::edge::Transport;
 use crate::flow::share::{Share as DomainShare, Shares as DomainShares};
 use crate::tape::{Health as DomainHealth, Tape};
+
+/// Members of a list that are written at a time.
+const CHUNK: usize = 64;
 
 /// What every document holds besides its body.
 #[derive(Clone, Debug, Serialize)]
@@ -205,22 +212,67 @@ impl<'a, B: Serialize> Document<'a, B> {
 
     /// The text of the document, with a final newline. Characters that could move a terminal's cursor are escaped.
     pub fn render(&self) -> Result<String, serde_json::Error> {
-        let text = serde_json::to_string_pretty(self)?;
-        let mut escaped = String::with_capacity(text.len() + 1);
-        for character in text.chars() {
-            // serde_json escapes the first 32; the rest can only stand inside strings, where an escape is the same.
-            if character != '\n' && crate::escape::is_hostile(character) {
-                let mut units = [0; 2];
-                for unit in character.encode_utf16(&mut units) {
-                    let _ = write!(escaped, "\\u{unit:04x}");
-                }
-            } else {
-                escaped.push(character);
-            }
-        }
-        escaped.push('\n');
-        Ok(escaped)
+        let mut text = serde_json::to_string_pretty(self)?;
+        text.push('\n');
+        Ok(escaped(text))
     }
+
+    /// The text of the document with these members in the list that its body ends with, which is empty. The members are
+    /// written side by side.
+    pub fn render_list<T: Serialize + Sync>(&self, members: &[T]) -> Result<String, serde_json::Error> {
+        const END: &str = "]\n}\n";
+        let empty = self.render()?;
+        if members.is_empty() {
+            return Ok(empty);
+        }
+        let head = empty.strip_suffix(END).expect("the body ends with an empty list");
+        let chunks = members.par_chunks(CHUNK).map(pretty);
+        let chunks = chunks.collect::<Result<Vec<String>, serde_json::Error>>()?;
+        let size: usize = chunks.iter().map(|chunk| chunk.len() + 2).sum();
+        let mut text = String::with_capacity(head.len() + size + END.len() + 2);
+        text.push_str(head);
+        for (at, chunk) in chunks.into_iter().enumerate() {
+            text.push_str(if at == 0 { "\n" } else { ",\n" });
+            text.push_str(&chunk);
+        }
+        text.push_str("\n  ");
+        text.push_str(END);
+        Ok(text)
+    }
+}
+
+/// Members of a list in the body of a document, without what stands around them.
+fn pretty<T: Serialize>(members: &[T]) -> Result<String, serde_json::Error> {
+    let mut text = Vec::new();
+    for (at, member) in members.iter().enumerate() {
+        text.extend_from_slice(if at == 0 { b"    " } else { b",\n    " });
+        let mut formatter = PrettyFormatter::new();
+        // As if the object of the document and its list had been opened.
+        formatter.begin_object(&mut io::sink()).map_err(serde_json::Error::io)?;
+        formatter.begin_array(&mut io::sink()).map_err(serde_json::Error::io)?;
+        member.serialize(&mut Serializer::with_formatter(&mut text, formatter))?;
+    }
+    Ok(escaped(String::from_utf8(text).expect("JSON is UTF-8")))
+}
+
+/// JSON with everything escaped that could move a terminal's cursor.
+fn escaped(text: String) -> String {
+    if text.bytes().all(|byte| matches!(byte, b' '..=b'~' | b'\n')) {
+        return text;
+    }
+    let mut escaped = String::with_capacity(text.len());
+    for character in text.chars() {
+        // serde_json escapes the first 32; the rest can only stand inside strings, where an escape is the same.
+        if character != '\n' && crate::escape::is_hostile(character) {
+            let mut units = [0; 2];
+            for unit in character.encode_utf16(&mut units) {
+                let _ = write!(escaped, "\\u{unit:04x}");
+            }
+        } else {
+            escaped.push(character);
+        }
+    }
+    escaped
 }
 
 fn finding(finding: &DomainFinding) -> Finding<'_> {

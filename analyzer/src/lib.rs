@@ -21,6 +21,7 @@ pub mod query;
 pub mod render;
 pub mod replay;
 pub mod semantics;
+pub mod sorted;
 pub mod synthesis;
 pub mod tape;
 pub mod verify;

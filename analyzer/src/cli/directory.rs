@@ -1,9 +1,11 @@
 //! Output directories: nothing is overwritten unasked, and nothing is written unless all of it can be.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+
+use rayon::iter::{IntoParallelRefIterator as _, ParallelIterator as _};
 
 use super::failure::Failure;
 
@@ -41,28 +43,30 @@ pub(super) fn write(directory: &Path, files: &Files, force: bool) -> Result<(), 
 /// first, and only then moves them there.
 pub(super) fn replace(directory: &Path, files: &Files) -> Result<(), Failure> {
     let failed = |error: &io::Error| Failure::of(format!("cannot write into `{}`", directory.display()), error);
-    let mut moves: Vec<(PathBuf, PathBuf)> = Vec::new();
-    let mut written = Ok(());
-    for (name, content) in files {
-        let place = directory.join(name);
-        let beside = directory.join(format!("{name}.tmp"));
-        let folder = place.parent().unwrap_or(directory).to_owned();
-        written = fs::create_dir_all(folder).and_then(|()| fs::write(&beside, content));
-        moves.push((beside, place));
-        if written.is_err() {
-            break;
-        }
+    let folders: BTreeSet<PathBuf> = files
+        .keys()
+        .filter_map(|name| directory.join(name).parent().map(Path::to_owned))
+        .collect();
+    for folder in folders {
+        fs::create_dir_all(folder).map_err(|error| failed(&error))?;
     }
-    if let Err(error) = written {
-        for (beside, _) in &moves {
+    let beside = |name: &str| directory.join(format!("{name}.tmp"));
+    let written = files.par_iter().map(|(name, content)| fs::write(beside(name), content));
+    let written: Vec<io::Result<()>> = written.collect();
+    if let Some(error) = written.into_iter().find_map(Result::err) {
+        for name in files.keys() {
             // What was not written is not there to remove.
-            let _ = fs::remove_file(beside);
+            let _ = fs::remove_file(beside(name));
         }
         return Err(failed(&error));
     }
-    moves
-        .iter()
-        .try_for_each(|(beside, place)| fs::rename(beside, place))
+    let moved = files
+        .par_iter()
+        .map(|(name, _)| fs::rename(beside(name), directory.join(name)));
+    let moved: Vec<io::Result<()>> = moved.collect();
+    moved
+        .into_iter()
+        .collect::<io::Result<()>>()
         .map_err(|error| failed(&error))
 }
 

@@ -7,7 +7,7 @@ use super::destination::Destination;
 use super::exit::ExitStatus;
 use super::failure::Failure;
 use super::output;
-use crate::findings::{Findings, Severity};
+use crate::findings::{Finding, Findings, Severity};
 use crate::flow::Flows;
 use crate::json::{self, Input, Shares};
 use crate::render::text::{findings, shares};
@@ -84,11 +84,35 @@ impl Report {
     /// One JSON document with what the report says of every body.
     pub(super) fn document<B: Serialize>(&self, schema: &'static str, body: &B) -> Result<String, Failure> {
         let list = self.findings.list();
-        let document = json::Document::new(schema, &self.inputs, &self.health, &self.shares, &list, body);
-        document
+        self.unwritten(schema, &list, body)
             .render()
-            .map_err(|error| Failure::of("cannot write JSON", &error))
+            .map_err(|error| unwritable(&error))
     }
+
+    /// One JSON document whose body ends with an empty list, with these members in it.
+    pub(super) fn document_of_list<B: Serialize, T: Serialize + Sync>(
+        &self,
+        schema: &'static str,
+        body: &B,
+        members: &[T],
+    ) -> Result<String, Failure> {
+        let list = self.findings.list();
+        let document = self.unwritten(schema, &list, body);
+        document.render_list(members).map_err(|error| unwritable(&error))
+    }
+
+    fn unwritten<'a, B: Serialize>(
+        &'a self,
+        schema: &'static str,
+        findings: &'a [Finding],
+        body: &'a B,
+    ) -> json::Document<'a, B> {
+        json::Document::new(schema, &self.inputs, &self.health, &self.shares, findings, body)
+    }
+}
+
+fn unwritable(error: &serde_json::Error) -> Failure {
+    Failure::of("cannot write JSON", error)
 }
 
 fn strict_status(global: &Global, health: &Health, findings: &Findings) -> ExitStatus {

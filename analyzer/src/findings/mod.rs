@@ -58,6 +58,13 @@ impl Findings {
         told.samples.merge(rows);
     }
 
+    /// Adds what others found.
+    pub fn absorb(&mut self, others: Self) {
+        for ((code, message), Told { count, samples }) in others.told {
+            self.report_rows(code, message, count, &samples);
+        }
+    }
+
     /// Every finding, by code and message.
     #[must_use]
     pub fn list(&self) -> Vec<Finding> {

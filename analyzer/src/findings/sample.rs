@@ -1,9 +1,9 @@
 //! Rows of a recording that a finding rests on: enough to look for more of the kind.
 
-use std::collections::BTreeSet;
-
 use flowtape_schemas::node::FlowRow;
 use flowtape_schemas::time::Time;
+
+use crate::sorted::Sorted;
 
 /// Rows that are kept of any number: one to look at, two to tell whether they are alike.
 const KEPT: usize = 3;
@@ -21,7 +21,7 @@ pub struct Sample {
 
 /// The first few rows of any number, by time. Which they are does not depend on the order they came in.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Samples(BTreeSet<Sample>);
+pub struct Samples(Sorted<Sample>);
 
 impl Samples {
     /// The samples of a single row.
@@ -35,7 +35,7 @@ impl Samples {
     /// Adds a row, and drops the last one if they become too many.
     pub fn add(&mut self, node: &str, row: &FlowRow) {
         let later = |last: &Sample| (last.time, last.node.as_str(), &last.row) <= (row.first_seen, node, row);
-        if self.0.len() == KEPT && self.0.last().is_some_and(later) {
+        if self.0.len() == KEPT && self.0.iter().last().is_some_and(later) {
             return;
         }
         self.0.insert(Sample {

@@ -84,6 +84,56 @@ impl Policy {
             Direction::Egress => self.egress.as_deref(),
         }
     }
+
+    /// The same rules without notes and sources.
+    #[must_use]
+    pub fn bare(&self) -> Self {
+        let Self {
+            namespace,
+            name,
+            subject,
+            ingress,
+            egress,
+            notes: _,
+            source: _,
+        } = self;
+        Self {
+            namespace: namespace.clone(),
+            name: name.clone(),
+            subject: subject.clone(),
+            ingress: ingress.as_deref().map(bare_rules),
+            egress: egress.as_deref().map(bare_rules),
+            notes: Vec::new(),
+            source: None,
+        }
+    }
+
+    /// Whether both say the same, whatever their notes and sources.
+    #[must_use]
+    pub fn says_the_same(&self, other: &Self) -> bool {
+        let Self {
+            namespace,
+            name,
+            subject,
+            ingress,
+            egress,
+            notes: _,
+            source: _,
+        } = self;
+        let same_rules = |own: &Option<Vec<Rule>>, others: &Option<Vec<Rule>>| match (own, others) {
+            (Some(own), Some(others)) => {
+                let mut both = own.iter().zip(others);
+                own.len() == others.len() && both.all(|(own, other)| own.says_the_same(other))
+            }
+            (None, None) => true,
+            (Some(_), None) | (None, Some(_)) => false,
+        };
+        *namespace == other.namespace
+            && *name == other.name
+            && *subject == other.subject
+            && same_rules(ingress, &other.ingress)
+            && same_rules(egress, &other.egress)
+    }
 }
 
 /// One allow-rule: any of these peers on any of these ports.
@@ -109,6 +159,17 @@ impl Rule {
             notes: Vec::new(),
             source: None,
         }
+    }
+
+    /// Whether both say the same, whatever their notes and sources.
+    fn says_the_same(&self, other: &Self) -> bool {
+        let Self {
+            peers,
+            ports,
+            notes: _,
+            source: _,
+        } = self;
+        *peers == other.peers && *ports == other.ports
     }
 }
 
@@ -333,7 +394,7 @@ impl PolicySet {
     #[must_use]
     pub fn bare(&self) -> Self {
         Self {
-            policies: self.policies.iter().map(bare_policy).collect(),
+            policies: self.policies.iter().map(Policy::bare).collect(),
         }
     }
 }
@@ -344,27 +405,6 @@ impl<'a> IntoIterator for &'a PolicySet {
 
     fn into_iter(self) -> Self::IntoIter {
         self.iter()
-    }
-}
-
-fn bare_policy(policy: &Policy) -> Policy {
-    let Policy {
-        namespace,
-        name,
-        subject,
-        ingress,
-        egress,
-        notes: _,
-        source: _,
-    } = policy;
-    Policy {
-        namespace: namespace.clone(),
-        name: name.clone(),
-        subject: subject.clone(),
-        ingress: ingress.as_deref().map(bare_rules),
-        egress: egress.as_deref().map(bare_rules),
-        notes: Vec::new(),
-        source: None,
     }
 }
 

@@ -3,22 +3,24 @@
 //! The Kubernetes API reads an empty peer or port list as *everything*. A list that ran empty by accident would thus
 //! open what it was meant to close, so the model has no way to say it.
 
-use std::collections::BTreeSet;
-use std::collections::btree_set;
+use std::slice;
+use std::vec;
+
+use crate::sorted::Sorted;
 
 /// A sorted, deduplicated set with at least one member.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct OneOrMore<T>(BTreeSet<T>);
+pub struct OneOrMore<T>(Sorted<T>);
 
 impl<T: Ord> OneOrMore<T> {
     /// The set with exactly `member` in it.
     pub fn one(member: T) -> Self {
-        Self(BTreeSet::from([member]))
+        Self(Sorted::one(member))
     }
 
     /// The set of all `members`; `None` if there are none.
     pub fn new(members: impl IntoIterator<Item = T>) -> Option<Self> {
-        let members: BTreeSet<T> = members.into_iter().collect();
+        let members: Sorted<T> = members.into_iter().collect();
         (!members.is_empty()).then_some(Self(members))
     }
 
@@ -33,26 +35,29 @@ impl<T: Ord> OneOrMore<T> {
     }
 
     /// The members in ascending order.
-    pub fn iter(&self) -> btree_set::Iter<'_, T> {
+    pub fn iter(&self) -> slice::Iter<'_, T> {
         self.0.iter()
     }
 
-    /// The members as a plain set.
+    /// How many members there are: at least one.
     #[must_use]
-    pub fn as_set(&self) -> &BTreeSet<T> {
-        &self.0
+    pub fn count(&self) -> usize {
+        self.0.len()
     }
 
     /// The only member of a set of one.
     #[must_use]
     pub fn only(&self) -> Option<&T> {
-        if self.0.len() == 1 { self.0.first() } else { None }
+        match self.0.as_slice() {
+            [only] => Some(only),
+            [] | [_, ..] => None,
+        }
     }
 }
 
 impl<'a, T: Ord> IntoIterator for &'a OneOrMore<T> {
     type Item = &'a T;
-    type IntoIter = btree_set::Iter<'a, T>;
+    type IntoIter = slice::Iter<'a, T>;
 
     fn into_iter(self) -> Self::IntoIter {
         self.iter()
@@ -61,7 +66,7 @@ impl<'a, T: Ord> IntoIterator for &'a OneOrMore<T> {
 
 impl<T: Ord> IntoIterator for OneOrMore<T> {
     type Item = T;
-    type IntoIter = btree_set::IntoIter<T>;
+    type IntoIter = vec::IntoIter<T>;
 
     fn into_iter(self) -> Self::IntoIter {
         self.0.into_iter()

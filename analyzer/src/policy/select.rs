@@ -3,9 +3,11 @@
 //! Semantics: Kubernetes API `meta/v1 LabelSelector`: all requirements hold at once; a selector without requirements
 //! matches everything. `NotIn` and `DoesNotExist` hold for objects that lack the key.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::one_or_more::OneOrMore;
+use crate::sorted::Sorted;
 
 /// The labels of a pod or a namespace.
 pub type Labels = BTreeMap<String, String>;
@@ -54,10 +56,11 @@ impl Requirement {
     }
 }
 
-/// A label selector in canonical form: a sorted set of requirements, `matchLabels` entries being `In` with one value.
+/// A label selector in canonical form: a sorted set of requirements, `matchLabels` entries being `In` with one value. Clones
+/// share it: the selector of a workload stands in the rules of all its peers.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Selector {
-    requirements: BTreeSet<Requirement>,
+    requirements: Arc<[Requirement]>,
 }
 
 impl Selector {
@@ -69,6 +72,7 @@ impl Selector {
 
     /// The selector that all `requirements` together make.
     pub fn new(requirements: impl IntoIterator<Item = Requirement>) -> Self {
+        let requirements: Sorted<Requirement> = requirements.into_iter().collect();
         Self {
             requirements: requirements.into_iter().collect(),
         }
@@ -81,7 +85,7 @@ impl Selector {
 
     /// The requirements in ascending order.
     #[must_use]
-    pub fn requirements(&self) -> &BTreeSet<Requirement> {
+    pub fn requirements(&self) -> &[Requirement] {
         &self.requirements
     }
 

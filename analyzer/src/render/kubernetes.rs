@@ -72,7 +72,8 @@ pub(super) fn tree(policy: &Policy) -> Result<Tree, RenderError> {
         let (namespace, name) = (policy.namespace.clone(), policy.name.clone());
         return Err(RenderError::NoDirection { namespace, name });
     }
-    let mut tree = ordered(yaml::tree(&object(policy))?);
+    let mut tree = yaml::tree(&object(policy))?;
+    order(&mut tree);
     for direction in [Direction::Ingress, Direction::Egress] {
         let rules = policy.rules(direction).unwrap_or_default();
         let notes = rules.iter().map(|rule| rule.notes.clone());
@@ -105,11 +106,6 @@ pub fn pod_selector(policy: &Policy, indent: usize) -> Result<String, RenderErro
     } else {
         format!("{pad}podSelector:\n{inner}")
     })
-}
-
-/// One policy as the JSON object of the API.
-pub fn json(policy: &Policy) -> serde_json::Result<serde_json::Value> {
-    serde_json::to_value(object(policy))
 }
 
 /// One policy as the typed object of the API. Notes have no place in it.
@@ -260,29 +256,19 @@ fn expression(key: &str, test: &Test) -> LabelSelectorRequirement {
     }
 }
 
-/// The tree with the fields of its mappings in [`ORDER`].
-fn ordered(tree: Tree) -> Tree {
+/// Puts the fields of mappings in [`ORDER`].
+fn order(tree: &mut Tree) {
     match tree {
         Tree::Map(fields) => {
-            let member = |(key, value): (String, Tree)| {
-                let value = if USER_KEYED.contains(&key.as_str()) {
-                    value
-                } else {
-                    ordered(value)
-                };
-                (key, value)
-            };
-            let mut fields: Vec<(String, Tree)> = fields.into_iter().map(member).collect();
+            for (key, value) in fields.iter_mut() {
+                if !USER_KEYED.contains(&key.as_str()) {
+                    order(value);
+                }
+            }
             // Stable: fields without a rank keep the order of the API.
             fields.sort_by_key(|(key, _)| ORDER.iter().position(|name| name == key).unwrap_or(ORDER.len()));
-            Tree::Map(fields)
         }
-        Tree::List(mut members) => {
-            for member in &mut members {
-                member.value = ordered(std::mem::replace(&mut member.value, Tree::Null));
-            }
-            Tree::List(members)
-        }
-        leaf @ (Tree::Null | Tree::Bool(_) | Tree::Number(_) | Tree::Text(_)) => leaf,
+        Tree::List(members) => members.iter_mut().for_each(|member| order(&mut member.value)),
+        Tree::Null | Tree::Bool(_) | Tree::Number(_) | Tree::Text(_) => {}
     }
 }

@@ -6,11 +6,13 @@
 //! outside a small alphabet. The output is ASCII, except for letters in comments; control characters, line breaks and
 //! marks that turn the direction of text around are escaped.
 
+mod serialize;
+
 use std::fmt::Write as _;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_yaml::Value;
+use serialize::IntoTree;
 use thiserror::Error;
 
 /// Words that YAML 1.1 or 1.2 reads as null or boolean, in lower case. `y` and `n` are so in YAML 1.1 only.
@@ -18,8 +20,8 @@ const WORDS: [&str; 9] = ["false", "n", "no", "null", "off", "on", "true", "y", 
 
 /// An object that has no form in YAML.
 #[derive(Debug, Error)]
-#[error("an object has no form in YAML")]
-pub struct TreeError(#[from] serde_yaml::Error);
+#[error("an object has no form in YAML: {0}")]
+pub struct TreeError(String);
 
 /// A value whose list members can have comments.
 #[derive(Clone, Debug, PartialEq)]
@@ -49,41 +51,25 @@ pub struct Member {
 
 /// The tree of a serializable object, without comments. Mappings keep the order in which the object serializes.
 pub fn tree<T: Serialize>(object: &T) -> Result<Tree, TreeError> {
-    Ok(from_value(serde_yaml::to_value(object)?))
+    object.serialize(IntoTree)
 }
 
-fn from_value(value: Value) -> Tree {
-    match value {
-        Value::Null => Tree::Null,
-        Value::Bool(truth) => Tree::Bool(truth),
-        Value::Number(number) => Tree::Number(number.to_string()),
-        Value::String(text) => Tree::Text(text),
-        Value::Sequence(items) => {
-            let member = |item| Member {
-                notes: Vec::new(),
-                value: from_value(item),
-            };
-            Tree::List(items.into_iter().map(member).collect())
+/// A tree as JSON, without comments.
+pub(super) fn json_of(tree: &Tree) -> serde_json::Result<serde_json::Value> {
+    Ok(match tree {
+        Tree::Null => serde_json::Value::Null,
+        Tree::Bool(truth) => serde_json::Value::Bool(*truth),
+        Tree::Number(number) => serde_json::from_str(number)?,
+        Tree::Text(text) => serde_json::Value::String(text.clone()),
+        Tree::Map(fields) => {
+            let field = |(key, value): &(String, Tree)| Ok((key.clone(), json_of(value)?));
+            serde_json::Value::Object(fields.iter().map(field).collect::<serde_json::Result<_>>()?)
         }
-        Value::Mapping(mapping) => Tree::Map(
-            mapping
-                .into_iter()
-                .map(|(key, value)| (key_text(key), from_value(value)))
-                .collect(),
-        ),
-        Value::Tagged(tagged) => from_value(tagged.value),
-    }
-}
-
-/// Keys of Kubernetes objects are text. Others, which JSON has not either, are written as the text that shows them.
-fn key_text(key: Value) -> String {
-    match key {
-        Value::String(text) => text,
-        Value::Null => "null".to_owned(),
-        Value::Bool(truth) => truth.to_string(),
-        Value::Number(number) => number.to_string(),
-        Value::Sequence(_) | Value::Mapping(_) | Value::Tagged(_) => format!("{key:?}"),
-    }
+        Tree::List(members) => {
+            let members = members.iter().map(|member| json_of(&member.value));
+            serde_json::Value::Array(members.collect::<serde_json::Result<_>>()?)
+        }
+    })
 }
 
 /// A document: comments, one for each note, then the value. Ends with a line break.
@@ -95,7 +81,7 @@ pub fn document(notes: &[String], value: &Tree) -> String {
         Tree::Map(fields) if !fields.is_empty() => write_map(&mut out, fields, 0, false),
         Tree::List(members) if !members.is_empty() => write_list(&mut out, members, 0),
         Tree::Null | Tree::Bool(_) | Tree::Number(_) | Tree::Text(_) | Tree::Map(_) | Tree::List(_) => {
-            line(&mut out, &inline(value));
+            write_inline(&mut out, value);
         }
     }
     out
@@ -117,7 +103,7 @@ pub(super) fn part(tree: &Tree, path: &[&str], indent: usize) -> String {
         Tree::List(members) if !members.is_empty() => write_list(&mut out, members, indent),
         Tree::Null | Tree::Bool(_) | Tree::Number(_) | Tree::Text(_) | Tree::Map(_) | Tree::List(_) => {
             pad(&mut out, indent);
-            line(&mut out, &inline(place));
+            write_inline(&mut out, place);
         }
     }
     out
@@ -154,10 +140,16 @@ pub(super) fn json(text: &str) -> Option<serde_json::Value> {
 /// A string as a YAML scalar: plain if that is safe everywhere, in double quotes otherwise.
 #[must_use]
 pub fn scalar(text: &str) -> String {
+    let mut out = String::new();
+    write_scalar(&mut out, text);
+    out
+}
+
+fn write_scalar(out: &mut String, text: &str) {
     if is_plain_text(text) {
-        text.to_owned()
+        out.push_str(text);
     } else {
-        quoted(text)
+        write_quoted(out, text);
     }
 }
 
@@ -170,11 +162,11 @@ fn is_plain_text(text: &str) -> bool {
         Some(first) if first.is_ascii_digit() => text.contains('/'),
         Some(_) | None => false,
     };
-    starts_well && text.bytes().all(safe) && !WORDS.contains(&text.to_ascii_lowercase().as_str())
+    starts_well && text.bytes().all(safe) && !WORDS.iter().any(|word| word.eq_ignore_ascii_case(text))
 }
 
-fn quoted(text: &str) -> String {
-    let mut out = String::from("\"");
+fn write_quoted(out: &mut String, text: &str) {
+    out.push('"');
     for character in text.chars() {
         match character {
             '"' => out.push_str("\\\""),
@@ -191,15 +183,24 @@ fn quoted(text: &str) -> String {
         }
     }
     out.push('"');
-    out
 }
 
 /// A note as one comment, whatever is in it.
 #[must_use]
 pub fn comment(note: &str) -> String {
-    let mut out = String::from("#");
+    let mut out = String::new();
+    write_comment(&mut out, note);
+    out
+}
+
+fn write_comment(out: &mut String, note: &str) {
+    out.push('#');
     if !note.is_empty() {
         out.push(' ');
+    }
+    if note.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+        out.push_str(note);
+        return;
     }
     for character in note.chars() {
         if matches!(character, ' '..='~') || character.is_alphanumeric() {
@@ -208,13 +209,13 @@ pub fn comment(note: &str) -> String {
             out.extend(character.escape_unicode());
         }
     }
-    out
 }
 
 fn write_notes(out: &mut String, notes: &[String], indent: usize) {
     for note in notes {
         pad(out, indent);
-        line(out, &comment(note));
+        write_comment(out, note);
+        out.push('\n');
     }
 }
 
@@ -224,20 +225,20 @@ fn write_map(out: &mut String, fields: &[(String, Tree)], indent: usize, inside:
         if at > 0 || !inside {
             pad(out, indent);
         }
-        out.push_str(&scalar(key));
+        write_scalar(out, key);
         out.push(':');
         match value {
             Tree::Map(fields) if !fields.is_empty() => {
-                line(out, "");
+                out.push('\n');
                 write_map(out, fields, indent + 2, false);
             }
             Tree::List(members) if !members.is_empty() => {
-                line(out, "");
+                out.push('\n');
                 write_list(out, members, indent);
             }
             Tree::Null | Tree::Bool(_) | Tree::Number(_) | Tree::Text(_) | Tree::Map(_) | Tree::List(_) => {
                 out.push(' ');
-                line(out, &inline(value));
+                write_inline(out, value);
             }
         }
     }
@@ -253,34 +254,37 @@ fn write_list(out: &mut String, members: &[Member], indent: usize) {
                 write_map(out, fields, indent + 2, true);
             }
             Tree::List(members) if !members.is_empty() => {
-                line(out, "-");
+                out.push_str("-\n");
                 write_list(out, members, indent + 2);
             }
             Tree::Null | Tree::Bool(_) | Tree::Number(_) | Tree::Text(_) | Tree::Map(_) | Tree::List(_) => {
                 out.push_str("- ");
-                line(out, &inline(value));
+                write_inline(out, value);
             }
         }
     }
 }
 
-/// Values that take no lines of their own. Mappings and lists get here only if they are empty.
-fn inline(value: &Tree) -> String {
+/// The rest of a line with a value that takes no lines of its own. Mappings and lists get here only if they are empty.
+fn write_inline(out: &mut String, value: &Tree) {
     match value {
-        Tree::Null => "null".to_owned(),
-        Tree::Bool(truth) => truth.to_string(),
-        Tree::Number(number) => number.clone(),
-        Tree::Text(text) => scalar(text),
-        Tree::Map(_) => "{}".to_owned(),
-        Tree::List(_) => "[]".to_owned(),
+        Tree::Null => out.push_str("null"),
+        Tree::Bool(true) => out.push_str("true"),
+        Tree::Bool(false) => out.push_str("false"),
+        Tree::Number(number) => out.push_str(number),
+        Tree::Text(text) => write_scalar(out, text),
+        Tree::Map(_) => out.push_str("{}"),
+        Tree::List(_) => out.push_str("[]"),
     }
+    out.push('\n');
 }
 
 fn pad(out: &mut String, indent: usize) {
-    out.extend(std::iter::repeat_n(' ', indent));
-}
-
-fn line(out: &mut String, text: &str) {
-    out.push_str(text);
-    out.push('\n');
+    const SPACES: &str = "                                ";
+    let mut left = indent;
+    while left > 0 {
+        let some = left.min(SPACES.len());
+        out.push_str(&SPACES[..some]);
+        left -= some;
+    }
 }

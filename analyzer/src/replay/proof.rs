@@ -280,11 +280,11 @@ fn rules(set: &PolicySet, used: &BTreeSet<Part>, needed: &BTreeSet<Part>, added:
 fn parts_of(policy: usize, rule: RuleId, of: &Rule) -> impl Iterator<Item = Part> {
     let peers = match &of.peers {
         Peers::Any => 1,
-        Peers::Of(listed) => listed.as_set().len(),
+        Peers::Of(listed) => listed.count(),
     };
     let ports = match &of.ports {
         Ports::Any => 1,
-        Ports::Of(listed) => listed.as_set().len(),
+        Ports::Of(listed) => listed.count(),
     };
     let part = move |peer, port| Part {
         policy,

@@ -1,14 +1,14 @@
 //! What edges ask of the policies of the workloads at their ends, while it is collected.
 
 use std::borrow::Cow;
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use flowtape_schemas::node::Outcome;
 
-use super::RuleEvidence;
-use super::additions::{Addition, Kind, outside_peers};
+use super::additions::Kind;
 use super::note::Note;
-use super::peers::{Left, PeerRules, Unit};
+use super::peers::{Left, PeerRules, Said, Unit};
 use super::rules::{Origin, RuleMap};
 use super::settings::{Dns, Published, Settings};
 use crate::findings::{Code, Findings};
@@ -22,118 +22,103 @@ use crate::policy::model::{Direction, Peer};
 use crate::policy::ports::Protocol;
 use crate::policy::select::Selector;
 
-/// The rules of one workload, while they are collected.
-pub(super) struct Draft {
-    pub(super) subject: Selector,
-    pub(super) ingress: RuleMap,
-    pub(super) egress: RuleMap,
-    /// Directions in which established traffic was seen that policies govern, or would if its peer were known.
-    pub(super) seen: BTreeSet<Direction>,
-}
-
+/// What the rules of all workloads are made of.
 pub(super) struct Synthesis<'a> {
+    pub(super) edges: &'a [Edge],
     pub(super) cluster: &'a Cluster,
     pub(super) settings: &'a Settings,
     pub(super) peers: PeerRules<'a>,
-    pub(super) published: BTreeSet<PublishedPort>,
-    pub(super) drafts: BTreeMap<Workload, Draft>,
-    pub(super) additions: BTreeSet<Addition>,
-    pub(super) left_out: BTreeSet<EdgeKey>,
-    pub(super) evidence: Vec<RuleEvidence>,
-    /// Edges that the rule for everybody outside allows, by the server's workload and port.
-    pub(super) covered: BTreeMap<(Workload, Protocol, u16), BTreeSet<usize>>,
+    /// Ports that the cluster itself publishes.
+    pub(super) published: BTreeMap<Workload, Vec<PublishedPort>>,
+    /// Everybody outside the cluster.
+    pub(super) outside: Vec<Peer>,
 }
 
-impl Synthesis<'_> {
+/// A workload that policies are made for.
+pub(super) struct Subject<'a> {
+    pub(super) workload: &'a Workload,
+    pub(super) selector: Selector,
+    /// Directions in which established traffic was seen that policies govern, or would if its peer were known.
+    pub(super) seen: BTreeSet<Direction>,
+    /// Places of the edges that ask for rules of it, with the end that it is: the client's for egress.
+    pub(super) asked: Vec<(usize, Direction)>,
+}
+
+/// The rules of one workload, while they are collected.
+pub(super) struct Drafting<'s> {
+    pub(super) synthesis: &'s Synthesis<'s>,
+    pub(super) workload: &'s Workload,
+    pub(super) ingress: RuleMap,
+    pub(super) egress: RuleMap,
+    /// Edges that the rule for everybody outside allows, by port.
+    covered: BTreeMap<(Protocol, u16), BTreeSet<usize>>,
+    /// Edges that get no rule, and why.
+    pub(super) left_out: Vec<LeftOut>,
+    pub(super) said: Said,
+}
+
+/// An edge that gets no rule: its place, the side that would have had it, clients' first, and why.
+pub(super) type LeftOut = (usize, Reverse<Direction>, Cow<'static, str>);
+
+impl<'a> Synthesis<'a> {
     /// Every selectable workload with established traffic is a subject, even if all of it is exempt.
-    pub(super) fn draft_subjects(&mut self, edges: &[Edge], findings: &mut Findings) {
-        let mut subjects: BTreeMap<&Workload, BTreeSet<Direction>> = BTreeMap::new();
-        for edge in edges {
+    pub(super) fn subjects(&self, said: &mut Said) -> Vec<Subject<'a>> {
+        let mut subjects: BTreeMap<&'a Workload, Activity> = BTreeMap::new();
+        for (place, edge) in self.edges.iter().enumerate() {
             let judged = self.judged(edge);
+            if judged == Governed::NotEstablished {
+                continue;
+            }
             for (peer, side) in [(&edge.key.from, Direction::Egress), (&edge.key.to, Direction::Ingress)] {
-                if let Identity::Workload(workload) = &peer.identity
-                    && judged != Governed::NotEstablished
-                {
-                    let seen = subjects.entry(workload).or_default();
-                    seen.extend((judged != Governed::Exempt).then_some(side));
+                if let Identity::Workload(workload) = &peer.identity {
+                    let activity = subjects.entry(workload).or_default();
+                    activity.seen.extend((judged != Governed::Exempt).then_some(side));
+                    activity
+                        .asked
+                        .extend((judged == Governed::Yes).then_some((place, side)));
                 }
             }
         }
         let only = &self.settings.namespaces;
         let excluded = |workload: &Workload| self.settings.exclude.iter().any(|pattern| pattern.names(workload));
         let wanted =
-            |workload: &&Workload| (only.is_empty() || only.contains(&workload.namespace)) && !excluded(workload);
-        for (workload, seen) in subjects.into_iter().filter(|(workload, _)| wanted(workload)) {
+            |workload: &Workload| (only.is_empty() || only.contains(&workload.namespace)) && !excluded(workload);
+        let mut selectable = Vec::new();
+        for (workload, Activity { seen, asked }) in subjects {
+            if !wanted(workload) {
+                continue;
+            }
             if workload.host_network {
                 let message = format!("{workload} is on the host network, so no policy governs it");
-                findings.report(Code::HostNetworkSubject, message);
-            } else if let Some(subject) = self.peers.selector(workload, findings) {
-                let draft = Draft {
-                    subject,
-                    ingress: RuleMap::default(),
-                    egress: RuleMap::default(),
+                said.findings.report(Code::HostNetworkSubject, message);
+            } else if let Some(selector) = self.peers.selector(workload, said) {
+                selectable.push(Subject {
+                    workload,
+                    selector,
                     seen,
-                };
-                self.drafts.insert(workload.clone(), draft);
+                    asked,
+                });
             }
         }
+        selectable
     }
 
     /// What policies have to do with an edge, attempts that failed taken for others where they are asked for.
     pub(super) fn judged(&self, edge: &Edge) -> Governed {
-        let established = EdgeKey {
-            outcome: Outcome::Established,
-            ..edge.key.clone()
-        };
         let judged = governed(&edge.key);
         if judged == Governed::NotEstablished && self.settings.include_failed {
-            return governed(&established);
+            return governed(&EdgeKey {
+                outcome: Outcome::Established,
+                ..edge.key.clone()
+            });
         }
         judged
     }
 
-    /// Makes rules of an edge, which has this place in the list.
-    pub(super) fn add_edge(&mut self, place: usize, edge: &Edge, findings: &mut Findings) {
-        if let Some(why) = self.left_out_by_choice(edge) {
-            self.leave_out(edge, &why, findings);
-            return;
-        }
-        let Some(protocol) = Protocol::from_number(edge.key.protocol.0) else {
-            return;
-        };
-        let failed = governed(&edge.key) == Governed::NotEstablished;
-        let asked = Asked {
-            place,
-            edge,
-            protocol,
-            note: Note::of(edge),
-            kind: failed.then_some(Kind::Failed),
-        };
-        if let Identity::Workload(client) = &edge.key.from.identity
-            && self.drafts.contains_key(client)
-        {
-            let peers = self.peers.of_server(edge, &client.namespace, findings);
-            self.add_service_addresses(edge, client, peers.as_ref().ok());
-            self.add_rules(&asked, client, Direction::Egress, peers, findings);
-            self.add_behind_cache(edge, client, findings);
-        }
-        if let Identity::Workload(server) = &edge.key.to.identity
-            && self.drafts.contains_key(server)
-        {
-            if edge.key.from.role == Some(Role::Published) && self.settings.published == Published::Declared {
-                let port = (server.clone(), protocol, edge.key.port);
-                self.covered.entry(port).or_default().insert(place);
-            } else {
-                let peers = self.peers.of_client(edge, &server.namespace, findings);
-                self.add_rules(&asked, server, Direction::Ingress, peers, findings);
-            }
-        }
-    }
-
     /// Says of an edge that no rule can be made of; for unknown peers that is said where they are resolved.
-    pub(super) fn report_undecided(&self, edge: &Edge, findings: &mut Findings) {
+    pub(super) fn report_undecided(edge: &Edge, subjects: &BTreeSet<&Workload>, findings: &mut Findings) {
         let is_subject = |peer: &flow::edge::Peer| match &peer.identity {
-            Identity::Workload(workload) => self.drafts.contains_key(workload),
+            Identity::Workload(workload) => subjects.contains(workload),
             Identity::Service { .. } | Identity::Node { .. } | Identity::External { .. } | Identity::Unknown { .. } => {
                 false
             }
@@ -150,14 +135,89 @@ impl Synthesis<'_> {
         }
     }
 
-    fn add_rules(
-        &mut self,
-        asked: &Asked<'_>,
-        subject: &Workload,
-        side: Direction,
-        peers: Result<Unit, Left>,
-        findings: &mut Findings,
-    ) {
+    fn left_out_by_choice(&self, edge: &Edge) -> Option<Cow<'static, str>> {
+        if edge.key.to.role == Some(Role::Dns) && self.settings.dns == Dns::Off {
+            return Some("name resolution is left out (--dns off)".into());
+        }
+        if edge.key.from.role == Some(Role::Published) && self.settings.published == Published::Off {
+            return Some("clients outside the cluster are left out (--published off)".into());
+        }
+        if self.settings.exclude.iter().any(|pattern| pattern.is_end_of(edge)) {
+            return Some("one of its peers is left out (--exclude)".into());
+        }
+        let (count, least) = (edge.evidence.count, self.settings.min_count);
+        // What is older than the window, or supposed, was not counted, which says nothing of how often it is used.
+        (count > 0 && count < least && !edge.evidence.predates_window)
+            .then(|| format!("seen too seldom ({count}, --min-count {least})").into())
+    }
+}
+
+/// What was seen of a workload.
+#[derive(Default)]
+struct Activity {
+    seen: BTreeSet<Direction>,
+    asked: Vec<(usize, Direction)>,
+}
+
+impl<'s> Drafting<'s> {
+    /// Collects the rules of one workload.
+    pub(super) fn of(synthesis: &'s Synthesis<'s>, subject: &Subject<'s>) -> Self {
+        let mut drafting = Self {
+            synthesis,
+            workload: subject.workload,
+            ingress: RuleMap::default(),
+            egress: RuleMap::default(),
+            covered: BTreeMap::new(),
+            left_out: Vec::new(),
+            said: Said::default(),
+        };
+        for (place, side) in &subject.asked {
+            drafting.add_edge(*place, *side);
+        }
+        drafting.add_published();
+        drafting
+    }
+
+    /// Makes rules of an edge, which has this place in the list.
+    fn add_edge(&mut self, place: usize, side: Direction) {
+        let edge = &self.synthesis.edges[place];
+        if let Some(why) = self.synthesis.left_out_by_choice(edge) {
+            self.left_out.push((place, Reverse(side), why));
+            return;
+        }
+        let Some(protocol) = Protocol::from_number(edge.key.protocol.0) else {
+            return;
+        };
+        let failed = governed(&edge.key) == Governed::NotEstablished;
+        let asked = Asked {
+            place,
+            edge,
+            protocol,
+            note: Note::of(edge),
+            kind: failed.then_some(Kind::Failed),
+        };
+        let (peers, home) = (&self.synthesis.peers, self.workload.namespace.as_str());
+        match side {
+            Direction::Egress => {
+                let peers = peers.of_server(edge, home, &mut self.said);
+                self.add_service_addresses(edge, peers.as_ref().ok());
+                self.add_rules(&asked, side, peers);
+                self.add_behind_cache(edge);
+            }
+            Direction::Ingress
+                if edge.key.from.role == Some(Role::Published)
+                    && self.synthesis.settings.published == Published::Declared =>
+            {
+                self.covered.entry((protocol, edge.key.port)).or_default().insert(place);
+            }
+            Direction::Ingress => {
+                let peers = peers.of_client(edge, home, &mut self.said);
+                self.add_rules(&asked, side, peers);
+            }
+        }
+    }
+
+    fn add_rules(&mut self, asked: &Asked<'_>, side: Direction, peers: Result<Unit, Left>) {
         let Asked {
             place,
             edge,
@@ -167,23 +227,23 @@ impl Synthesis<'_> {
         } = asked;
         let peers = match peers {
             Ok(peers) => peers,
-            Err(Left(why)) => return self.leave_out(edge, why, findings),
+            Err(Left(why)) => {
+                self.left_out.push((*place, Reverse(side), why.into()));
+                return;
+            }
         };
-        let one_unit = edge.key.to.role == Some(Role::Dns) && self.settings.dns == Dns::Auto;
+        let one_unit = edge.key.to.role == Some(Role::Dns) && self.synthesis.settings.dns == Dns::Auto;
         let dns = one_unit.then(|| {
             let other = if *protocol == Protocol::Udp {
                 Protocol::Tcp
             } else {
                 Protocol::Udp
             };
-            (other, self.peers.dns_port(edge, other))
+            (other, self.synthesis.peers.dns_port(edge, other))
         });
-        let Some(draft) = self.drafts.get_mut(subject) else {
-            return;
-        };
         let (rules, origin) = match side {
-            Direction::Ingress => (&mut draft.ingress, origin(&edge.key.from)),
-            Direction::Egress => (&mut draft.egress, origin(&edge.key.to)),
+            Direction::Ingress => (&mut self.ingress, origin(&edge.key.from)),
+            Direction::Egress => (&mut self.egress, origin(&edge.key.to)),
         };
         let port = (*protocol, edge.key.port);
         let Unit { seen, rest } = peers;
@@ -208,65 +268,36 @@ impl Synthesis<'_> {
     }
 
     /// Where a cache on the node answered for the Service of the cluster's DNS, the servers behind that Service as well.
-    fn add_behind_cache(&mut self, edge: &Edge, subject: &Workload, findings: &mut Findings) {
+    fn add_behind_cache(&mut self, edge: &Edge) {
         let cached = matches!(&edge.key.to.identity, Identity::Workload(server) if server.host_network);
-        if !cached || edge.key.to.role != Some(Role::Dns) || self.settings.dns != Dns::Auto {
+        if !cached || edge.key.to.role != Some(Role::Dns) || self.synthesis.settings.dns != Dns::Auto {
             return;
         }
         let note = Note::Text(format!("the name servers behind {}", edge.key.to));
+        let (peers, home) = (&self.synthesis.peers, self.workload.namespace.as_str());
         for protocol in [Protocol::Udp, Protocol::Tcp] {
-            for (peer, port) in self.peers.behind_cache(edge, protocol, &subject.namespace, findings) {
-                if let Some(draft) = self.drafts.get_mut(subject) {
-                    let peer = (peer, Origin::Fixed);
-                    draft
-                        .egress
-                        .add(peer, (protocol, port), &note, Kind::DnsBehindCache, []);
-                }
+            for (peer, port) in peers.behind_cache(edge, protocol, home, &mut self.said) {
+                let peer = (peer, Origin::Fixed);
+                self.egress.add(peer, (protocol, port), &note, Kind::DnsBehindCache, []);
             }
         }
     }
 
-    fn left_out_by_choice(&self, edge: &Edge) -> Option<Cow<'static, str>> {
-        if edge.key.to.role == Some(Role::Dns) && self.settings.dns == Dns::Off {
-            return Some("name resolution is left out (--dns off)".into());
-        }
-        if edge.key.from.role == Some(Role::Published) && self.settings.published == Published::Off {
-            return Some("clients outside the cluster are left out (--published off)".into());
-        }
-        if self.settings.exclude.iter().any(|pattern| pattern.is_end_of(edge)) {
-            return Some("one of its peers is left out (--exclude)".into());
-        }
-        let (count, least) = (edge.evidence.count, self.settings.min_count);
-        // What is older than the window, or supposed, was not counted, which says nothing of how often it is used.
-        (count > 0 && count < least && !edge.evidence.predates_window)
-            .then(|| format!("seen too seldom ({count}, --min-count {least})").into())
-    }
-
-    fn leave_out(&mut self, edge: &Edge, why: &str, findings: &mut Findings) {
-        if self.left_out.insert(edge.key.clone()) {
-            findings.report_rows(Code::LeftOut, format!("{edge}: {why}"), 1, &edge.evidence.samples);
-        }
-    }
-
     /// One rule for everybody outside the cluster on every port that is published, on purpose and by name.
-    pub(super) fn add_published(&mut self) {
-        if self.settings.published != Published::Declared {
+    fn add_published(&mut self) {
+        if self.synthesis.settings.published != Published::Declared {
             return;
         }
-        let outside = outside_peers(self.cluster);
-        for port in &self.published {
-            let (Some(protocol), Some(draft)) =
-                (Protocol::from_name(&port.protocol), self.drafts.get_mut(&port.workload))
-            else {
+        let published = self.synthesis.published.get(self.workload);
+        for port in published.into_iter().flatten() {
+            let Some(protocol) = Protocol::from_name(&port.protocol) else {
                 continue;
             };
             let note = Note::Text(format!("everybody outside the cluster, published by {}", port.by));
-            let key = (port.workload.clone(), protocol, port.port);
-            let edges = self.covered.get(&key).cloned().unwrap_or_default();
-            for peer in &outside {
+            let edges = self.covered.get(&(protocol, port.port)).cloned().unwrap_or_default();
+            for peer in &self.synthesis.outside {
                 let (peer, port) = ((peer.clone(), Origin::Fixed), (protocol, port.port));
-                draft
-                    .ingress
+                self.ingress
                     .add(peer, port, &note, Kind::Published, edges.iter().copied());
             }
         }

@@ -3,14 +3,14 @@
 use std::net::IpAddr;
 
 use super::additions::Kind;
-use super::draft::Synthesis;
+use super::draft::Drafting;
 use super::note::Note;
 use super::peers::Unit;
 use super::rules::Origin;
 use super::settings::Dns;
 use crate::flow::edge::Edge;
+use crate::identity::Role;
 use crate::identity::cluster::Cluster;
-use crate::identity::{Role, Workload};
 use crate::policy::cidr::Cidr;
 use crate::policy::model::Peer;
 use crate::policy::ports::Protocol;
@@ -69,19 +69,16 @@ pub fn fronts<'a>(edge: &Edge, cluster: &'a Cluster) -> Vec<Front<'a>> {
     fronts
 }
 
-impl Synthesis<'_> {
+impl Drafting<'_> {
     /// The addresses of the Services that a client went through, where the plugin looks for them and does not find them by
     /// itself. `unit` are the peers of the rule; none if there is no rule.
-    pub(super) fn add_service_addresses(&mut self, edge: &Edge, subject: &Workload, unit: Option<&Unit>) {
-        let (true, Some(unit), Some(draft)) = (
-            self.settings.cni.sees_service_addresses(),
-            unit,
-            self.drafts.get_mut(subject),
-        ) else {
+    pub(super) fn add_service_addresses(&mut self, edge: &Edge, unit: Option<&Unit>) {
+        let settings = self.synthesis.settings;
+        let (true, Some(unit)) = (settings.cni.sees_service_addresses(), unit) else {
             return;
         };
-        let one_unit = edge.key.to.role == Some(Role::Dns) && self.settings.dns == Dns::Auto;
-        for front in fronts(edge, self.cluster) {
+        let one_unit = edge.key.to.role == Some(Role::Dns) && settings.dns == Dns::Auto;
+        for front in fronts(edge, self.synthesis.cluster) {
             let found = unit.seen.iter().any(|peer| match peer {
                 Peer::Pods { namespaces: _, pods } => front.is_found_by(pods),
                 Peer::Block { .. } => false,
@@ -94,7 +91,7 @@ impl Synthesis<'_> {
             let dns: &[Protocol] = if one_unit { &[Protocol::Tcp, Protocol::Udp] } else { &[] };
             for protocol in std::iter::once(&front.protocol).chain(dns) {
                 let kind = Kind::ServiceAddress;
-                draft.egress.add(peer.clone(), (*protocol, front.port), &note, kind, []);
+                self.egress.add(peer.clone(), (*protocol, front.port), &note, kind, []);
             }
         }
     }

@@ -2,87 +2,124 @@
 
 use std::collections::BTreeSet;
 
+use rayon::iter::{IntoParallelIterator as _, ParallelIterator as _};
+
 use super::additions::Addition;
-use super::draft::{Draft, Synthesis};
+use super::draft::{Drafting, LeftOut, Subject, Synthesis};
 use super::names;
+use super::peers::Said;
 use super::rules::{Added, Grouped, RuleMap};
 use super::settings::{DefaultDeny, Grouping};
 use super::widen::Widen;
 use super::{Generated, RuleEvidence};
 use crate::findings::{Code, Findings};
+use crate::flow::edge::EdgeKey;
 use crate::identity::Workload;
 use crate::policy::model::{Direction, Policy, PolicySet, PolicySetError, Rule};
 use crate::policy::select::{Labels, Selector};
 
+/// What comes of one workload.
+struct Made {
+    policies: Vec<Policy>,
+    additions: BTreeSet<Addition>,
+    evidence: Vec<RuleEvidence>,
+    left_out: Vec<LeftOut>,
+    said: Said,
+}
+
 impl Synthesis<'_> {
-    pub(super) fn finish(mut self, findings: &mut Findings) -> Result<Generated, PolicySetError> {
-        let names = names::of_workloads(self.drafts.keys());
-        let mut policies = Vec::new();
-        for (workload, draft) in std::mem::take(&mut self.drafts) {
-            let name = names.get(&workload).cloned().unwrap_or_else(|| workload.name.clone());
-            policies.extend(self.policies(&workload, &name, draft, findings));
+    /// The policies of these subjects, which are made side by side and put together in their order.
+    pub(super) fn finish(
+        &self,
+        subjects: Vec<Subject<'_>>,
+        said: Said,
+        findings: &mut Findings,
+    ) -> Result<Generated, PolicySetError> {
+        let names = names::of_workloads(subjects.iter().map(|subject| subject.workload));
+        let policies_of = |subject: Subject<'_>| {
+            let name = names.get(subject.workload).unwrap_or(&subject.workload.name);
+            self.policies(&subject, name)
+        };
+        let made: Vec<Made> = subjects.into_par_iter().map(policies_of).collect();
+        let (mut policies, mut additions, mut evidence) = (Vec::new(), BTreeSet::new(), Vec::new());
+        let (mut left_out, mut asked) = (BTreeSet::new(), said.asked);
+        findings.absorb(said.findings);
+        for one in made {
+            policies.extend(one.policies);
+            additions.extend(one.additions);
+            evidence.extend(one.evidence);
+            left_out.extend(one.left_out);
+            findings.absorb(one.said.findings);
+            asked.extend(one.said.asked);
         }
         if self.settings.default_deny == DefaultDeny::Namespace {
             policies.extend(self.namespace_denials(&policies, findings));
         }
-        // What is added for several peers of a rule is one finding.
-        let code = |addition: &Addition| match addition.beyond {
-            Some(_) => Code::Widening,
-            None => Code::Addition,
-        };
-        let said: BTreeSet<(Code, String)> = self.additions.iter().map(|one| (code(one), one.to_string())).collect();
-        for (code, addition) in said {
-            findings.report(code, addition);
-        }
-        let Self {
-            additions,
-            left_out,
-            mut evidence,
-            peers,
-            ..
-        } = self;
+        report_additions(&additions, findings);
         evidence.sort();
         Ok(Generated {
             set: PolicySet::new(policies)?,
             additions,
-            left_out,
-            overlaps: peers.into_overlaps(),
+            left_out: self.leave_out(left_out, findings),
+            overlaps: self.peers.report(asked, findings),
             evidence,
         })
     }
 
+    /// Says of edges that they get no rule, each once: what its client's rules say of it comes first.
+    fn leave_out(&self, left_out: BTreeSet<LeftOut>, findings: &mut Findings) -> BTreeSet<EdgeKey> {
+        let mut keys = BTreeSet::new();
+        for (place, _, why) in left_out {
+            let edge = &self.edges[place];
+            if keys.insert(edge.key.clone()) {
+                findings.report_rows(Code::LeftOut, format!("{edge}: {why}"), 1, &edge.evidence.samples);
+            }
+        }
+        keys
+    }
+
     /// One policy for both directions of a workload, or one for each.
-    fn policies(&mut self, workload: &Workload, name: &str, draft: Draft, findings: &mut Findings) -> Vec<Policy> {
-        let Draft {
-            subject,
+    fn policies(&self, subject: &Subject<'_>, name: &str) -> Made {
+        let Drafting {
+            synthesis: _,
+            workload,
             ingress,
             egress,
-            seen,
-        } = draft;
+            left_out,
+            said,
+            ..
+        } = Drafting::of(self, subject);
+        let mut made = Made {
+            policies: Vec::new(),
+            additions: BTreeSet::new(),
+            evidence: Vec::new(),
+            left_out,
+            said,
+        };
         let names = if self.settings.split_directions {
             [Direction::Ingress, Direction::Egress].map(|side| format!("{name}-{}", side.name()))
         } else {
             [name, name].map(str::to_owned)
         };
-        let ingress = self.rules(workload, &names[0], Direction::Ingress, ingress);
-        let egress = self.rules(workload, &names[1], Direction::Egress, egress);
+        let ingress = self.rules(workload, &names[0], (Direction::Ingress, ingress), &mut made);
+        let egress = self.rules(workload, &names[1], (Direction::Egress, egress), &mut made);
         let isolates = |rules: &Vec<_>| !rules.is_empty() || self.settings.default_deny != DefaultDeny::None;
         for (side, rules) in [(Direction::Ingress, &ingress), (Direction::Egress, &egress)] {
             if rules.is_empty() && isolates(rules) {
-                let why = if seen.contains(&side) {
+                let why = if subject.seen.contains(&side) {
                     "what was seen no rule allows"
                 } else {
                     "nothing was seen"
                 };
                 let message = format!("denies all {} of {workload}; {why}", side.name());
-                findings.report(Code::EmptyDirection, message);
+                made.said.findings.report(Code::EmptyDirection, message);
             }
         }
         let [of_ingress, of_egress] = names;
         let policy = |name, ingress, egress| Policy {
             namespace: workload.namespace.clone(),
             name,
-            subject: subject.clone(),
+            subject: subject.selector.clone(),
             notes: vec![format!("{} {}", workload.kind, workload.name)],
             ingress,
             egress,
@@ -95,11 +132,18 @@ impl Synthesis<'_> {
             vec![policy(of_ingress, ingress, egress)]
         };
         let says_something = |policy: &Policy| policy.ingress.is_some() || policy.egress.is_some();
-        policies.into_iter().filter(says_something).collect()
+        made.policies = policies.into_iter().filter(says_something).collect();
+        made
     }
 
     /// The rules of one direction; what they add to the recording, and what they rest on, is kept by name.
-    fn rules(&mut self, workload: &Workload, policy: &str, side: Direction, rules: RuleMap) -> Vec<Rule> {
+    fn rules(
+        &self,
+        workload: &Workload,
+        policy: &str,
+        (side, rules): (Direction, RuleMap),
+        made: &mut Made,
+    ) -> Vec<Rule> {
         let widen = Widen::new(self.settings, self.cluster, workload);
         let maps = match self.settings.grouping {
             Grouping::Together => vec![rules],
@@ -118,8 +162,8 @@ impl Synthesis<'_> {
                 port,
                 beyond,
             };
-            self.additions.extend(additions.into_iter().map(addition));
-            self.evidence.push(RuleEvidence {
+            made.additions.extend(additions.into_iter().map(addition));
+            made.evidence.push(RuleEvidence {
                 namespace: workload.namespace.clone(),
                 policy: policy.to_owned(),
                 rule: (side, index),
@@ -180,5 +224,17 @@ impl Synthesis<'_> {
             .filter(|(_, row)| !covered(&row.template_labels))
             .map(|(workload, _)| workload.to_string());
         of_pods.chain(of_rows).collect()
+    }
+}
+
+/// What is added for several peers of a rule is one finding.
+fn report_additions(additions: &BTreeSet<Addition>, findings: &mut Findings) {
+    let code = |addition: &Addition| match addition.beyond {
+        Some(_) => Code::Widening,
+        None => Code::Addition,
+    };
+    let said: BTreeSet<(Code, String)> = additions.iter().map(|one| (code(one), one.to_string())).collect();
+    for (code, addition) in said {
+        findings.report(code, addition);
     }
 }

@@ -24,11 +24,11 @@ use crate::flow::edge::{Edge, EdgeKey};
 use crate::flow::governed::Governed;
 use crate::identity::Workload;
 use crate::identity::cluster::Cluster;
-use crate::identity::published::published;
+use crate::identity::published::{PublishedPort, published};
 use crate::policy::model::{Direction, PolicySet, PolicySetError};
-use additions::Addition;
+use additions::{Addition, outside_peers};
 use draft::Synthesis;
-use peers::PeerRules;
+use peers::{PeerRules, Said};
 use settings::Settings;
 
 /// A derived policy set and what there is to know about it.
@@ -66,25 +66,26 @@ pub fn synthesize(
     settings: &Settings,
     findings: &mut Findings,
 ) -> Result<Generated, PolicySetError> {
-    let mut synthesis = Synthesis {
+    let mut by_workload: BTreeMap<Workload, Vec<PublishedPort>> = BTreeMap::new();
+    for port in published(cluster) {
+        by_workload.entry(port.workload.clone()).or_default().push(port);
+    }
+    let synthesis = Synthesis {
+        edges,
         cluster,
         settings,
-        peers: PeerRules::new(cluster, settings.redacted),
-        published: published(cluster),
-        drafts: BTreeMap::new(),
-        additions: BTreeSet::new(),
-        left_out: BTreeSet::new(),
-        evidence: Vec::new(),
-        covered: BTreeMap::new(),
+        peers: PeerRules::new(edges, cluster, settings.redacted),
+        published: by_workload,
+        outside: outside_peers(cluster),
     };
-    synthesis.draft_subjects(edges, findings);
-    for (place, edge) in edges.iter().enumerate() {
-        match synthesis.judged(edge) {
-            Governed::Yes => synthesis.add_edge(place, edge, findings),
-            Governed::Undecided => synthesis.report_undecided(edge, findings),
-            Governed::Exempt | Governed::NotEstablished => {}
-        }
+    let mut said = Said::default();
+    let subjects = synthesis.subjects(&mut said);
+    let workloads: BTreeSet<&Workload> = subjects.iter().map(|subject| subject.workload).collect();
+    let undecided = edges
+        .iter()
+        .filter(|edge| synthesis.judged(edge) == Governed::Undecided);
+    for edge in undecided {
+        Synthesis::report_undecided(edge, &workloads, findings);
     }
-    synthesis.add_published();
-    synthesis.finish(findings)
+    synthesis.finish(subjects, said, findings)
 }

@@ -1,6 +1,6 @@
 //! Which peers of a rule an identity becomes.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use flowtape_schemas::address::Address;
 use flowtape_schemas::cluster::ServicePort;
@@ -57,64 +57,99 @@ impl Unit {
 /// Turns identities into peers.
 pub(super) struct PeerRules<'a> {
     cluster: &'a Cluster,
-    selectors: Selectors,
+    selectors: Selectors<'a>,
+    /// What selects each namespace.
+    namespaces: BTreeMap<&'a str, Selector>,
     /// Whether addresses outside may be pseudonyms.
     redacted: bool,
 }
 
+/// What is said while peers are made.
+#[derive(Default)]
+pub(super) struct Said {
+    /// What the user must know.
+    pub(super) findings: Findings,
+    /// Workloads whose selectors were asked for.
+    pub(super) asked: BTreeSet<Workload>,
+}
+
 impl<'a> PeerRules<'a> {
-    pub(super) fn new(cluster: &'a Cluster, redacted: bool) -> Self {
+    /// For the ends of these edges.
+    pub(super) fn new(edges: &'a [Edge], cluster: &'a Cluster, redacted: bool) -> Self {
+        let ends = edges.iter().flat_map(|edge| [&edge.key.from, &edge.key.to]);
+        let of_edges = ends.filter_map(|peer| match &peer.identity {
+            Identity::Workload(workload) => Some(workload),
+            Identity::Service { .. } | Identity::Node { .. } | Identity::External { .. } | Identity::Unknown { .. } => {
+                None
+            }
+        });
+        // Servers behind a cache are on no edge.
+        let of_pods = cluster.pods.values().map(|pod| &pod.workload);
+        let workloads: BTreeSet<&Workload> = of_edges.chain(of_pods).collect();
+        let namespaces: BTreeSet<&str> = workloads.iter().map(|workload| workload.namespace.as_str()).collect();
         Self {
             cluster,
-            selectors: Selectors::default(),
+            selectors: Selectors::new(cluster, workloads),
+            namespaces: namespaces
+                .into_iter()
+                .map(|name| (name, namespace_selector(name)))
+                .collect(),
             redacted,
         }
     }
 
     /// The selector of a workload's pods.
-    pub(super) fn selector(&mut self, workload: &Workload, findings: &mut Findings) -> Option<Selector> {
-        self.selectors.of(self.cluster, workload, findings)
+    pub(super) fn selector(&self, workload: &Workload, said: &mut Said) -> Option<Selector> {
+        if !said.asked.contains(workload) {
+            said.asked.insert(workload.clone());
+        }
+        self.selectors.of(workload).cloned()
     }
 
-    /// Each workload with another whose pods its selector also selects.
-    pub(super) fn into_overlaps(self) -> BTreeSet<(Workload, Workload)> {
-        self.selectors.into_overlaps()
+    /// Says what there is to know about selectors that were asked for, and gives each of their workloads with another whose
+    /// pods its selector also selects.
+    pub(super) fn report(&self, asked: BTreeSet<Workload>, findings: &mut Findings) -> BTreeSet<(Workload, Workload)> {
+        self.selectors.report(asked, findings)
     }
 
     /// Peers of an egress rule.
-    pub(super) fn of_server(&mut self, edge: &Edge, home: &str, findings: &mut Findings) -> Result<Unit, Left> {
-        let seen: BTreeSet<&Endpoint> = edge.evidence.pairs.iter().map(|pair| &pair.1).collect();
+    pub(super) fn of_server(&self, edge: &Edge, home: &str, said: &mut Said) -> Result<Unit, Left> {
+        let seen = || edge.evidence.pairs.iter().map(|pair| &pair.1).collect();
         if edge.key.to.role == Some(Role::ApiServer) {
-            return Ok(self.api_server(edge.key.port, &seen));
+            return Ok(self.api_server(edge.key.port, &seen()));
         }
         if edge.key.to.role == Some(Role::MetadataService) {
-            findings.report_rows(Code::MetadataService, edge.to_string(), 1, &edge.evidence.samples);
+            let message = edge.to_string();
+            said.findings
+                .report_rows(Code::MetadataService, message, 1, &edge.evidence.samples);
         }
-        self.peers(&edge.key.to.identity, &seen, home, findings)
+        self.peers(&edge.key.to.identity, seen, home, said)
     }
 
     /// Peers of an ingress rule.
-    pub(super) fn of_client(&mut self, edge: &Edge, home: &str, findings: &mut Findings) -> Result<Unit, Left> {
-        let seen: BTreeSet<&Endpoint> = edge.evidence.pairs.iter().map(|pair| &pair.0).collect();
-        self.peers(&edge.key.from.identity, &seen, home, findings)
+    pub(super) fn of_client(&self, edge: &Edge, home: &str, said: &mut Said) -> Result<Unit, Left> {
+        let seen = || edge.evidence.pairs.iter().map(|pair| &pair.0).collect();
+        self.peers(&edge.key.from.identity, seen, home, said)
     }
 
-    fn peers(
-        &mut self,
+    fn peers<'e>(
+        &self,
         identity: &Identity,
-        seen: &BTreeSet<&Endpoint>,
+        seen: impl FnOnce() -> BTreeSet<&'e Endpoint>,
         home: &str,
-        findings: &mut Findings,
+        said: &mut Said,
     ) -> Result<Unit, Left> {
         match identity {
             Identity::Workload(workload) if workload.host_network => {
+                let seen = seen();
                 let nodes: BTreeSet<&str> = seen.iter().filter_map(|endpoint| self.node_of(endpoint)).collect();
-                Ok(self.nodes(&nodes, seen, findings))
+                Ok(self.nodes(&nodes, &seen, said))
             }
-            Identity::Workload(workload) => self.pods(workload, home, findings).map(Unit::whole),
-            Identity::Node { name } => Ok(self.nodes(&BTreeSet::from([name.as_str()]), seen, findings)),
+            Identity::Workload(workload) => self.pods(workload, home, said).map(Unit::whole),
+            Identity::Node { name } => Ok(self.nodes(&BTreeSet::from([name.as_str()]), &seen(), said)),
             Identity::External { address, names: _ } if self.redacted && is_pseudonym(*address) => {
-                findings.report(Code::RedactedPeer, format!("no rule names the pseudonym {address}"));
+                let message = format!("no rule names the pseudonym {address}");
+                said.findings.report(Code::RedactedPeer, message);
                 Err(Left("the address of this peer is redacted"))
             }
             Identity::External { address, names: _ } => Ok(Unit::whole(vec![Peer::block(Cidr::host(address.ip()))])),
@@ -122,8 +157,8 @@ impl<'a> PeerRules<'a> {
         }
     }
 
-    fn pods(&mut self, workload: &Workload, home: &str, findings: &mut Findings) -> Result<Vec<Peer>, Left> {
-        let Some(pods) = self.selector(workload, findings) else {
+    fn pods(&self, workload: &Workload, home: &str, said: &mut Said) -> Result<Vec<Peer>, Left> {
+        let Some(pods) = self.selector(workload, said) else {
             return Err(Left("no label selects the pods of this peer"));
         };
         if workload.namespace == home {
@@ -131,16 +166,20 @@ impl<'a> PeerRules<'a> {
         }
         let labels = self.cluster.namespaces.get(&workload.namespace);
         if labels.is_none_or(|labels| labels.get(NAMESPACE_NAME) != Some(&workload.namespace)) {
-            findings.report(Code::NamespaceUnlabelled, format!("namespace {}", workload.namespace));
+            let message = format!("namespace {}", workload.namespace);
+            said.findings.report(Code::NamespaceUnlabelled, message);
         }
-        Ok(vec![Peer::pods_in(namespace_selector(&workload.namespace), pods)])
+        let namespace = self.namespaces.get(workload.namespace.as_str()).cloned();
+        let namespace = namespace.unwrap_or_else(|| namespace_selector(&workload.namespace));
+        Ok(vec![Peer::pods_in(namespace, pods)])
     }
 
     /// The InternalIPs of nodes, and the addresses of theirs that were seen, such as that of the pods' bridge.
-    fn nodes(&self, nodes: &BTreeSet<&str>, seen: &BTreeSet<&Endpoint>, findings: &mut Findings) -> Unit {
+    fn nodes(&self, nodes: &BTreeSet<&str>, seen: &BTreeSet<&Endpoint>, said: &mut Said) -> Unit {
         let mut all: BTreeSet<Address> = BTreeSet::new();
         for name in nodes {
-            findings.report(Code::NodeByAddress, format!("node {name} is named by its addresses"));
+            let message = format!("node {name} is named by its addresses");
+            said.findings.report(Code::NodeByAddress, message);
             let node = self.cluster.nodes.get(*name).into_iter();
             all.extend(node.flat_map(|node| &node.internal_ips));
         }
@@ -201,11 +240,11 @@ impl<'a> PeerRules<'a> {
 
     /// The pods behind the Services of a DNS edge that a cache on the node answered, each with its port.
     pub(super) fn behind_cache(
-        &mut self,
+        &self,
         edge: &Edge,
         protocol: Protocol,
         home: &str,
-        findings: &mut Findings,
+        said: &mut Said,
     ) -> BTreeSet<(Peer, u16)> {
         let mut servers: BTreeSet<(Workload, u16)> = BTreeSet::new();
         for service in &edge.evidence.services {
@@ -217,7 +256,7 @@ impl<'a> PeerRules<'a> {
         }
         let mut peers = BTreeSet::new();
         for (workload, port) in servers {
-            let pods = self.pods(&workload, home, findings).into_iter().flatten();
+            let pods = self.pods(&workload, home, said).into_iter().flatten();
             peers.extend(pods.map(|peer| (peer, port)));
         }
         peers

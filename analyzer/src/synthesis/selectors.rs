@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use flowtape_schemas::cluster::WorkloadRow;
+use rayon::iter::{IntoParallelIterator as _, ParallelIterator as _};
 
 use super::volatile::{is_controlled, is_volatile};
 use crate::findings::{Code, Findings};
@@ -22,19 +23,60 @@ enum Chosen {
 }
 
 /// Selectors of workloads, each chosen and proved once.
-#[derive(Debug, Default)]
-pub(super) struct Selectors {
-    chosen: BTreeMap<Workload, Option<Selector>>,
-    /// Each workload with another whose pods its selector also selects.
-    overlaps: BTreeSet<(Workload, Workload)>,
+#[derive(Debug)]
+pub(super) struct Selectors<'a> {
+    of: BTreeMap<&'a Workload, OfWorkload>,
 }
 
-impl Selectors {
-    /// The selector of a workload; `None` if no label of its pods can serve.
-    pub(super) fn of(&mut self, cluster: &Cluster, workload: &Workload, findings: &mut Findings) -> Option<Selector> {
-        if let Some(known) = self.chosen.get(workload) {
-            return known.clone();
+/// The selector of a workload, and what there is to know about it.
+#[derive(Debug)]
+struct OfWorkload {
+    /// `None` if no label of its pods can serve.
+    selector: Option<Selector>,
+    /// Others whose pods it also selects.
+    overlaps: BTreeSet<Workload>,
+    /// What is to be said if it is used.
+    findings: Findings,
+}
+
+impl<'a> Selectors<'a> {
+    /// Those of these workloads.
+    pub(super) fn new(cluster: &Cluster, workloads: BTreeSet<&'a Workload>) -> Self {
+        let of = |workload: &'a Workload| (workload, OfWorkload::new(cluster, workload));
+        let chosen: Vec<_> = workloads
+            .into_iter()
+            .collect::<Vec<_>>()
+            .into_par_iter()
+            .map(of)
+            .collect();
+        Self {
+            of: chosen.into_iter().collect(),
         }
+    }
+
+    /// The selector of a workload; `None` if no label of its pods can serve.
+    pub(super) fn of(&self, workload: &Workload) -> Option<&Selector> {
+        self.of.get(workload)?.selector.as_ref()
+    }
+
+    /// Reports what there is to know about the selectors of workloads that were asked for, and gives each of them with
+    /// another whose pods its selector also selects.
+    pub(super) fn report(&self, asked: BTreeSet<Workload>, findings: &mut Findings) -> BTreeSet<(Workload, Workload)> {
+        let mut overlaps = BTreeSet::new();
+        for workload in asked {
+            if let Some(known) = self.of.get(&workload) {
+                findings.absorb(known.findings.clone());
+                overlaps.extend(known.overlaps.iter().map(|other| (workload.clone(), other.clone())));
+            }
+        }
+        overlaps
+    }
+}
+
+impl OfWorkload {
+    fn new(cluster: &Cluster, workload: &Workload) -> Self {
+        let mut findings = Findings::default();
+        let mut overlaps = BTreeSet::new();
         let (selector, chosen) = choose(cluster, workload).unzip();
         let fault = selector.as_ref().and_then(|selector| fault(workload, selector));
         let selector = selector.filter(|_| fault.is_none());
@@ -46,9 +88,7 @@ impl Selectors {
                         format!("the selector of {workload} is what the labels of its {count} pods have in common");
                     findings.report(Code::SelectorOfPods, message);
                 }
-                let others = prove(cluster, workload, selector, findings);
-                self.overlaps
-                    .extend(others.into_iter().map(|other| (workload.clone(), other)));
+                overlaps = prove(cluster, workload, selector, &mut findings);
             }
             None if fault.is_some() => findings.report(
                 Code::Unselectable,
@@ -59,13 +99,11 @@ impl Selectors {
                 format!("{workload} has no label that could select its pods"),
             ),
         }
-        self.chosen.insert(workload.clone(), selector.clone());
-        selector
-    }
-
-    /// Each workload asked for with another whose pods its selector also selects.
-    pub(super) fn into_overlaps(self) -> BTreeSet<(Workload, Workload)> {
-        self.overlaps
+        Self {
+            selector,
+            overlaps,
+            findings,
+        }
     }
 }
 

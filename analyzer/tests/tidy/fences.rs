@@ -67,8 +67,12 @@ const FENCES: &[Fence] = &[
             "analyzer/src/flow/sighting.rs",
             "analyzer/src/semantics/reach.rs",
             "analyzer/src/replay/proof.rs",
+            "analyzer/src/synthesis/finish.rs",
+            "analyzer/src/synthesis/selectors.rs",
+            "analyzer/src/cli/directory.rs",
             "analyzer/src/cli/manifests.rs",
-            "analyzer/src/cli/verb/generate/proof.rs",
+            "analyzer/src/json.rs",
+            "analyzer/src/json/evidence.rs",
         ],
     },
     Fence {

@@ -8,14 +8,15 @@ use crate::{assert_accepted, assert_refused, assert_tidy};
 /// not here is refused: a new one says where it stands in the flow before it is merged.
 const LAYERS: &[(&str, &[&str])] = &[
     ("escape", &[]),
-    ("findings", &[]),
+    ("sorted", &[]),
+    ("findings", &["sorted"]),
     ("tape", &["findings"]),
     // Other tools' recordings become the rows that a tape is written of.
     ("import", &[]),
     ("identity", &["findings", "tape"]),
     ("flow", &["findings", "tape", "identity"]),
     // What everything about policies builds on knows nothing of tapes, time or evidence.
-    ("policy", &[]),
+    ("policy", &["sorted"]),
     ("semantics", &["findings", "policy"]),
     ("parse", &["findings", "policy"]),
     ("synthesis", &["findings", "identity", "flow", "policy"]),

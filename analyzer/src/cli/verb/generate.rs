@@ -10,21 +10,22 @@ mod proof;
 mod settings;
 mod stale;
 
-use crate::cli::args::Global;
 use crate::cli::args::generate::{Evidence, GenerateArgs, Layout};
+use crate::cli::args::{Format, Global};
 use crate::cli::directory::{self, Files};
 use crate::cli::edges::edges;
 use crate::cli::exit::ExitStatus;
 use crate::cli::failure::Failure;
-use crate::cli::manifests;
+use crate::cli::manifests::{self, Writing};
 use crate::cli::report::Report;
 use crate::findings::Findings;
+use crate::flow::Flows;
 use crate::identity::cluster::Cluster;
 use crate::json;
 use crate::render::kind::Kind;
 use crate::render::text;
 use crate::synthesis::landmarks::landmarks;
-use crate::synthesis::synthesize;
+use crate::synthesis::{Generated, synthesize};
 use crate::tape::{self, Tape};
 use into::Into;
 use stale::Stale;
@@ -45,24 +46,20 @@ pub(in crate::cli) fn run(args: &GenerateArgs, global: &Global) -> Result<ExitSt
         .map_err(|error| Failure::of("cannot make a policy set of this recording", &error))?;
     let proof = proof::prove(&flows, &cluster, &generated, &mut findings);
     let landmarks = landmarks(&flows.edges, &cluster, &generated.set);
-    let manifests = manifests::manifests(
-        settings::kind(options.kind),
-        &generated.set,
-        &landmarks,
-        options.evidence.unwrap_or(Evidence::Comments),
-        &mut findings,
-    )?;
-    if settings::kind(options.kind) == Kind::NetworkPolicy {
-        proof::check_reading_back(&generated.set, &manifests);
-    }
+    let writing = Writing {
+        kind: settings::kind(options.kind),
+        evidence: options.evidence.unwrap_or(Evidence::Comments),
+        json: global.format == Format::Json,
+    };
+    let mut manifests = manifests::manifests(writing, &generated.set, &landmarks, &mut findings)?;
     // Other kinds are each one plugin's own, and it reads them as they are meant.
-    let differences = if settings::kind(options.kind) == Kind::NetworkPolicy {
+    let differences = if writing.kind == Kind::NetworkPolicy {
         let chosen = settings::profile(options.cni);
         enforcer::report(chosen, &generated.set, &flows, &cluster, &mut findings)
     } else {
         Vec::new()
     };
-    let mut body = output::body(&generated, &manifests, &proof, &differences);
+    let mut body = output::body(&generated, &mut manifests, &proof, &differences);
     let into = Into::read(args, &generated, &flows, (&cluster, &settings), &mut findings)?;
     let proved = proof.holds() && into.as_ref().is_none_or(|(_, whole)| *whole);
     let write = |(into, _): (Into<'_>, bool)| into.write(args, &options, &tape, &mut findings);
@@ -70,18 +67,8 @@ pub(in crate::cli) fn run(args: &GenerateArgs, global: &Global) -> Result<ExitSt
     body.changes = merged.as_ref().map(|merged| output::changes(&merged.changes));
     let mut report = Report::of_tape("flowtape.generate/v1", &tape, &flows, findings);
     report.remark = text::proof::text(&body.proof);
-    let evidence = json::evidence::Evidence::new(&generated.evidence, &flows.edges);
-    let mut beside = Files::from([
-        (
-            output::EVIDENCE.to_owned(),
-            report.document("flowtape.evidence/v1", &evidence)?,
-        ),
-        (
-            output::PROOF.to_owned(),
-            report.document("flowtape.proof/v1", &body.proof)?,
-        ),
-    ]);
     if let (Some(directory), Some(merged)) = (&args.into, &merged) {
+        let mut beside = beside(&report, &generated, &flows, &body.proof)?;
         let lock = lock::lock(&options, &report.inputs, &merged.locked);
         beside.insert(lock::FILE.to_owned(), lock);
         // What stands beside the policies would otherwise be about those that are no longer there.
@@ -91,8 +78,8 @@ pub(in crate::cli) fn run(args: &GenerateArgs, global: &Global) -> Result<ExitSt
         let mut files = output::files(&manifests, options.layout.unwrap_or(Layout::Policy))?;
         let stale = Stale::of(directory, &files);
         let lock = lock::lock(&options, &report.inputs, &lock::of_files(&files));
-        beside.insert(lock::FILE.to_owned(), lock);
-        files.extend(beside);
+        files.extend(beside(&report, &generated, &flows, &body.proof)?);
+        files.insert(lock::FILE.to_owned(), lock);
         directory::write(directory, &files, args.force)?;
         stale.remove(directory)?;
     }
@@ -106,6 +93,19 @@ pub(in crate::cli) fn run(args: &GenerateArgs, global: &Global) -> Result<ExitSt
     } else {
         printed.max(ExitStatus::Found)
     })
+}
+
+/// The files beside the policies: what is behind the rules, and the proof.
+fn beside(report: &Report, generated: &Generated, flows: &Flows, proof: &json::proof::Proof) -> Result<Files, Failure> {
+    let shown = json::evidence::shown(&flows.edges);
+    let rules = json::evidence::rules(&generated.evidence, &flows.edges, &shown);
+    let empty = json::evidence::Evidence::default();
+    let evidence = report.document_of_list("flowtape.evidence/v1", &empty, &rules)?;
+    let proof = report.document("flowtape.proof/v1", proof)?;
+    Ok(Files::from([
+        (output::EVIDENCE.to_owned(), evidence),
+        (output::PROOF.to_owned(), proof),
+    ]))
 }
 
 fn refuse_empty_window(tape: &Tape) -> Result<(), Failure> {

@@ -69,8 +69,9 @@ fn title(root: &Node) -> String {
 
 impl Reader<'_> {
     fn object(&mut self) -> Option<Policy> {
-        let value = shape::typed(&OBJECT, self.root, &Path::default(), self)?;
-        let mut value = value.as_mapping().cloned().unwrap_or_default();
+        let serde_yaml::Value::Mapping(mut value) = shape::typed(&OBJECT, self.root, &Path::default(), self)? else {
+            return None;
+        };
         value.insert("apiVersion".into(), "networking.k8s.io/v1".into());
         value.insert("kind".into(), "NetworkPolicy".into());
         match serde_yaml::from_value::<NetworkPolicy>(value.into()) {

@@ -111,8 +111,6 @@ pub struct Manifest {
     pub namespace: String,
     /// Name of the object.
     pub name: String,
-    /// The object as the API has it.
-    pub json: serde_json::Value,
     notes: Vec<String>,
     tree: Tree,
     read_back: fn(&str) -> Option<serde_json::Value>,
@@ -127,12 +125,6 @@ impl Manifest {
 
     /// Gives the object annotations.
     pub fn annotate(&mut self, annotations: &BTreeMap<String, String>) {
-        if let Some(metadata) = self.json.get_mut("metadata").and_then(serde_json::Value::as_object_mut) {
-            let values = annotations
-                .iter()
-                .map(|(key, value)| (key.clone(), value.clone().into()));
-            metadata.insert("annotations".to_owned(), serde_json::Value::Object(values.collect()));
-        }
         let Tree::Map(fields) = &mut self.tree else { return };
         if let Some((_, Tree::Map(metadata))) = fields.iter_mut().find(|(field, _)| field == "metadata") {
             let values = annotations
@@ -142,10 +134,16 @@ impl Manifest {
         }
     }
 
+    /// The object as the API has it.
+    pub fn json(&self) -> serde_json::Result<serde_json::Value> {
+        yaml::json_of(&self.tree)
+    }
+
     /// Whether the text, read by strict types of the kind, is this object.
     #[must_use]
     pub fn reads_back(&self) -> bool {
-        (self.read_back)(&self.text()).as_ref() == Some(&self.json)
+        let meant = self.json().ok();
+        meant.is_some() && (self.read_back)(&self.text()) == meant
     }
 }
 
@@ -167,9 +165,6 @@ pub enum KindError {
     /// An object has no form in YAML.
     #[error(transparent)]
     Tree(#[from] TreeError),
-    /// An object has no form in JSON.
-    #[error("an object has no form in JSON")]
-    Json(#[from] serde_json::Error),
 }
 
 /// One policy as objects of this kind.
@@ -187,7 +182,6 @@ fn network_policy(policy: &Policy) -> Result<Rendered, KindError> {
     let manifest = Manifest {
         namespace: policy.namespace.clone(),
         name: policy.name.clone(),
-        json: kubernetes::json(policy)?,
         notes: policy.notes.clone(),
         tree: kubernetes::tree(policy)?,
         read_back: yaml::json,
@@ -246,7 +240,6 @@ fn manifest<S: Serialize + DeserializeOwned>(
     Ok(Manifest {
         namespace: policy.namespace.clone(),
         name: object.metadata.name.clone(),
-        json: serde_json::to_value(object)?,
         notes: policy.notes.clone(),
         tree,
         read_back: |text| serde_json::to_value(yaml::object::<Object<S>>(text)?).ok(),

@@ -23,14 +23,9 @@ pub(super) fn render(policy: &Policy) -> Result<Rendered, KindError> {
             }
         }
     }
-    let mut json = kubernetes::json(policy)?;
-    json["apiVersion"] = "projectcalico.org/v3".into();
-    json["kind"] = "StagedKubernetesNetworkPolicy".into();
-    json["spec"]["stagedAction"] = "Set".into();
     let manifest = Manifest {
         namespace: policy.namespace.clone(),
         name: policy.name.clone(),
-        json,
         notes: policy.notes.clone(),
         tree,
         read_back: yaml::json,

@@ -177,7 +177,8 @@ fn the_limits_of_each_kind_are_kept() {
     let ports: Vec<(Protocol, u16)> = (1..=90).map(|port| (Protocol::Tcp, port * 2)).collect();
     let policy = web(vec![rule(&peers, &ports); 4]);
     let cilium = &render(Kind::Cilium, &policy, &landmarks()).unwrap().manifests[0];
-    let lists = cilium.json["spec"]["egress"][0]["toPorts"].as_array().unwrap();
+    let cilium = cilium.json().unwrap();
+    let lists = cilium["spec"]["egress"][0]["toPorts"].as_array().unwrap();
     assert_eq!(
         lists
             .iter()
@@ -186,7 +187,8 @@ fn the_limits_of_each_kind_are_kept() {
         [40, 40, 10]
     );
     let calico = &render(Kind::Calico, &policy, &landmarks()).unwrap().manifests[0];
-    let rules = calico.json["spec"]["egress"].as_array().unwrap();
+    let calico = calico.json().unwrap();
+    let rules = calico["spec"]["egress"].as_array().unwrap();
     assert!(
         rules
             .iter()
@@ -198,6 +200,6 @@ fn the_limits_of_each_kind_are_kept() {
     assert!(
         cluster
             .iter()
-            .all(|manifest| manifest.json["spec"]["egress"].as_array().unwrap().len() <= 25)
+            .all(|manifest| manifest.json().unwrap()["spec"]["egress"].as_array().unwrap().len() <= 25)
     );
 }

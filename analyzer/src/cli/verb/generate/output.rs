@@ -6,11 +6,11 @@ use super::kustomization;
 use crate::cli::args::generate::Layout;
 use crate::cli::directory::Files;
 use crate::cli::failure::Failure;
+use crate::cli::manifests::Written;
 use crate::enforcer::Difference;
 use crate::json;
 use crate::json::generate::{Addition, Enforcer, Generate};
 use crate::merge::change::Change;
-use crate::render::kind::Manifest;
 use crate::replay::proof::Proof;
 use crate::synthesis::{Generated, additions};
 
@@ -24,8 +24,8 @@ pub(super) const EVIDENCE: &str = "evidence.json";
 pub(super) const PROOF: &str = "proof.json";
 
 /// The files of policies, and a kustomization that names them.
-pub(super) fn files(manifests: &[Manifest], layout: Layout) -> Result<Files, Failure> {
-    let mut texts: BTreeMap<String, Vec<String>> = BTreeMap::new();
+pub(super) fn files(manifests: &[Written], layout: Layout) -> Result<Files, Failure> {
+    let mut texts: BTreeMap<String, Vec<&str>> = BTreeMap::new();
     for manifest in manifests {
         let folder = match manifest.namespace.as_str() {
             "" => String::new(),
@@ -36,10 +36,10 @@ pub(super) fn files(manifests: &[Manifest], layout: Layout) -> Result<Files, Fai
             Layout::Namespace => format!("{folder}{TOGETHER}"),
             Layout::Policy => format!("{folder}{}.yaml", manifest.name),
         };
-        texts.entry(place).or_default().push(manifest.text());
+        texts.entry(place).or_default().push(&manifest.text);
     }
     let kustomization = kustomization::text(texts.keys().map(String::as_str))?;
-    let file = |(name, texts): (String, Vec<String>)| (name, texts.join("---\n"));
+    let file = |(name, texts): (String, Vec<&str>)| (name, texts.join("---\n"));
     let mut files: Files = texts.into_iter().map(file).collect();
     files.insert(kustomization::FILE.to_owned(), kustomization);
     Ok(files)
@@ -48,7 +48,7 @@ pub(super) fn files(manifests: &[Manifest], layout: Layout) -> Result<Files, Fai
 /// The body of the document.
 pub(super) fn body(
     generated: &Generated,
-    manifests: &[Manifest],
+    manifests: &mut [Written],
     proof: &Proof,
     differences: &[Difference],
 ) -> Generate {
@@ -63,7 +63,7 @@ pub(super) fn body(
     };
     let additions: BTreeSet<Addition> = generated.additions.iter().map(addition).collect();
     Generate {
-        policies: manifests.iter().map(|manifest| manifest.json.clone()).collect(),
+        policies: manifests.iter_mut().filter_map(|one| one.json.take()).collect(),
         additions: additions.into_iter().collect(),
         proof: json::proof::Proof::new(proof, &generated.set),
         enforcers: differences.iter().map(Enforcer::from).collect(),

@@ -2,15 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use rayon::iter::{IndexedParallelIterator as _, IntoParallelRefIterator as _, ParallelIterator as _};
-
 use crate::findings::{Code, Findings, Samples};
 use crate::flow::Flows;
 use crate::identity::cluster::Cluster;
 use crate::json::proof::part_text;
-use crate::parse::kubernetes::parse;
 use crate::policy::model::{Peers, PolicySet, Ports};
-use crate::render::kind::Manifest;
 use crate::replay::neighbour::Neighbour;
 use crate::replay::proof::{self, Proof, Stated};
 use crate::replay::soundness::{Denied, denied};
@@ -53,28 +49,6 @@ pub(super) fn allows_all(
         report_denied(connection, flows, findings);
     }
     denied.is_empty()
-}
-
-/// What was written must read back as what was meant; anything else is a bug of ours, and never reaches the user as a
-/// policy.
-pub(super) fn check_reading_back(set: &PolicySet, manifests: &[Manifest]) {
-    assert!(
-        set.policies().len() == manifests.len(),
-        "there are not as many objects as policies"
-    );
-    let policies = set.policies().par_iter().zip(manifests);
-    policies.for_each(|(policy, manifest)| {
-        let (meant, text) = (PolicySet::new([policy.clone()]), manifest.text());
-        let read = parse([("generated", text.as_str())]);
-        let same = matches!((&meant, &read), (Ok(meant), Ok(read)) if meant.bare() == read.set.bare());
-        assert!(
-            same,
-            "{}/{} does not read back as what was meant: {:?}",
-            policy.namespace,
-            policy.name,
-            read.err()
-        );
-    });
 }
 
 /// The part of a rule that an addition names.
