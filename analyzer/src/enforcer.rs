@@ -83,11 +83,13 @@ fn of_rule(rule: &Rule, world: &World) -> BTreeSet<Aspect> {
                     aspects.insert(Aspect::EndPort);
                 }
                 PortMatch::Named(_) => {
-                    aspects.insert(Aspect::NamedPort);
+                    aspects.extend([Aspect::NamedPort, Aspect::AnyPort]);
                 }
                 PortMatch::Range(_) | PortMatch::Any => {}
             }
-            aspects.extend((port.protocol == Protocol::Sctp).then_some(Aspect::Sctp));
+            if port.protocol == Protocol::Sctp {
+                aspects.extend([Aspect::Sctp, Aspect::UnprovenSctp]);
+            }
         }
     }
     aspects
@@ -131,4 +133,54 @@ fn is_found(set: &PolicySet, part: Part, front: &Front<'_>) -> bool {
             Some(Peer::Block { .. }) | None => false,
         },
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use flowtape_schemas::metadata::ClusterRows;
+
+    use super::differences;
+    use crate::findings::Findings;
+    use crate::identity::cluster::Cluster;
+    use crate::parse::kubernetes::parse;
+    use crate::semantics::world::World;
+
+    /// Which plugins read a rule with this port differently, and why.
+    fn told(port: &str) -> Vec<(&'static str, &'static str)> {
+        let text = format!(
+            "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {{name: web, namespace: shop}}\n\
+             spec: {{podSelector: {{}}, ingress: [{{from: [{{podSelector: {{}}}}], ports: [{port}]}}]}}\n"
+        );
+        let set = parse([("p.yaml", text.as_str())]).map(|parsed| parsed.set);
+        let set = set.unwrap_or_else(|problems| panic!("{problems}"));
+        let cluster = Cluster::new(&ClusterRows::default(), &mut Findings::default());
+        let found = differences(&set, &[], &cluster, &World::default());
+        assert!(found.iter().all(|one| one.rules == ["shop/web ingress/0"]));
+        found
+            .iter()
+            .map(|one| (one.profile.word(), one.aspect.word()))
+            .collect()
+    }
+
+    #[test]
+    fn names_ranges_and_protocols_are_read_differently_and_plain_ports_are_not() {
+        assert_eq!(told("{port: 80}"), []);
+        assert_eq!(told("{port: 80, endPort: 80}"), []);
+        assert_eq!(
+            told("{port: http}"),
+            [
+                ("aws-vpc-cni", "named-port"),
+                ("weave", "named-port"),
+                ("ovn-kubernetes", "any-port")
+            ]
+        );
+        assert_eq!(
+            told("{port: 80, endPort: 82}"),
+            [("cilium", "end-port"), ("weave", "end-port")]
+        );
+        assert_eq!(
+            told("{port: 3868, protocol: SCTP}"),
+            [("cilium", "sctp"), ("kube-router", "unproven-sctp")]
+        );
+    }
 }

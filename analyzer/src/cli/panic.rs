@@ -54,7 +54,16 @@ fn report(message: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{message, report};
+    use super::{caught, message, report};
+    use crate::cli::exit::ExitStatus;
+
+    #[test]
+    fn a_bug_ends_with_101_and_nothing_else_does() {
+        let hook = std::panic::take_hook();
+        let ends = [caught(|| panic!("a bug")), caught(|| ExitStatus::Found)];
+        std::panic::set_hook(hook);
+        assert_eq!(ends.map(ExitStatus::code), [101, 1]);
+    }
 
     #[test]
     fn a_bug_is_reported_with_its_message() {

@@ -35,8 +35,12 @@ pub enum Aspect {
     EndPort,
     /// A port by its name is not the pod's.
     NamedPort,
+    /// A port by its name is every port of the protocol.
+    AnyPort,
     /// SCTP is not read unless it was switched on.
     Sctp,
+    /// Nobody says that SCTP is read.
+    UnprovenSctp,
 }
 
 impl Profile {
@@ -71,10 +75,12 @@ impl Profile {
     #[must_use]
     pub const fn differs(self) -> &'static [Aspect] {
         match self {
-            Self::Generic | Self::Calico | Self::Antrea | Self::OvnKubernetes | Self::KubeRouter => &[],
+            Self::Generic | Self::Calico | Self::Antrea => &[],
             Self::Cilium => &[Aspect::NodeBlock, Aspect::EndPort, Aspect::Sctp],
             Self::AwsVpcCni => &[Aspect::ServiceAddress, Aspect::NamedPort],
             Self::Weave => &[Aspect::EndPort, Aspect::NamedPort],
+            Self::OvnKubernetes => &[Aspect::AnyPort],
+            Self::KubeRouter => &[Aspect::UnprovenSctp],
         }
     }
 
@@ -94,7 +100,9 @@ impl Aspect {
             Self::NodeBlock => "node-block",
             Self::EndPort => "end-port",
             Self::NamedPort => "named-port",
+            Self::AnyPort => "any-port",
             Self::Sctp => "sctp",
+            Self::UnprovenSctp => "unproven-sctp",
         }
     }
 
@@ -106,7 +114,9 @@ impl Aspect {
             Self::NodeBlock => "no `ipBlock` matches a node unless `policy-cidr-match-mode` has `nodes`",
             Self::EndPort => "versions of it read only the first port of a range",
             Self::NamedPort => "it does not resolve the name of a port on the pods of the rule",
+            Self::AnyPort => "it takes the name of a port for every port of the protocol",
             Self::Sctp => "it reads SCTP only where that was switched on",
+            Self::UnprovenSctp => "its project has an open request for SCTP, and nothing that says it works",
         }
     }
 
@@ -116,9 +126,12 @@ impl Aspect {
         match (self, profile) {
             (Self::ServiceAddress, _) => "`--cni aws-vpc-cni` adds it by name",
             (Self::NodeBlock, _) => "`--cni cilium --kind Cilium` names nodes",
-            (Self::EndPort, Profile::Cilium) => "`--cni cilium --kind Cilium` writes ranges of its own",
-            (Self::EndPort, _) => "leave the widening of ports out",
-            (Self::NamedPort, _) => "number the port",
+            (Self::EndPort, Profile::Cilium) => {
+                "`--cni cilium` writes recorded ports one by one, `--kind Cilium` ranges of its own"
+            }
+            (Self::EndPort, _) => "`--cni weave` writes recorded ports one by one; leave the widening of ports out",
+            (Self::NamedPort | Self::AnyPort, _) => "number the port",
+            (Self::UnprovenSctp, _) => "try the rule on such a cluster first",
             (Self::Sctp, _) => "install it with `sctp.enabled`",
         }
     }

@@ -294,3 +294,54 @@ fn parts_of(policy: usize, rule: RuleId, of: &Rule) -> impl Iterator<Item = Part
     };
     (0..peers).flat_map(move |peer| (0..ports).map(move |port| part(peer, port)))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::compare;
+    use crate::policy::model::{Policy, PolicySet};
+    use crate::policy::ports::Protocol;
+    use crate::policy::select::Selector;
+    use crate::semantics::eval::Connection;
+    use crate::semantics::index::Index;
+    use crate::semantics::world::{Endpoint, Pod, World};
+
+    /// Which ends the process with 101, see `cli::panic`: here the arranged set is that of no policies.
+    #[test]
+    #[should_panic(expected = "two evaluators disagree: NotIsolated and NoRule for ingress")]
+    fn evaluators_that_disagree_are_a_bug() {
+        let pod = Pod {
+            namespace: "shop".to_owned(),
+            name: "db".to_owned(),
+            labels: BTreeMap::new(),
+            addresses: Vec::new(),
+            host_network: false,
+            node: None,
+            ports: Vec::new(),
+        };
+        let namespaces = BTreeMap::from([("shop".to_owned(), BTreeMap::new())]);
+        let world = World::new(namespaces, [pod], BTreeMap::new()).expect("one pod of one namespace");
+        let denies = Policy {
+            namespace: "shop".to_owned(),
+            name: "deny".to_owned(),
+            subject: Selector::everything(),
+            notes: Vec::new(),
+            ingress: Some(Vec::new()),
+            egress: None,
+            source: None,
+        };
+        let set = PolicySet::new([denies]).expect("one policy");
+        let connection = Connection {
+            from: Endpoint::Address([192, 0, 2, 1].into()),
+            to: Endpoint::Pod {
+                pod: world.pod("shop", "db").expect("it is there"),
+                address: None,
+            },
+            protocol: Protocol::Tcp,
+            port: 80,
+        };
+        compare(&set, &world, &Index::new(&set, &world), &[connection]);
+        compare(&PolicySet::default(), &world, &Index::new(&set, &world), &[connection]);
+    }
+}

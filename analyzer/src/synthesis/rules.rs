@@ -120,7 +120,7 @@ impl RuleMap {
                 ports,
                 widened,
             } = allowed;
-            let ranges = ranges(ports.keys().copied(), widen.port_budget());
+            let ranges = ranges(ports.keys().copied(), widen.port_budget(), widen.rows());
             let list: PortList = ranges.iter().map(|(port, _)| port.clone()).collect();
             let members = groups.entry(list).or_default();
             for (port, beyond) in &ranges {

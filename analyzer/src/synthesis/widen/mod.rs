@@ -14,8 +14,10 @@ use crate::identity::cluster::Cluster;
 use crate::policy::cidr::Cidr;
 use crate::policy::model::Peer;
 use crate::policy::ports::Protocol;
+use crate::policy::profile::Aspect;
 use crate::policy::select::Selector;
 
+use port::Rows;
 pub(super) use port::ranges;
 
 /// What is asked for, for the rules of one workload.
@@ -41,6 +43,15 @@ impl<'a> Widen<'a> {
             cluster,
             subject,
             inside,
+        }
+    }
+
+    /// How recorded ports that follow each other are written.
+    pub(super) fn rows(&self) -> Rows {
+        if self.settings.cni.differs().contains(&Aspect::EndPort) {
+            Rows::Single
+        } else {
+            Rows::Range
         }
     }
 

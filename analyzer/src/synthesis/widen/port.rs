@@ -9,11 +9,21 @@ use crate::synthesis::additions::Beyond;
 /// Ports in a row from which on they are a range. Two are as easily read by themselves.
 const RANGE: usize = 3;
 
-/// The ports of one peer in ascending order, those that follow each other as ranges, with at most `budget` ports more; each with
-/// how many those are. The smallest gaps are closed first.
+/// How recorded ports that follow each other are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::synthesis) enum Rows {
+    /// As one range.
+    Range,
+    /// Each by itself, for plugins that do not read ranges.
+    Single,
+}
+
+/// The ports of one peer in ascending order, with at most `budget` ports more; each with how many those are. The smallest gaps are
+/// closed first. Recorded ports that follow each other are `rows`.
 pub(in crate::synthesis) fn ranges(
     ports: impl Iterator<Item = (Protocol, u16)>,
     budget: usize,
+    rows: Rows,
 ) -> Vec<(PortRule, Option<Beyond>)> {
     let mut recorded: BTreeMap<Protocol, BTreeSet<u16>> = BTreeMap::new();
     for (protocol, port) in ports {
@@ -31,7 +41,7 @@ pub(in crate::synthesis) fn ranges(
                 protocol: *protocol,
                 port: PortMatch::Range(range),
             };
-            if wide < RANGE {
+            if wide < RANGE || rows == Rows::Single && wide == recorded {
                 let single = |port: &u16| Some((rule(PortRange::single(*port)?), None));
                 ranges.extend(run.iter().filter_map(single));
             } else if let Some(range) = PortRange::new(*first, *last) {
@@ -76,18 +86,22 @@ fn runs(ports: &BTreeSet<u16>, is_closed: impl Fn(u16) -> bool) -> Vec<Vec<u16>>
 
 #[cfg(test)]
 mod tests {
-    use super::ranges;
+    use super::{Rows, ranges};
     use crate::policy::ports::Protocol;
     use crate::synthesis::additions::Beyond;
 
     fn said(ports: &[u16], budget: usize) -> Vec<String> {
+        written(ports, budget, Rows::Range)
+    }
+
+    fn written(ports: &[u16], budget: usize, rows: Rows) -> Vec<String> {
         let ports = ports.iter().map(|port| (Protocol::Tcp, *port));
         let one = |(port, beyond): (crate::policy::model::PortRule, Option<Beyond>)| match beyond {
             Some(Beyond::Ports { count, recorded }) => format!("{port} +{count}/{recorded}"),
             Some(Beyond::Addresses { .. } | Beyond::Pods { .. }) => panic!("no widening of ports"),
             None => port.to_string(),
         };
-        ranges(ports, budget).into_iter().map(one).collect()
+        ranges(ports, budget, rows).into_iter().map(one).collect()
     }
 
     #[test]
@@ -109,5 +123,12 @@ mod tests {
         );
         assert_eq!(said(&[10, 12, 20, 23, 40], 100), ["10-40/TCP +26/5"]);
         assert_eq!(said(&[0, 7], 0), ["7/TCP"]);
+    }
+
+    #[test]
+    fn where_ranges_are_not_read_only_a_widening_makes_one() {
+        let single = |ports, budget| written(ports, budget, Rows::Single);
+        assert_eq!(single(&[80, 81, 82, 90], 0), ["80/TCP", "81/TCP", "82/TCP", "90/TCP"]);
+        assert_eq!(single(&[80, 81, 83], 1), ["80-83/TCP +1/3"]);
     }
 }

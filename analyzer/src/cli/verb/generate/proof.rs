@@ -128,3 +128,148 @@ fn report_denied(denied: &Denied, flows: &Flows, findings: &mut Findings) {
     let samples = at.map_or_else(|_| Samples::default(), |at| flows.edges[at].evidence.samples.clone());
     findings.report_rows(Code::Unsound, message, 1, &samples);
 }
+
+#[cfg(test)]
+mod tests {
+    use flowtape_scenario::{Scenario, tape as scenario};
+
+    use super::{check_reading_back, prove};
+    use crate::cli::args::generate::Evidence;
+    use crate::cli::manifests::manifests;
+    use crate::findings::{Code, Findings};
+    use crate::flow::{Flows, edge::Endpoint, edges};
+    use crate::identity::cluster::Cluster;
+    use crate::policy::landmark::Landmarks;
+    use crate::policy::model::{Peer, Peers, Policy, PolicySet, PortMatch, PortRule, Ports, Rule};
+    use crate::policy::one_or_more::OneOrMore;
+    use crate::policy::ports::{PortRange, Protocol};
+    use crate::policy::select::Selector;
+    use crate::render::kind::Kind;
+    use crate::synthesis::settings::Settings;
+    use crate::synthesis::{Generated, synthesize};
+    use crate::tape;
+
+    struct Made {
+        flows: Flows,
+        cluster: Cluster,
+        generated: Generated,
+    }
+
+    fn made() -> Made {
+        let text = "cluster\n node n1 172.31.0.11 pods 10.244.1.0/24\n deployment shop/web labels app=web\n \
+                    deployment shop/db labels app=db ports sql:5432\n deployment shop/ads labels app=ads\n\
+                    traffic\n shop/web -> shop/db:5432\n";
+        let directory = tempfile::tempdir().expect("a scratch directory can be made");
+        let files = scenario::compile(&Scenario::parse(text).expect("it is a scenario")).expect("it can be compiled");
+        scenario::write(directory.path(), &files).expect("it can be written");
+        let mut findings = Findings::default();
+        let tape = tape::open(&[directory.path().to_path_buf()], &mut findings).expect("it can be read");
+        let cluster = Cluster::new(&tape.cluster, &mut findings);
+        let flows = edges(&tape, &cluster, &mut findings);
+        let generated = synthesize(&flows.edges, &cluster, &Settings::default(), &mut findings).expect("it is a set");
+        Made {
+            flows,
+            cluster,
+            generated,
+        }
+    }
+
+    /// The set with its rules changed.
+    fn changed(set: &PolicySet, change: impl Fn(&Rule) -> Rule) -> PolicySet {
+        let policy = |policy: &Policy| {
+            let rules = |rules: &Option<Vec<Rule>>| rules.as_ref().map(|rules| rules.iter().map(&change).collect());
+            Policy {
+                ingress: rules(&policy.ingress),
+                egress: rules(&policy.egress),
+                ..policy.clone()
+            }
+        };
+        PolicySet::new(set.iter().map(policy)).expect("names stay as they are")
+    }
+
+    /// What is found of it, by code, and whether the proof holds.
+    fn found(made: &Made) -> (Vec<String>, bool) {
+        let mut findings = Findings::default();
+        let proof = prove(&made.flows, &made.cluster, &made.generated, &mut findings);
+        let list = findings.list();
+        (
+            list.iter()
+                .map(|one| format!("{}: {}", one.code, one.message))
+                .collect(),
+            proof.holds(),
+        )
+    }
+
+    #[test]
+    fn a_set_as_it_was_made_holds_and_nothing_is_found() {
+        assert_eq!(found(&made()), (Vec::new(), true));
+    }
+
+    #[test]
+    fn a_part_of_a_rule_that_nothing_needs_is_found() {
+        let mut made = made();
+        made.generated.set = changed(&made.generated.set, |rule| {
+            let port = PortRule {
+                protocol: Protocol::Tcp,
+                port: PortMatch::Range(PortRange::single(7777).expect("it is a port")),
+            };
+            let ports = match &rule.ports {
+                Ports::Of(ports) => OneOrMore::new(ports.iter().cloned().chain([port])),
+                Ports::Any => None,
+            };
+            Rule::new(rule.peers.clone(), ports.map_or(Ports::Any, Ports::Of))
+        });
+        let (told, holds) = found(&made);
+        let expected = "FT4040: shop/db ingress/0 allows pods app=web on 7777/TCP, which nothing recorded needs";
+        assert!(!holds && told.iter().any(|one| one == expected), "{told:#?}");
+    }
+
+    #[test]
+    fn a_connection_beside_the_recording_that_is_allowed_is_found() {
+        let mut made = made();
+        made.generated.set = changed(&made.generated.set, |rule| {
+            let peers = Peers::Of(OneOrMore::one(Peer::Pods {
+                namespaces: None,
+                pods: Selector::everything(),
+            }));
+            Rule::new(peers, rule.ports.clone())
+        });
+        let (told, holds) = found(&made);
+        let open =
+            |one: &String| one.starts_with("FT4041: shop/ads-") && one.ends_with("and the ingress rules allow it");
+        assert!(!holds && told.iter().any(open), "{told:#?}");
+    }
+
+    #[test]
+    fn a_connection_that_cannot_be_judged_is_found() {
+        let mut made = made();
+        let evidence = &mut made.flows.edges[0].evidence;
+        evidence.pairs = evidence
+            .pairs
+            .iter()
+            .map(|pair| (pair.0.clone(), Endpoint::Unknown))
+            .collect();
+        let (told, _) = found(&made);
+        let expected = format!(
+            "{}: recorded connections of which one end is not in the metadata",
+            Code::NotJudged
+        );
+        assert!(told.contains(&expected), "{told:#?}");
+    }
+
+    /// Which ends the process with 101, see `cli::panic`.
+    #[test]
+    #[should_panic(expected = "shop/db does not read back as what was meant")]
+    fn objects_that_read_as_other_policies_are_a_bug() {
+        let Made { generated, .. } = made();
+        let render = |set: &PolicySet| {
+            let mut findings = Findings::default();
+            let landmarks = Landmarks::default();
+            let rendered = manifests(Kind::NetworkPolicy, set, &landmarks, Evidence::None, &mut findings);
+            rendered.unwrap_or_else(|failure| panic!("{}", failure.text()))
+        };
+        check_reading_back(&generated.set, &render(&generated.set));
+        let other = changed(&generated.set, |rule| Rule::new(rule.peers.clone(), Ports::Any));
+        check_reading_back(&generated.set, &render(&other));
+    }
+}

@@ -20,7 +20,7 @@ pub(super) fn settings(options: &Options, tape: &Tape) -> Settings {
         exclude,
         widen,
         split_directions,
-        kind: _,
+        kind,
         evidence: _,
         layout: _,
         cni,
@@ -36,7 +36,11 @@ pub(super) fn settings(options: &Options, tape: &Tape) -> Settings {
         widenings: widen.clone(),
         split_directions: split_directions.unwrap_or(otherwise.split_directions),
         grouping: otherwise.grouping,
-        cni: profile(*cni),
+        // What NetworkPolicy cannot say to a plugin, a kind of its own can.
+        cni: match self::kind(*kind) {
+            Kind::NetworkPolicy | Kind::Staged | Kind::Cluster => profile(*cni),
+            Kind::Cilium | Kind::Calico => Profile::Generic,
+        },
         namespaces: namespaces.iter().cloned().collect(),
         redacted: tape
             .nodes
