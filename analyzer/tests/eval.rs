@@ -320,9 +320,23 @@ fn what_is_no_cluster_is_an_error() {
         "error: no cluster can be read: `cluster.yaml`\ncaused by: `cluster.yaml`: neither JSON nor YAML"
     ));
     assert!(error("{\"a\": 1} {").starts_with("error: no cluster can be read"));
-    assert!(error("a: 1").contains("not a Kubernetes object or List"));
+    assert!(error("a: 1").contains("caused by: `cluster.yaml`: not a Kubernetes object or List"));
     assert!(error("").contains("no pods and no workloads"));
     assert!(error(POLICIES).contains("no pods and no workloads"));
+}
+
+#[test]
+fn a_file_among_manifests_that_is_none_is_named() {
+    let files = Files::new();
+    std::fs::create_dir(files.path("chart")).unwrap();
+    files.write(
+        "chart/a.yaml",
+        "apiVersion: v1\nkind: Namespace\nmetadata: {name: shop}\n",
+    );
+    files.write("chart/values.yaml", "replicaCount: 1\n");
+    let ran = files.run("--cluster chart --from 10.0.0.1 --to 10.0.0.2 --port 1");
+    let told = "caused by: `values.yaml`: not a Kubernetes object or List: `kind` or `apiVersion` is missing";
+    assert!(ran.stderr.contains(told), "{}", ran.stderr);
 }
 
 #[test]

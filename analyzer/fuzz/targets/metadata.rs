@@ -10,7 +10,7 @@ fuzz_target!(|bytes: &[u8]| {
     if let Ok(snapshot) = Snapshot::parse(bytes, None) {
         let _ = rows(vec![snapshot]);
     }
-    if let Ok(documents) = objects::documents(bytes)
+    if let Ok(documents) = objects::values(bytes)
         && let Ok(snapshot) = Snapshot::of_documents(documents.into_iter().map(Ok), None)
     {
         let _ = rows(vec![snapshot]);

@@ -31,6 +31,18 @@ use self::schema::SchemaArgs;
 use self::verify::VerifyArgs;
 use super::exit;
 
+/// What `--help` says besides, before the exit codes.
+const EXAMPLES: &str = "\
+Examples:
+  flowtape inspect my-tape                    is the recording complete, and what is in it?
+  flowtape flows my-tape -n shop              who talks to whom, on which port
+  flowtape generate my-tape -n shop -o out    policies that allow what was recorded and nothing else
+  flowtape verify my-tape --policies out      would these policies deny what was recorded?
+  flowtape diff old-tape new-tape             what changed between two recordings
+  flowtape query my-tape 'SELECT ...'         anything else, in SQL
+  flowtape explain FT1003                     what a finding means and what to do
+  flowtape explain my-tape --rule shop/web    what the rules of a policy are for";
+
 /// Turns recordings of what the sockets of a Kubernetes cluster did into network policies, proofs and diffs.
 #[derive(Debug, Parser)]
 #[command(
@@ -43,23 +55,7 @@ use super::exit;
         they need no cluster, no privileges and no network. The same tape and the same settings always give the same \
         bytes.\n\nData goes to stdout, everything else to stderr. The text of a verb is for people and may change; \
         `--format json` is stable, and each document names its schema.",
-    after_long_help = concat!(
-        "Examples:\n  \
-        flowtape inspect my-tape                    is the recording complete, and what is in it?\n  \
-        flowtape flows my-tape -n shop              who talks to whom, on which port\n  \
-        flowtape generate my-tape -n shop -o out    policies that allow what was recorded and nothing else\n  \
-        flowtape verify my-tape --policies out      would these policies deny what was recorded?\n  \
-        flowtape diff old-tape new-tape             what changed between two recordings\n  \
-        flowtape query my-tape 'SELECT ...'         anything else, in SQL\n  \
-        flowtape explain FT1003                     what a finding means and what to do\n  \
-        flowtape explain my-tape --rule shop/web    what the rules of a policy are for\n\n",
-        "Exit codes:\n  \
-        0    done\n  \
-        1    done, and something the caller gated on was found (`diff`, `verify`, `--strict`, a failed proof)\n  \
-        2    bad usage or unreadable input; nothing was written\n  \
-        101  a bug of flowtape\n  \
-        130  interrupted"
-    )
+    after_long_help = format!("{EXAMPLES}\n\n{}", exit::HELP)
 )]
 pub struct Args {
     /// What holds for every verb.

@@ -1,8 +1,9 @@
 //! The door to a cluster that policies are judged on: what `kubectl get` printed, manifests, or the metadata of a tape.
 
+use std::cell::Cell;
 use std::path::{Path, PathBuf};
 
-use flowtape_schemas::metadata::{Snapshot, rows};
+use flowtape_schemas::metadata::{MetadataError, Snapshot, rows};
 use serde_json::{Value, json};
 
 use super::failure::Failure;
@@ -37,17 +38,30 @@ pub(super) fn read(path: &Path, findings: &mut Findings) -> Result<Given, Failur
     let (texts, mut faults) = policies::texts(path)?;
     let mut documents = Vec::new();
     for (name, text) in &texts {
-        match values(text) {
-            Ok(values) => documents.extend(values.into_iter().map(in_a_namespace)),
+        match objects::values(text.as_bytes()) {
+            Ok(values) => documents.extend(values.into_iter().map(|value| (name, in_a_namespace(value)))),
             Err(fault) => faults.push(format!("`{name}`: {fault}")),
         }
     }
     if !faults.is_empty() {
         return Err(unusable(path, faults));
     }
-    let snapshot = Snapshot::of_documents(documents.into_iter().map(Ok), None);
+    // Documents are read in turn, so that the last one that was asked for is the one that is wrong.
+    let reading: Cell<&str> = Cell::new("");
+    let documents = documents.into_iter().map(|(name, document)| {
+        reading.set(name);
+        Ok(document)
+    });
+    let snapshot = Snapshot::of_documents(documents, None);
     let objects = snapshot.and_then(|snapshot| rows(vec![snapshot]));
-    let objects = objects.map_err(|error| unusable(path, vec![error.to_string()]))?;
+    let objects = objects.map_err(|error| {
+        let cause = if matches!(error, MetadataError::NotKubernetes) {
+            format!("`{}`: {error}", reading.get())
+        } else {
+            error.to_string()
+        };
+        unusable(path, vec![cause])
+    })?;
     let cluster = Cluster::new(&objects, findings);
     if cluster.pods.is_empty() && cluster.owners.templates().next().is_none() {
         return Err(Failure::plain(format!("no pods and no workloads: `{}`", path.display())).hint(
@@ -61,15 +75,6 @@ pub(super) fn read(path: &Path, findings: &mut Findings) -> Result<Given, Failur
         inputs: vec![policies::input("cluster", &texts)],
         health: Health::default(),
     })
-}
-
-/// The documents of a text. What is JSON is read as that, because a dump of a cluster is large and YAML is slow to read.
-fn values(text: &str) -> Result<Vec<Value>, String> {
-    if !text.trim_start().starts_with(['{', '[']) {
-        return objects::documents(text.as_bytes()).map_err(|error| error.to_string());
-    }
-    let documents = serde_json::Deserializer::from_str(text).into_iter();
-    documents.collect::<Result<_, _>>().map_err(|error| error.to_string())
 }
 
 /// Objects of manifests are in `default` where they name no namespace, as `kubectl apply` has it. Kinds that are in none

@@ -37,11 +37,11 @@ impl From<ExitStatus> for ExitCode {
     }
 }
 
-/// What `--help` says about exit codes.
+/// What help says about exit codes.
 pub const HELP: &str = "\
 Exit codes:
   0    done
-  1    done, and something the caller gated on was found (`diff`, `verify`, `--strict`, a failed proof)
+  1    done, and something the caller gated on was found (`diff`, `verify`, `eval --expect`, `--strict`, a failed proof)
   2    bad usage or unreadable input; nothing was written
   101  a bug of flowtape
   130  interrupted";

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use flowtape_schemas::manifest::{
     ClusterRecording, ClusterSource, HookReport, ImportRecording, Manifest, NodeRecording, Origin, Stop, Tool, Window,
 };
-use flowtape_schemas::metadata::{ClusterRows, Snapshot, rows};
+use flowtape_schemas::metadata::{ClusterRows, MetadataError, Snapshot, rows};
 use flowtape_schemas::node::Hook;
 use flowtape_schemas::time::Time;
 
@@ -117,16 +117,11 @@ fn metadata(paths: &[String]) -> Result<(ClusterRows, Vec<Time>), Failure> {
         let (name, time) = dated.map_or((path.as_str(), None), |(name, time)| (name, Some(time)));
         let failed = |error: &dyn std::error::Error| Failure::of(format!("cannot use the metadata `{name}`"), error);
         let text = fs::read(name).map_err(|error| failed(&error))?;
-        let is_json = text
-            .trim_ascii_start()
-            .first()
-            .is_none_or(|first| b"{[".contains(first));
-        let snapshot = if is_json {
-            Snapshot::parse(&text, time)
-        } else {
-            let documents = objects::documents(&text).map_err(|error| failed(&error))?;
-            Snapshot::of_documents(documents.into_iter().map(Ok), time)
-        };
+        let documents = objects::values(&text).map_err(|error| failed(&error))?;
+        if documents.is_empty() {
+            return Err(failed(&MetadataError::NotKubernetes));
+        }
+        let snapshot = Snapshot::of_documents(documents.into_iter().map(Ok), time);
         snapshots.push(snapshot.map_err(|error| failed(&error))?);
         looks.extend(time);
     }
