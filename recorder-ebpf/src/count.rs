@@ -5,7 +5,7 @@ use core::arch::asm;
 use aya_ebpf::bindings::BPF_NOEXIST;
 use aya_ebpf::helpers::bpf_ktime_get_boot_ns;
 use aya_ebpf::maps::HashMap;
-use flowtape_recorder_ebpf::abi::control::Control;
+use flowtape_recorder_ebpf::abi::control::{Control, SAMPLE_ALL};
 use flowtape_recorder_ebpf::abi::counters::Counters;
 use flowtape_recorder_ebpf::abi::event::{Comm, Event, FLAG_UNCOUNTED};
 use flowtape_recorder_ebpf::abi::flow::{FOLDED_NOT, FlowKey, FlowValue, Overflow};
@@ -192,7 +192,9 @@ pub(crate) fn offer(counters: &mut Counters, key: &FlowKey, moment: Moment, fill
     let event = unsafe { &mut *entry.as_mut_ptr() };
     begin(event, key, moment);
     fill(event);
-    ring::submit(entry);
+    // SAFETY: a live word of a map value.
+    let earlier = unsafe { core::ptr::read_volatile(&raw const counters.samples) };
+    ring::submit_event(entry, earlier);
     bump(&mut counters.samples);
     true
 }
@@ -281,61 +283,107 @@ fn write_overflow(overflow: &mut Overflow, key: &FlowKey, ts_ns: u64, occurrence
     overflow.key = *key;
 }
 
-/// Counts a socket that began or ceased to listen, and offers its event.
+/// Whether a listener that is beyond the quota of its share is counted without its port.
+#[derive(Clone, Copy)]
+pub(crate) enum Fold {
+    /// It is; whoever asks keeps the key, to end the listener as what it began.
+    BeyondQuota,
+    /// It is not, since its end, or its beginning, is known by its port.
+    Never,
+}
+
+/// Tells of a socket that began or ceased to listen, and sees that it is counted; `key` becomes what it is counted as.
+///
+/// Its event carries the count as long as every event is wanted and there is room for it: there are as many of them as entries
+/// would be, which cost more. Otherwise the map counts, and only what finds no room there either is lost.
 #[inline(always)]
 pub(crate) fn listen(
     counters: &mut Counters,
-    key: &ListenKey,
+    key: &mut ListenKey,
     change: &ListenValue,
     moment: Moment,
     by: HookId,
+    fold: Fold,
     fill: &impl Fn(&mut Event),
 ) {
-    let counted = if control().second_half() {
-        listen_in(&LISTENS_1, key, change)
-    } else {
-        listen_in(&LISTENS_0, key, change)
+    let control = control();
+    let limit = limit(control, moment.kind);
+    let edge = FlowKey::of_listener(key, by);
+    let uncounted = |event: &mut Event| {
+        fill(event);
+        event.flags |= FLAG_UNCOUNTED;
     };
-    let offered = offer(
-        counters,
-        &FlowKey::of_listener(key, by),
-        moment,
-        &|event: &mut Event| {
-            fill(event);
-            if counted.is_none() {
-                event.flags |= FLAG_UNCOUNTED;
+    let is_carried = limit == u64::from(SAMPLE_ALL);
+    if is_carried && offer(counters, &edge, moment, &uncounted) {
+        return;
+    }
+    let listens = if control.second_half() { &LISTENS_1 } else { &LISTENS_0 };
+    if matches!(fold, Fold::BeyondQuota) {
+        let (_, quotas) = halves(control);
+        quota::fit_listener(quotas, listens, key);
+        if key.port == 0 {
+            bump(&mut counters.folded);
+        }
+    }
+    match listen_in(listens, key, change) {
+        Some(_) if is_carried => {}
+        Some(earlier) if earlier >= limit => bump(&mut counters.thinned),
+        Some(_) => {
+            let _ = offer(counters, &edge, moment, fill);
+        }
+        None => {
+            bump(&mut counters.map_full);
+            if is_carried || !offer(counters, &edge, moment, &uncounted) {
+                bump(&mut counters.edge_lost);
             }
-        },
-    );
-    if counted.is_none() {
-        bump(&mut counters.map_full);
-        if !offered {
-            bump(&mut counters.edge_lost);
         }
     }
 }
 
+/// Offers the event of a socket that was bound and does not listen by that. Nothing counts those, so where not every event is
+/// wanted their share does.
 #[inline(always)]
-fn listen_in(map: &'static HashMap<ListenKey, ListenValue>, key: &ListenKey, change: &ListenValue) -> Option<()> {
-    if map.get_ptr_mut(key).is_none() {
-        let fresh = ListenValue {
-            opened: 0,
-            closed: 0,
-            ..*change
-        };
-        let _ = map.insert(key, fresh, u64::from(BPF_NOEXIST));
+pub(crate) fn bind(counters: &mut Counters, key: &ListenKey, moment: Moment, by: HookId, fill: &impl Fn(&mut Event)) {
+    let control = control();
+    let limit = limit(control, moment.kind);
+    if limit != u64::from(SAMPLE_ALL) {
+        let (_, quotas) = halves(control);
+        if quota::one_more_bind(quotas, key) > limit {
+            bump(&mut counters.thinned);
+            return;
+        }
     }
-    let value = map.get_ptr_mut(key)?;
+    let _ = offer(counters, &FlowKey::of_listener(key, by), moment, fill);
+}
+
+/// Counts a change; says how many there were before it, which is as many as could send events.
+#[inline(always)]
+fn listen_in(map: &'static HashMap<ListenKey, ListenValue>, key: &ListenKey, change: &ListenValue) -> Option<u64> {
+    let value = match map.get_ptr_mut(key) {
+        Some(value) => value,
+        None => {
+            let fresh = ListenValue {
+                opened: 0,
+                closed: 0,
+                ..*change
+            };
+            let _ = map.insert(key, fresh, u64::from(BPF_NOEXIST));
+            map.get_ptr_mut(key)?
+        }
+    };
     // SAFETY: a live map value, as for flows.
     unsafe {
-        word::add32(&raw mut (*value).opened, u64::from(change.opened));
-        word::add32(&raw mut (*value).closed, u64::from(change.closed));
-        word::lower(&raw mut (*value).first_ns, change.first_ns);
-        word::raise(&raw mut (*value).last_ns, change.last_ns);
-        if change.opened != 0 {
+        let (opened, closed) = (&raw mut (*value).opened, &raw mut (*value).closed);
+        let earlier = u64::from(core::ptr::read_volatile(opened)) + u64::from(core::ptr::read_volatile(closed));
+        if change.opened == 0 {
+            word::add32(closed, u64::from(change.closed));
+        } else {
+            word::add32(opened, u64::from(change.opened));
             core::ptr::write_volatile(&raw mut (*value).backlog, change.backlog);
             core::ptr::write_volatile(&raw mut (*value).hook, change.hook);
         }
+        word::lower(&raw mut (*value).first_ns, change.first_ns);
+        word::raise(&raw mut (*value).last_ns, change.last_ns);
+        Some(earlier)
     }
-    Some(())
 }

@@ -8,6 +8,8 @@
 #[cfg(target_arch = "bpf")]
 mod attempt;
 #[cfg(target_arch = "bpf")]
+mod bound;
+#[cfg(target_arch = "bpf")]
 mod count;
 #[cfg(target_arch = "bpf")]
 mod global;

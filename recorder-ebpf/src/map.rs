@@ -10,6 +10,7 @@ use flowtape_recorder_ebpf::abi::listen::{ListenKey, ListenValue};
 use flowtape_recorder_ebpf::abi::quota::{QuotaKey, QuotaValue};
 use flowtape_recorder_ebpf::abi::socket::{SocketKey, SocketValue};
 
+use crate::bound::Bound;
 use crate::rescue::Shown;
 use crate::talk::{Talk, TalkKey};
 
@@ -38,7 +39,7 @@ pub(crate) static QUOTAS_0: HashMap<QuotaKey, QuotaValue> = HashMap::with_max_en
 #[map]
 pub(crate) static QUOTAS_1: HashMap<QuotaKey, QuotaValue> = HashMap::with_max_entries(8_192, 0);
 
-/// Listeners, first half. Full: the event carries the count, and is told to.
+/// Listeners of which no event carries the count, first half. Full: the event does, and is told to.
 #[map]
 pub(crate) static LISTENS_0: HashMap<ListenKey, ListenValue> = HashMap::with_max_entries(4_096, 0);
 
@@ -54,10 +55,10 @@ pub(crate) static SOCKETS_0: HashMap<SocketKey, SocketValue> = HashMap::with_max
 #[map]
 pub(crate) static SOCKETS_1: HashMap<SocketKey, SocketValue> = HashMap::with_max_entries(8_192, 0);
 
-/// Sockets of UDP whose program asked for a port, by the address of the socket; the port is 0 until it has it. An entry goes
-/// with its socket. Full: counted in `edge_lost`, and the listener is not known.
+/// Sockets of UDP whose program asked for a port, by the address of the socket. An entry goes with its socket. Full: counted in
+/// `edge_lost`, and the listener is not known.
 #[map]
-pub(crate) static BOUND: HashMap<u64, ListenKey> = HashMap::with_max_entries(16_384, 0);
+pub(crate) static BOUND: HashMap<u64, Bound> = HashMap::with_max_entries(16_384, 0);
 
 /// Counters by hook.
 #[map]

@@ -4,13 +4,24 @@
 use aya_ebpf::bindings::{BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP, BPF_RB_RING_SIZE};
 use aya_ebpf::maps::ring_buf::RingBufEntry;
 use flowtape_recorder_ebpf::abi::cgroup::CgroupChange;
+use flowtape_recorder_ebpf::abi::event::Event;
 
 use crate::global::wake_above;
 use crate::map::{GROUPS, RECORDS};
 
-/// Width in bytes of the band above half the buffer in which a record wakes the reader. Wider than what two CPUs write at
-/// once, so that one of them is in it, and narrow, so that an overrun buffer is not woken for every record.
-const WAKE_BAND: u64 = 2048;
+/// A program looks how full the buffer is with one of so many of its events on one processor, since asking costs a tenth of an
+/// event. A power of two.
+const LOOK_EVERY: u64 = 8;
+
+/// Half of a buffer, in bytes, up to which every event looks.
+const SMALL: u64 = 64 << 10;
+
+/// Width in bytes of the band above half a buffer in which a record wakes the reader: hundreds of records, some of which look,
+/// and few beside all of a buffer, since an overrun one is not to be woken for each of its records, which costs a microsecond.
+const WAKE_BAND: u64 = 64 << 10;
+
+/// The same of a small buffer, where every record looks: wider than what two CPUs write at once, so that one of them is in it.
+const SMALL_BAND: u64 = 2048;
 
 /// Makes room for a record, or gives `None` if there is none.
 #[inline(always)]
@@ -18,11 +29,23 @@ pub(crate) fn reserve<T: 'static>() -> Option<RingBufEntry<T>> {
     RECORDS.reserve::<T>(0)
 }
 
+/// Hands over an event that was filled, the one after `earlier` of its program on this processor.
+#[inline(always)]
+pub(crate) fn submit_event(entry: RingBufEntry<Event>, earlier: u64) {
+    if wake_above() > SMALL && earlier & (LOOK_EVERY - 1) != 0 {
+        entry.submit(u64::from(BPF_RB_NO_WAKEUP));
+    } else {
+        submit(entry);
+    }
+}
+
 /// Hands over a record that was filled.
 #[inline(always)]
 pub(crate) fn submit<T: 'static>(entry: RingBufEntry<T>) {
-    let waiting = RECORDS.query(u64::from(BPF_RB_AVAIL_DATA)).wrapping_sub(wake_above());
-    let flags = if waiting < WAKE_BAND {
+    let half = wake_above();
+    let band = if half > SMALL { WAKE_BAND } else { SMALL_BAND };
+    let above = RECORDS.query(u64::from(BPF_RB_AVAIL_DATA)).wrapping_sub(half);
+    let flags = if above < band {
         BPF_RB_FORCE_WAKEUP
     } else {
         BPF_RB_NO_WAKEUP

@@ -1,6 +1,7 @@
 //! The only file that reads fields of kernel structs.
 
 use aya_ebpf::helpers::bpf_probe_read_kernel;
+use aya_ebpf::helpers::generated::bpf_get_socket_cookie;
 use flowtape_recorder_ebpf::abi::address::Address;
 use flowtape_recorder_ebpf::abi::event::Comm;
 use flowtape_recorder_ebpf::abi::open::PORT_LOCK;
@@ -109,6 +110,23 @@ pub(crate) fn is_subflow(sk: *const Sock) -> bool {
     unsafe { probe::<u64>(sk as u64, offset(&LAYOUT.upper)) != 0 }
 }
 
+/// The cookie of a socket, or `0` if nobody has asked for it before; reading it costs less than asking.
+#[inline(always)]
+pub(crate) fn known_cookie(sk: *const Sock) -> u64 {
+    // SAFETY: as above.
+    unsafe { field(sk.cast(), offset(&LAYOUT.cookie)) }
+}
+
+/// The cookie of the socket that a tracepoint is shown.
+#[inline(always)]
+pub(crate) fn cookie(sk: *const Sock) -> u64 {
+    match known_cookie(sk) {
+        // SAFETY: the argument of the tracepoint.
+        0 => unsafe { bpf_get_socket_cookie(sk.cast_mut().cast()) },
+        known => known,
+    }
+}
+
 /// True once a process holds the socket; false for one that waits to be accepted.
 #[inline(always)]
 pub(crate) fn is_held(sk: *const Sock) -> bool {
@@ -132,14 +150,44 @@ pub(crate) unsafe fn task_stack(task: *const u8) -> u64 {
 /// `task` is a typed pointer to a `struct task_struct`.
 #[inline(always)]
 pub(crate) unsafe fn task_cgroup(task: *const u8) -> u64 {
+    // SAFETY: typed pointers all the way.
+    unsafe {
+        let cgroup = task_group(task);
+        if cgroup.is_null() { 0 } else { cgroup_id(cgroup) }
+    }
+}
+
+/// The same as a typed pointer to a `struct cgroup`; null if it could not be read.
+///
+/// # Safety
+/// `task` is a typed pointer to a `struct task_struct`.
+#[inline(always)]
+unsafe fn task_group(task: *const u8) -> *const u8 {
     // SAFETY: typed pointers all the way, each offset that of the running kernel.
     unsafe {
         let groups: *const u8 = field(task, offset(&LAYOUT.task_cgroups));
         if groups.is_null() {
-            return 0;
+            groups
+        } else {
+            field(groups, offset(&LAYOUT.set_cgroup))
         }
-        let cgroup: *const u8 = field(groups, offset(&LAYOUT.set_cgroup));
-        if cgroup.is_null() { 0 } else { cgroup_id(cgroup) }
+    }
+}
+
+/// The network namespace of a task as a typed pointer to a `struct net`; null for a task that ends.
+///
+/// # Safety
+/// `task` is a typed pointer to a `struct task_struct`.
+#[inline(always)]
+unsafe fn task_net(task: *const u8) -> *const u8 {
+    // SAFETY: typed pointers all the way, each offset that of the running kernel.
+    unsafe {
+        let namespaces: *const u8 = field(task, offset(&LAYOUT.task_namespaces));
+        if namespaces.is_null() {
+            namespaces
+        } else {
+            field(namespaces, offset(&LAYOUT.namespaces_net))
+        }
     }
 }
 
@@ -150,17 +198,11 @@ pub(crate) unsafe fn task_cgroup(task: *const u8) -> u64 {
 /// `task` is a typed pointer to a `struct task_struct`.
 #[inline(always)]
 pub(crate) unsafe fn task_owner(task: *const u8) -> Owner {
-    // SAFETY: typed pointers all the way, each offset that of the running kernel.
+    // SAFETY: typed pointers all the way.
     unsafe {
-        let namespaces: *const u8 = field(task, offset(&LAYOUT.task_namespaces));
-        let netns = if namespaces.is_null() {
-            0
-        } else {
-            net_inum(field(namespaces, offset(&LAYOUT.namespaces_net)))
-        };
         Owner {
             cgroup_id: task_cgroup(task),
-            netns,
+            netns: net_inum(task_net(task)),
         }
     }
 }
@@ -329,17 +371,39 @@ pub(crate) fn number<T>(sk: *const T) -> u64 {
     }
 }
 
-/// As [`owner`], for a socket by its address.
+/// The control group of a socket by its address that the current task uses: it nearly always made it too, and what is the
+/// task's own is read in less time than the socket's.
+///
+/// # Safety
+/// `task` is a typed pointer to a `struct task_struct`.
 #[inline(always)]
-pub(crate) fn owner_of(sk: u64) -> Owner {
-    // SAFETY: any address will do.
+pub(crate) unsafe fn cgroup_of(sk: u64, task: *const u8) -> u64 {
+    // SAFETY: typed pointers down from the task, each offset that of the running kernel; any address will do for the rest.
+    unsafe {
+        let cgroup: u64 = probe(sk, offset(&LAYOUT.cgroup));
+        let of_task = task_group(task);
+        if of_task as u64 == cgroup && cgroup != 0 {
+            return self::cgroup_id(of_task);
+        }
+        let directory: u64 = probe(cgroup, offset(&LAYOUT.cgroup_kn));
+        probe(directory, offset(&LAYOUT.kn_id))
+    }
+}
+
+/// Its network namespace, likewise.
+///
+/// # Safety
+/// `task` is a typed pointer to a `struct task_struct`.
+#[inline(always)]
+pub(crate) unsafe fn netns_of(sk: u64, task: *const u8) -> u32 {
+    // SAFETY: typed pointers down from the task, each offset that of the running kernel; any address will do for the rest.
     unsafe {
         let net: u64 = probe(sk, offset(&LAYOUT.net));
-        let cgroup: u64 = probe(sk, offset(&LAYOUT.cgroup));
-        let directory: u64 = probe(cgroup, offset(&LAYOUT.cgroup_kn));
-        Owner {
-            cgroup_id: probe(directory, offset(&LAYOUT.kn_id)),
-            netns: probe(net, offset(&LAYOUT.net_inum)),
+        let of_task = task_net(task);
+        if of_task as u64 == net {
+            net_inum(of_task)
+        } else {
+            probe(net, offset(&LAYOUT.net_inum))
         }
     }
 }

@@ -12,14 +12,23 @@ use crate::sock::{self, Owner};
 /// Puts the current task into an event, if it is wanted.
 #[inline(always)]
 pub(crate) fn put(event: &mut Event) {
+    if want_task() {
+        // SAFETY: the current task.
+        put_of(event, unsafe { sock::task_cgroup(current()) });
+    }
+}
+
+/// The same where the control group of the task is known.
+#[inline(always)]
+pub(crate) fn put_of(event: &mut Event, cgroup_id: u64) {
     if !want_task() {
         return;
     }
     event.flags |= FLAG_TASK;
+    event.task_cgroup_id = cgroup_id;
     let task = current();
     // SAFETY: the current task.
     unsafe {
-        event.task_cgroup_id = sock::task_cgroup(task);
         event.pid = sock::task_process(task);
         event.comm = sock::task_name(task);
     }
@@ -46,6 +55,29 @@ pub(crate) fn put_attempt(attempt: &mut Attempt) {
 pub(crate) fn owner() -> Owner {
     // SAFETY: the current task.
     unsafe { sock::task_owner(current()) }
+}
+
+/// Whom a socket belongs to that the current task uses, by its address.
+#[inline(always)]
+pub(crate) fn owner_of(socket: u64) -> Owner {
+    Owner {
+        cgroup_id: cgroup_of(socket),
+        netns: netns_of(socket),
+    }
+}
+
+/// The control group of a socket that the current task uses, by its address.
+#[inline(always)]
+pub(crate) fn cgroup_of(socket: u64) -> u64 {
+    // SAFETY: the current task.
+    unsafe { sock::cgroup_of(socket, current()) }
+}
+
+/// Its network namespace.
+#[inline(always)]
+pub(crate) fn netns_of(socket: u64) -> u32 {
+    // SAFETY: the current task.
+    unsafe { sock::netns_of(socket, current()) }
 }
 
 /// A typed pointer to the current task.

@@ -6,6 +6,7 @@
 //! counts how many began and ceased and keeps the times of the first and the last change, so a listener that ceased and
 //! began again between two drains is one interval: a server was there.
 
+mod ended;
 mod found;
 
 use std::collections::BTreeMap;
@@ -19,9 +20,10 @@ use flowtape_schemas::time::Time;
 
 use crate::clock::{BootNanos, Offset};
 use crate::convert::{address, hook, known, known32};
+use ended::Ended;
 pub use found::{Found, Waiting};
 
-/// How many listeners are kept that the kernel's map had no room for.
+/// How many listeners are kept that only events tell of, until it is known what the kernel counted beside them.
 const KEPT_FROM_EVENTS: usize = 65_536;
 
 /// Follows every listener of the node.
@@ -29,8 +31,8 @@ const KEPT_FROM_EVENTS: usize = 65_536;
 pub struct Listeners {
     offset: Offset,
     live: BTreeMap<ListenKey, Live>,
-    ended: Vec<ListenRow>,
-    /// What the events since the last drain say that the kernel's map had no room for.
+    ended: Ended,
+    /// What the events since the last drain say that the kernel's map does not count.
     told: BTreeMap<ListenKey, ListenValue>,
     lost: u64,
 }
@@ -52,13 +54,13 @@ impl Listeners {
         Self {
             offset,
             live: BTreeMap::new(),
-            ended: Vec::new(),
+            ended: Ended::default(),
             told: BTreeMap::new(),
             lost: 0,
         }
     }
 
-    /// Notes an event, if it is of a change that the kernel did not count.
+    /// Notes an event, if it is of a change that the kernel does not count.
     pub fn note(&mut self, event: &Event) {
         if event.flags & FLAG_UNCOUNTED == 0 {
             return;
@@ -89,8 +91,11 @@ impl Listeners {
             local_ip: event.local_ip,
         };
         if self.told.len() >= KEPT_FROM_EVENTS && !self.told.contains_key(&key) {
-            self.lost += 1;
-            return;
+            self.end_what_is_over();
+            if self.told.len() >= KEPT_FROM_EVENTS {
+                self.lost += 1;
+                return;
+            }
         }
         let value = ListenValue {
             first_ns: event.ts_ns,
@@ -120,6 +125,17 @@ impl Listeners {
         }
     }
 
+    /// Makes room: what began and ceased since the last drain and was not there before is over, and needs no more to be told.
+    fn end_what_is_over(&mut self) {
+        let live = &self.live;
+        let is_over =
+            |key: &ListenKey, value: &mut ListenValue| value.opened == value.closed && !live.contains_key(key);
+        let over: Vec<_> = self.told.extract_if(.., is_over).collect();
+        for (key, value) in over {
+            self.change(key, &value);
+        }
+    }
+
     /// Changes that were counted nowhere since the last call.
     pub fn take_lost(&mut self) -> u64 {
         std::mem::take(&mut self.lost)
@@ -127,7 +143,13 @@ impl Listeners {
 
     /// What ceased to listen since the last call.
     pub fn take_ended(&mut self) -> Vec<ListenRow> {
-        std::mem::take(&mut self.ended)
+        self.ended.take()
+    }
+
+    /// How many listeners that ceased have no row of their own, because their control group has its share of rows, by the hook that
+    /// saw them begin; since the last call.
+    pub fn take_folded(&mut self) -> BTreeMap<Hook, u64> {
+        self.ended.take_counts()
     }
 
     /// What still listens.
@@ -159,7 +181,7 @@ impl Listeners {
         };
         if live.sockets == 0 {
             let to = (self.time(value.last_ns), Bound::Observed);
-            self.ended.push(row(&key, &live, Some(to)));
+            self.ended.add(row(&key, &live, Some(to)));
         } else {
             self.live.insert(key, live);
         }
@@ -313,6 +335,40 @@ mod tests {
         let live: Vec<_> = all.live().iter().map(|row| (row.port, row.valid_from)).collect();
         assert_eq!(live, [(80, Some(Time(1_001))), (443, Some(Time(1_005)))]);
         assert!(all.take_ended().is_empty() && all.take_lost() == 0);
+    }
+
+    #[test]
+    fn listeners_of_a_moment_leave_room_for_each_other() {
+        let mut all = listeners();
+        let mut at = 0;
+        let mut note = |all: &mut Listeners, kind: RecordKind, netns, port| {
+            at += 1;
+            all.note(&Event {
+                kind: kind.id(),
+                hook: HookId::PostBind4.id(),
+                flags: FLAG_UNCOUNTED,
+                protocol: 17,
+                netns,
+                local_port: port,
+                ts_ns: at,
+                ..Event::default()
+            });
+        };
+        note(&mut all, RecordKind::Bind, 9, 53);
+        for netns in 1..=2 {
+            for port in 1..=50_000 {
+                note(&mut all, RecordKind::Bind, netns, port);
+                note(&mut all, RecordKind::Unlisten, netns, port);
+            }
+        }
+        all.drained(&[]);
+        let live: Vec<_> = all.live().iter().map(|row| row.port).collect();
+        assert_eq!((live, all.take_lost()), (vec![53], 0));
+        let folded = all.take_folded();
+        let rows = all.take_ended();
+        let own = rows.iter().filter(|row| row.port != 0).count();
+        assert_eq!(rows.len(), own + 2, "one row for what is beyond the share of each");
+        assert_eq!(folded.values().sum::<u64>() + u64::try_from(own).unwrap(), 100_000);
     }
 
     #[test]

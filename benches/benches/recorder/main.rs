@@ -107,6 +107,10 @@ fn run(arguments: &[String]) -> Outcome {
     }
     if wanted("programs") {
         say(programs::run(&worker, &KernelConfig::default())?);
+        if let Some(object) = another_object() {
+            say("The same with another object");
+            say(programs::run(&worker, &object)?);
+        }
     }
     Ok(())
 }
@@ -174,14 +178,18 @@ fn subjects(kind: Kind) -> Vec<Entry> {
         };
         entries.push(recorder(&format!("`{name}` alone"), false, config));
     }
-    if let Some(object) = std::env::var_os("FLOWTAPE_BPF_OBJECT") {
-        let config = KernelConfig {
-            object: Some(object.into()),
-            ..KernelConfig::default()
-        };
+    if let Some(config) = another_object() {
         entries.push(recorder("default hooks, another object", true, config));
     }
     entries
+}
+
+/// The default hooks of the kernel object that the environment names.
+fn another_object() -> Option<KernelConfig> {
+    Some(KernelConfig {
+        object: Some(std::env::var_os("FLOWTAPE_BPF_OBJECT")?.into()),
+        ..KernelConfig::default()
+    })
 }
 
 /// The hooks that run for some traffic.

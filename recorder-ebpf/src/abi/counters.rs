@@ -54,6 +54,13 @@ pub const fn counts_ends_only(hook: HookId) -> bool {
             | HookId::Recvmsg6
             | HookId::SockSendLength
             | HookId::SockCreate
+            | HookId::SockRelease
+            | HookId::Connect4
+            | HookId::Connect6
+            | HookId::Bind4
+            | HookId::Bind6
+            | HookId::PostBind4
+            | HookId::PostBind6
     )
 }
 
@@ -101,7 +108,7 @@ impl Counters {
     }
 
     /// The same of a hook whose every run ends in one of four counters: `invocations` is their sum. The program of such a hook
-    /// leaves it alone, because one counter more is what every datagram would pay for.
+    /// leaves it alone, because one counter more is what every datagram and every connection would pay for.
     #[must_use]
     pub const fn of_ends(self) -> Self {
         Self {

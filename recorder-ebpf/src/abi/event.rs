@@ -10,7 +10,7 @@ pub const FLAG_V4_MAPPED: u8 = 1;
 /// `pid`, `task_cgroup_id` and `comm` are those of the task that asked for the operation; of a socket that was found, `pid` and
 /// `comm` are those of a task that holds it.
 pub const FLAG_TASK: u8 = 1 << 1;
-/// The map had no room for this occurrence: it is counted nowhere else, and the recorder does.
+/// This occurrence is counted nowhere else, and the recorder does: the map had no room for it, or was not asked.
 pub const FLAG_UNCOUNTED: u8 = 1 << 2;
 /// Which side it is, is known by what is bound to its port; for a socket that was found.
 pub const FLAG_BY_BINDING: u8 = 1 << 3;

@@ -63,6 +63,8 @@ layout! {
     backlog,
     /// `struct sock`: owner, `sk_socket`, pointer to `struct socket`; null until `accept()`.
     owner,
+    /// `struct sock`: cookie, `__sk_common.skc_cookie.counter`, s64; `0` until somebody asks for it.
+    cookie,
     /// `struct sock`: state, `__sk_common.skc_state`, u8.
     state,
     /// `struct sock`: the byte that holds the first bit of `sk_userlocks`, 4 bits that may begin inside it.

@@ -11,7 +11,7 @@ pub struct ListenKey {
     pub cgroup_id: u64,
     /// Inode number of the socket's network namespace; `0` if not known.
     pub netns: u32,
-    /// Local port, host byte order.
+    /// Local port, host byte order; `0` for the listeners of a share beyond [its quota](crate::abi::quota::LISTENERS).
     pub port: u16,
     /// IANA protocol number, [`Protocol`](crate::abi::id::Protocol).
     pub protocol: u8,

@@ -3,6 +3,8 @@
 
 use crate::abi::address::Address;
 use crate::abi::flow::{FOLDED_PORT, FOLDED_REMOTE, FlowKey};
+use crate::abi::id::Direction;
+use crate::abi::listen::ListenKey;
 
 /// Whose share it is: that of a control group's sockets in one network namespace, in one direction. The namespace, because
 /// where pods are in version 1 control groups all of them are in the root of version 2.
@@ -13,7 +15,7 @@ pub struct QuotaKey {
     pub cgroup_id: u64,
     /// Inode number of the network namespace; `0` if not known.
     pub netns: u32,
-    /// [`Direction`](crate::abi::id::Direction).
+    /// [`Direction`].
     pub direction: u8,
     /// Padding, always zero.
     pub pad: [u8; 3],
@@ -25,9 +27,10 @@ const _: () = assert!(size_of::<QuotaKey>() == 16 && align_of::<QuotaKey>() == 8
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct QuotaValue {
-    /// Edges in the flow map.
+    /// Edges in the flow map; of a share [of listeners](QuotaKey::of_listener), those that began.
     pub edges: u64,
-    /// Edges in the flow map whose other side is folded.
+    /// Edges in the flow map whose other side is folded; of a share of listeners, sockets that were bound and do not listen by
+    /// that, as far as they are counted.
     pub folded: u64,
 }
 
@@ -37,7 +40,23 @@ const _: () = assert!(size_of::<QuotaValue>() == 16 && align_of::<QuotaValue>() 
 /// few. Beyond them the port is folded as well.
 pub const FOLDED_EDGES: u64 = 256;
 
+/// Listeners of UDP that may begin in one control group between two drains, each by its port, where their events do not carry
+/// their count; and rows of listeners that ended, by their port, in one file. Far more than a server has.
+pub const LISTENERS: u64 = 256;
+
 impl QuotaKey {
+    /// The share a listener belongs to, which has no direction.
+    #[must_use]
+    #[inline]
+    pub const fn of_listener(listener: &ListenKey) -> Self {
+        Self {
+            cgroup_id: listener.cgroup_id,
+            netns: listener.netns,
+            direction: Direction::None.id(),
+            pad: [0; 3],
+        }
+    }
+
     /// The share an edge belongs to.
     #[must_use]
     #[inline]
@@ -67,6 +86,16 @@ impl FlowKey {
     pub const fn fold_port(&mut self) {
         self.service_port = 0;
         self.folded = FOLDED_PORT;
+    }
+}
+
+impl ListenKey {
+    /// Leaves out address and port: all listeners of a share over one protocol become one.
+    #[inline]
+    pub const fn fold(&mut self) {
+        self.port = 0;
+        self.local_ip = Address::UNSPECIFIED;
+        self.ip_version = 6;
     }
 }
 

@@ -43,7 +43,7 @@ pub struct SocketValue {
     pub last_ns: u64,
     /// Sockets.
     pub count: u64,
-    /// Sockets of which an event record reached the ring buffer.
+    /// Sockets of which an event record reached the ring buffer, counted only where not every event is wanted.
     pub samples: u64,
 }
 

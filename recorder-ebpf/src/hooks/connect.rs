@@ -27,7 +27,6 @@ pub(super) fn note(peer: &Peer) {
     let Some(counters) = count::counters(peer.hook) else {
         return;
     };
-    bump(&mut counters.invocations);
     let counted = match peer.protocol() {
         TCP => tcp(counters, peer),
         UDP => udp(counters, peer),
@@ -94,7 +93,10 @@ fn asked(peer: &Peer, sk: *const Sock) -> Attempt {
     let mut attempt = Attempt {
         // SAFETY: a helper without arguments.
         ts_ns: unsafe { bpf_ktime_get_boot_ns() },
-        cookie: peer.cookie(),
+        cookie: match sock::known_cookie(sk) {
+            0 => peer.cookie(),
+            known => known,
+        },
         cgroup_id: owner.cgroup_id,
         netns: owner.netns,
         asked_ip: peer.ip,
@@ -112,7 +114,7 @@ fn asked(peer: &Peer, sk: *const Sock) -> Attempt {
 #[inline(always)]
 fn udp(counters: &mut Counters, peer: &Peer) -> bool {
     let cookie = peer.cookie();
-    let owner = sock::owner_of(sock::number(peer.socket()));
+    let owner = task::owner_of(sock::number(peer.socket()));
     // A server may connect back to whom it serves.
     let serves = talk::find(&TalkKey::with(cookie, peer.ip, peer.port)).is_some_and(|talk| talk.role == SERVES);
     let mut talk = Talk::of(&owner, if serves { SERVES } else { BEGAN });

@@ -3,7 +3,6 @@
 //! Relies on `TP_PROTO(const struct sock *sk)` (`include/trace/events/sock.h`, since v5.14; fired by `sk_error_report`,
 //! `net/core/sock.c`).
 
-use aya_ebpf::helpers::generated::bpf_get_socket_cookie;
 use aya_ebpf::macros::btf_tracepoint;
 use aya_ebpf::programs::BtfTracePointContext;
 use flowtape_recorder_ebpf::abi::counters::Counters;
@@ -42,8 +41,7 @@ fn refused(counters: &mut Counters, sk: *const Sock) -> bool {
     if sock::error(sk) != REFUSED {
         return false;
     }
-    // SAFETY: the argument of the tracepoint.
-    let cookie = unsafe { bpf_get_socket_cookie(sk.cast_mut().cast()) };
+    let cookie = sock::cookie(sk);
     let talk = match talk::find(&TalkKey::connected(cookie)) {
         // That an answer is refused says nothing about who may be asked.
         Some(talk) if talk.role == SERVES => return false,

@@ -5,7 +5,6 @@
 //! `net/ipv4/af_inet.c`).
 
 use aya_ebpf::helpers::bpf_ktime_get_boot_ns;
-use aya_ebpf::helpers::generated::bpf_get_socket_cookie;
 use aya_ebpf::macros::btf_tracepoint;
 use aya_ebpf::programs::BtfTracePointContext;
 use flowtape_recorder_ebpf::abi::address::Address;
@@ -16,7 +15,7 @@ use flowtape_recorder_ebpf::abi::flow::{FOLDED_NOT, FlowKey};
 use flowtape_recorder_ebpf::abi::id::{Direction, HookId, Outcome, Protocol, RecordKind};
 use flowtape_recorder_ebpf::abi::listen::{ListenKey, ListenValue};
 
-use crate::count::{self, Moment, bump, bump_alone};
+use crate::count::{self, Fold, Moment, bump, bump_alone};
 use crate::global::asking_is_shown;
 use crate::sock::{self, Owner, Sock, Tuple};
 use crate::{attempt, rescue, task};
@@ -109,7 +108,7 @@ fn sent(counters: &mut Counters, sk: *const Sock) {
     let Some(tuple) = sock::tuple_without_port(sk) else {
         return;
     };
-    let cookie = cookie(sk);
+    let cookie = sock::cookie(sk);
     if asking_is_shown() && was_asked(sk, &tuple, cookie) {
         return;
     }
@@ -198,7 +197,7 @@ fn connection(counters: &mut Counters, sk: *const Sock, kind: RecordKind, protoc
     if is_client && attempt.is_none() && attempt::end_unheld(sk as u64) {
         bump(&mut counters.unheld_ended);
     }
-    let cookie = cookie(sk);
+    let cookie = sock::cookie(sk);
     let errno = if matches!(kind, RecordKind::ConnectFail) {
         sock::error(sk)
     } else {
@@ -257,12 +256,12 @@ fn listener(counters: &mut Counters, sk: *const Sock, kind: RecordKind, protocol
         return false;
     };
     let owner = owner(counters, sk);
-    let cookie = cookie(sk);
+    let cookie = sock::cookie(sk);
     let opened = matches!(kind, RecordKind::Listen);
     let backlog = if opened { sock::backlog(sk) } else { 0 };
     let moment = Moment::now(kind);
     let by = HookId::InetSockSetState;
-    let key = ListenKey {
+    let mut key = ListenKey {
         cgroup_id: owner.cgroup_id,
         netns: owner.netns,
         port: tuple.local_port,
@@ -278,14 +277,22 @@ fn listener(counters: &mut Counters, sk: *const Sock, kind: RecordKind, protocol
         backlog,
         hook: by.id().into(),
     };
-    count::listen(counters, &key, &change, moment, by, &|event: &mut Event| {
-        fill(event, &tuple, cookie);
-        event.backlog = backlog;
-        if opened {
-            // `listen()` runs in the task that asked for it.
-            task::put(event);
-        }
-    });
+    count::listen(
+        counters,
+        &mut key,
+        &change,
+        moment,
+        by,
+        Fold::Never,
+        &|event: &mut Event| {
+            fill(event, &tuple, cookie);
+            event.backlog = backlog;
+            if opened {
+                // `listen()` runs in the task that asked for it.
+                task::put(event);
+            }
+        },
+    );
     true
 }
 
@@ -306,10 +313,4 @@ fn owner(counters: &mut Counters, sk: *const Sock) -> Owner {
         bump(&mut counters.read_fail);
     }
     owner
-}
-
-#[inline(always)]
-fn cookie(sk: *const Sock) -> u64 {
-    // SAFETY: the argument of the tracepoint.
-    unsafe { bpf_get_socket_cookie(sk.cast_mut().cast()) }
 }

@@ -6,14 +6,14 @@ use aya_ebpf::helpers::generated::bpf_get_socket_cookie;
 use flowtape_recorder_ebpf::abi::address::Address;
 use flowtape_recorder_ebpf::abi::counters::Counters;
 use flowtape_recorder_ebpf::abi::event::{Event, FLAG_V4_MAPPED};
-use flowtape_recorder_ebpf::abi::flow::FlowKey;
 use flowtape_recorder_ebpf::abi::id::{HookId, Protocol, RecordKind};
 use flowtape_recorder_ebpf::abi::listen::{ListenKey, ListenValue};
 
 use super::peer::{TCP, UDP, local_port, protocol};
-use crate::count::{self, Moment, bump};
-use crate::map::BOUND;
-use crate::{sock, task};
+use crate::bound::{self, Bound};
+use crate::count::{self, Fold, Moment, bump};
+use crate::sock::{self, Owner};
+use crate::task;
 
 /// Tells of it, and counts a listener if it is one of UDP whose program chose the port.
 #[inline(always)]
@@ -21,7 +21,6 @@ pub(super) fn note(hook: HookId, sk: *mut bpf_sock, local_ip: Address) {
     let Some(counters) = count::counters(hook) else {
         return;
     };
-    bump(&mut counters.invocations);
     match protocol(sk) {
         TCP => bound(counters, hook, sk, local_ip, Protocol::Tcp),
         UDP => bound(counters, hook, sk, local_ip, Protocol::Udp),
@@ -31,12 +30,23 @@ pub(super) fn note(hook: HookId, sk: *mut bpf_sock, local_ip: Address) {
 
 #[inline(always)]
 fn bound(counters: &mut Counters, hook: HookId, sk: *mut bpf_sock, local_ip: Address, protocol: Protocol) {
+    let chosen = if matches!(protocol, Protocol::Udp) {
+        bound::find(sk as u64)
+    } else {
+        None
+    };
     let socket = sock::number(sk);
-    let owner = sock::owner_of(socket);
+    let owner = Owner {
+        cgroup_id: match &chosen {
+            Some(chosen) => chosen.listener.cgroup_id,
+            None => task::cgroup_of(socket),
+        },
+        netns: task::netns_of(socket),
+    };
     if owner.cgroup_id == 0 || owner.netns == 0 {
         bump(&mut counters.read_fail);
     }
-    let key = ListenKey {
+    let mut key = ListenKey {
         cgroup_id: owner.cgroup_id,
         netns: owner.netns,
         port: local_port(sk),
@@ -45,25 +55,19 @@ fn bound(counters: &mut Counters, hook: HookId, sk: *mut bpf_sock, local_ip: Add
         local_ip,
     };
     let moment = Moment::now(RecordKind::Bind);
+    // SAFETY: the context of this program.
+    let cookie = unsafe { bpf_get_socket_cookie(sk.cast()) };
     let fill = |event: &mut Event| {
         if matches!(hook, HookId::PostBind6) && local_ip.is_v4() {
             event.flags = FLAG_V4_MAPPED;
         }
-        // SAFETY: the context of this program.
-        event.cookie = unsafe { bpf_get_socket_cookie(sk.cast()) };
+        event.cookie = cookie;
         task::put(event);
     };
-    let chosen = if matches!(protocol, Protocol::Udp) {
-        BOUND.get_ptr_mut(socket)
-    } else {
-        None
-    };
     let Some(chosen) = chosen else {
-        let _ = count::offer(counters, &FlowKey::of_listener(&key, hook), moment, &fill);
+        count::bind(counters, &key, moment, hook, &fill);
         return;
     };
-    // SAFETY: a live map value. Its socket is locked, so nobody else writes to it.
-    unsafe { *chosen = key };
     let change = ListenValue {
         first_ns: moment.ts_ns,
         last_ns: moment.ts_ns,
@@ -72,5 +76,6 @@ fn bound(counters: &mut Counters, hook: HookId, sk: *mut bpf_sock, local_ip: Add
         backlog: 0,
         hook: hook.id().into(),
     };
-    count::listen(counters, &key, &change, moment, hook, &fill);
+    count::listen(counters, &mut key, &change, moment, hook, Fold::BeyondQuota, &fill);
+    *chosen = Bound { listener: key, cookie };
 }

@@ -11,8 +11,8 @@ use super::peer::{Peer, UDP};
 use super::sendmsg::bump_unread;
 use crate::count::{self, Moment, bump};
 use crate::global::sends_are_shown;
-use crate::sock;
 use crate::talk::{self, ANSWERS, BEGAN, SERVES, Talk, TalkKey};
+use crate::{sock, task};
 
 /// Counts the datagram, unless it is an answer.
 #[inline(always)]
@@ -44,7 +44,7 @@ fn received(counters: &mut Counters, peer: &Peer) -> bool {
         }
         None => {
             let socket = sock::number(peer.socket());
-            let owner = sock::owner_of(socket);
+            let owner = task::owner_of(socket);
             bump_unread(counters, &owner);
             let serves = !is_connected && sock::port_is_locked(socket);
             let talk = Talk::of(&owner, if serves { SERVES } else { ANSWERS });

@@ -8,7 +8,7 @@ use super::peer::{Peer, UDP};
 use crate::count::{self, Moment, bump};
 use crate::global::sends_are_shown;
 use crate::talk::{self, BEGAN, SERVES, Talk, TalkKey};
-use crate::{sock, word};
+use crate::{sock, task, word};
 
 /// Counts the datagram, unless it is an answer.
 #[inline(always)]
@@ -40,7 +40,7 @@ fn sent(counters: &mut Counters, peer: &Peer) -> bool {
         Some(talk) if talk.role == SERVES => return false,
         Some(talk) => *talk,
         None => {
-            let owner = sock::owner_of(sock::number(peer.socket()));
+            let owner = task::owner_of(sock::number(peer.socket()));
             bump_unread(counters, &owner);
             let talk = Talk::of(&owner, BEGAN);
             talk::begin(&key, &talk);

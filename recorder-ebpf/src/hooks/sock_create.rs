@@ -12,6 +12,7 @@ use aya_ebpf::macros::cgroup_sock;
 use aya_ebpf::maps::HashMap;
 use aya_ebpf::programs::SockContext;
 use flowtape_recorder_ebpf::abi::address::Address;
+use flowtape_recorder_ebpf::abi::control::SAMPLE_ALL;
 use flowtape_recorder_ebpf::abi::counters::Counters;
 use flowtape_recorder_ebpf::abi::event::{Event, FLAG_UNCOUNTED};
 use flowtape_recorder_ebpf::abi::flow::FlowKey;
@@ -60,6 +61,7 @@ fn made(counters: &mut Counters, sk: *mut bpf_sock) {
         }
         return;
     };
+    let limit = control.limits().connections;
     // SAFETY: a live map value; the recorder empties this half only after every program that saw it active has ended.
     let samples = unsafe {
         word::add(&raw mut (*value).count, 1);
@@ -67,10 +69,11 @@ fn made(counters: &mut Counters, sk: *mut bpf_sock) {
         word::raise(&raw mut (*value).last_ns, moment.ts_ns);
         &raw mut (*value).samples
     };
+    let is_limited = limit != SAMPLE_ALL;
     // SAFETY: the same.
-    if unsafe { core::ptr::read_volatile(samples) } >= u64::from(control.limits().connections) {
+    if is_limited && unsafe { core::ptr::read_volatile(samples) } >= u64::from(limit) {
         bump(&mut counters.thinned);
-    } else if offer(counters, sk, &key, moment, 0) {
+    } else if offer(counters, sk, &key, moment, 0) && is_limited {
         // SAFETY: the same.
         unsafe { word::add(samples, 1) };
     }
@@ -138,6 +141,7 @@ fn offer(counters: &mut Counters, sk: *mut bpf_sock, key: &SocketKey, moment: Mo
         event.socket_type = key.socket_type;
         // SAFETY: the context of this program.
         event.cookie = unsafe { bpf_get_socket_cookie(sk.cast()) };
-        task::put(event);
+        // The socket is that of the task.
+        task::put_of(event, key.cgroup_id);
     })
 }

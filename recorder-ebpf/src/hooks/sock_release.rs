@@ -13,8 +13,8 @@ use flowtape_recorder_ebpf::abi::id::{HookId, Protocol, RecordKind};
 use flowtape_recorder_ebpf::abi::listen::{ListenKey, ListenValue};
 
 use super::peer::{UDP, protocol};
-use crate::count::{self, Moment, bump};
-use crate::map::BOUND;
+use crate::bound::{self, Bound};
+use crate::count::{self, Fold, Moment, bump};
 use crate::{sock, task};
 
 /// The program. What is no UDP is not counted as a run: nearly everything that is closed is TCP.
@@ -24,7 +24,6 @@ fn sock_release(context: SockContext) -> i32 {
     if protocol(sk) == UDP
         && let Some(counters) = count::counters(HookId::SockRelease)
     {
-        bump(&mut counters.invocations);
         if !released(counters, sk) {
             bump(&mut counters.filtered);
         }
@@ -35,8 +34,11 @@ fn sock_release(context: SockContext) -> i32 {
 /// Says whether it was a listener.
 #[inline(always)]
 fn released(counters: &mut Counters, sk: *mut bpf_sock) -> bool {
-    let socket = sock::number(sk);
-    let Some(key) = listener(counters, socket) else {
+    let Some(Bound {
+        listener: mut key,
+        cookie,
+    }) = listener(counters, sk)
+    else {
         return false;
     };
     let moment = Moment::now(RecordKind::Unlisten);
@@ -48,45 +50,41 @@ fn released(counters: &mut Counters, sk: *mut bpf_sock) -> bool {
         backlog: 0,
         hook: HookId::SockRelease.id().into(),
     };
-    count::listen(
-        counters,
-        &key,
-        &change,
-        moment,
-        HookId::SockRelease,
-        &|event: &mut Event| {
-            // SAFETY: the context of this program.
-            event.cookie = unsafe { bpf_get_socket_cookie(sk.cast()) };
-            task::put(event);
-        },
-    );
+    // As of TCP, nothing is said of the task: it is whichever closes last, and the beginning says whose program it was.
+    let fill = |event: &mut Event| event.cookie = cookie;
+    let by = HookId::SockRelease;
+    count::listen(counters, &mut key, &change, moment, by, Fold::Never, &fill);
     true
 }
 
 /// As what it was counted, or must have been before the window.
 #[inline(always)]
-fn listener(counters: &mut Counters, socket: u64) -> Option<ListenKey> {
+fn listener(counters: &mut Counters, sk: *mut bpf_sock) -> Option<Bound> {
     // Not what the socket says now: one that was bound to no address has one once it is connected.
-    if let Some(bound) = BOUND.get_ptr(socket) {
-        // SAFETY: a live map value, of a socket that nobody else has any more.
-        let key = unsafe { *bound };
-        let _ = BOUND.remove(socket);
-        return (key.port != 0).then_some(key);
+    if let Some(bound) = bound::find(sk as u64) {
+        let bound = *bound;
+        bound::forget(sk as u64);
+        return bound.is_listener().then_some(bound);
     }
+    let socket = sock::number(sk);
     if !sock::port_is_locked(socket) {
         return None;
     }
-    let owner = sock::owner_of(socket);
+    let owner = task::owner_of(socket);
     if owner.cgroup_id == 0 || owner.netns == 0 {
         bump(&mut counters.read_fail);
     }
     let (local_ip, port) = sock::local_of(socket);
-    Some(ListenKey {
-        cgroup_id: owner.cgroup_id,
-        netns: owner.netns,
-        port,
-        protocol: Protocol::Udp.id(),
-        ip_version: local_ip.ip_version(),
-        local_ip,
+    Some(Bound {
+        listener: ListenKey {
+            cgroup_id: owner.cgroup_id,
+            netns: owner.netns,
+            port,
+            protocol: Protocol::Udp.id(),
+            ip_version: local_ip.ip_version(),
+            local_ip,
+        },
+        // SAFETY: the context of this program.
+        cookie: unsafe { bpf_get_socket_cookie(sk.cast()) },
     })
 }

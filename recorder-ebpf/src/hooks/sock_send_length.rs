@@ -4,7 +4,6 @@
 //! Relies on `TP_PROTO(struct sock *sk, int ret, int flags)` (`include/trace/events/sock.h`, since v6.3; fired by
 //! `sock_sendmsg_nosec`, `net/socket.c`, for every protocol).
 
-use aya_ebpf::helpers::generated::bpf_get_socket_cookie;
 use aya_ebpf::macros::btf_tracepoint;
 use aya_ebpf::programs::BtfTracePointContext;
 use flowtape_recorder_ebpf::abi::address::Address;
@@ -42,8 +41,7 @@ fn sock_send_length(context: BtfTracePointContext) -> i32 {
 /// Says whether it was counted.
 #[inline(always)]
 fn sent(counters: &mut Counters, sk: *const Sock, result: i32) -> bool {
-    // SAFETY: the argument of the tracepoint.
-    let cookie = unsafe { bpf_get_socket_cookie(sk.cast_mut().cast()) };
+    let cookie = sock::cookie(sk);
     let connection = TalkKey::connected(cookie);
     let talk = match talk::find(&connection) {
         Some(talk) => {

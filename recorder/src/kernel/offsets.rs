@@ -42,6 +42,7 @@ pub fn layout(btf: &Btf<'_>) -> Result<Layout, BtfError> {
         error: sock("sk_err", 4)?,
         backlog: sock("sk_max_ack_backlog", 4)?,
         owner: sock("sk_socket", 8)?,
+        cookie: sock("__sk_common.skc_cookie.counter", 8)?,
         state: sock("__sk_common.skc_state", 1)?,
         user_locks: locks / 8,
         user_locks_shift: locks % 8,

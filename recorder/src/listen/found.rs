@@ -46,7 +46,7 @@ impl Listeners {
             key.protocol == Protocol::Udp.id() && live.hook == Hook::TaskFile && !found.contains_key(key)
         };
         for (key, live) in self.live.extract_if(.., |key, live| is_gone(key, live)) {
-            self.ended.push(row(&key, &live, Some((at, Bound::Assumed))));
+            self.ended.add(row(&key, &live, Some((at, Bound::Assumed))));
         }
     }
 }

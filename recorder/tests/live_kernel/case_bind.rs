@@ -7,12 +7,15 @@ use flowtape_recorder::clock::Offset;
 use flowtape_recorder::kernel::config::KernelConfig;
 use flowtape_recorder::listen::Listeners;
 use flowtape_recorder_ebpf::abi::address::Address;
+use flowtape_recorder_ebpf::abi::control::SampleLimits;
 use flowtape_recorder_ebpf::abi::event::{Event, FLAG_TASK, FLAG_UNCOUNTED, FLAG_V4_MAPPED};
 use flowtape_recorder_ebpf::abi::id::{HookId, Protocol, RecordKind};
 use flowtape_recorder_ebpf::abi::listen::{ListenKey, ListenValue};
+use flowtape_recorder_ebpf::abi::quota::LISTENERS;
 use flowtape_schemas::node::ClockRow;
 use flowtape_schemas::time::Time;
 
+use crate::case_count::one_page;
 use crate::cgroup::Group;
 use crate::stage::{Facts, Recording, config};
 use crate::{Case, Outcome};
@@ -24,6 +27,9 @@ pub(crate) const CASES: &[Case] = &[
     ("bound_and_given_up", ends),
     ("bound_beyond_the_map_of_listeners_is_told_by_events", small_map),
     ("bound_beyond_the_map_of_sockets_is_counted_as_lost", crowded),
+    ("bound_again_and_again_sends_few_events_where_few_are_wanted", thinned),
+    ("bound_to_ever_another_port_is_folded_and_counted", folded),
+    ("bound_while_the_ring_is_full_is_counted_by_the_map", full_ring),
 ];
 
 const LOOPBACK4: Address = Address::from_v4(Ipv4Addr::LOCALHOST.octets());
@@ -46,11 +52,11 @@ fn told<'a>(recording: &'a Recording, group: &Group, kind: RecordKind) -> Vec<&'
     recording.events.iter().filter(of_worker).collect()
 }
 
-/// What the map says of a worker's listeners over UDP.
-fn counted<'a>(recording: &'a Recording, group: &Group) -> Vec<&'a (ListenKey, ListenValue)> {
-    let udp = Protocol::Udp.id();
-    let of_worker = |(key, _): &&(ListenKey, ListenValue)| (key.cgroup_id, key.protocol) == (group.id, udp);
-    recording.drained.listens.iter().filter(of_worker).collect()
+/// What is counted of a worker's listeners over UDP.
+fn counted(recording: &Recording, group: &Group) -> Vec<(ListenKey, ListenValue)> {
+    let mut listens = recording.listens();
+    listens.retain(|key, _| (key.cgroup_id, key.protocol) == (group.id, Protocol::Udp.id()));
+    listens.into_iter().collect()
 }
 
 /// The same by port.
@@ -68,7 +74,7 @@ fn check_books(recording: &Recording) -> Outcome {
     for id in [HookId::PostBind4, HookId::PostBind6, HookId::SockRelease] {
         let counters = recording.hook(id)?.counters;
         let events = recording.events.iter().filter(|event| event.hook == id.id()).count();
-        let offered = counters.samples + counters.ring_full;
+        let offered = counters.samples + counters.ring_full + counters.thinned;
         if u64::try_from(events)? != counters.samples || counters.invocations != counters.filtered + offered {
             return Err(format!("{id:?}: {events} events: {counters:?}").into());
         }
@@ -93,14 +99,15 @@ fn ports() -> Outcome {
         (Address::UNSPECIFIED, HookId::PostBind6, 0),
     ];
     let pid: u32 = facts.number("pid")?;
-    for (protocol, first) in [(Protocol::Tcp, 6_000_u16), (Protocol::Udp, 17_000)] {
+    // What listens by that is counted by its event alone.
+    for (protocol, first, counts) in [(Protocol::Tcp, 6_000_u16, 0), (Protocol::Udp, 17_000, FLAG_UNCOUNTED)] {
         let events: Vec<&Event> = told(&recording, &group, RecordKind::Bind)
             .into_iter()
             .filter(|event| event.protocol == protocol.id())
             .collect();
         let mut expected = Vec::new();
         for (number, (address, hook, flags)) in (0_u16..).zip(asked) {
-            expected.push((Some(first + number), address, hook.id(), flags | FLAG_TASK));
+            expected.push((Some(first + number), address, hook.id(), flags | FLAG_TASK | counts));
             // The kernel chose another one for the same address, except for the last.
             if number < 4 {
                 expected.push((None, address, hook.id(), flags | FLAG_TASK));
@@ -172,9 +179,10 @@ fn ends() -> Outcome {
 /// Every listener is known from its beginning to its end, also those for which the map had no room.
 fn small_map() -> Outcome {
     const PORTS: usize = 200;
+    // The map counts where not every event is wanted.
     let config = KernelConfig {
         listen_entries: 16,
-        ..config()
+        ..limited(1_000)
     };
     let (recording, _, group) = record(&config, &["bind-many", &PORTS.to_string()])?;
     let uncounted = recording
@@ -212,5 +220,67 @@ fn crowded() -> Outcome {
     // Others on this machine may take some of the room, and lose some as well.
     assert!(opened <= 16 && u64::from(opened) + lost >= PORTS, "{opened} and {lost}");
     assert_eq!(told(&recording, &group, RecordKind::Bind).len(), 100);
+    Ok(())
+}
+
+/// So many events of an edge at most.
+fn limited(connections: u32) -> KernelConfig {
+    KernelConfig {
+        limits: SampleLimits {
+            connections,
+            datagrams: 0,
+        },
+        ..config()
+    }
+}
+
+/// The limit of connections is that of listeners, and of each group's sockets that are bound and do not listen.
+fn thinned() -> Outcome {
+    const EACH: u32 = 100;
+    let (recording, facts, group) = record(&limited(8), &["bind-again", &EACH.to_string()])?;
+    assert_eq!(listeners(&recording, &group), [(LOOPBACK4, 17_400, EACH, EACH)]);
+    let events = |kind, protocol: Protocol| {
+        let of_protocol =
+            |event: &&&Event| event.protocol == protocol.id() && event.netns == facts.netns().unwrap_or(0);
+        told(&recording, &group, kind).iter().filter(of_protocol).count()
+    };
+    let udp = events(RecordKind::Bind, Protocol::Udp) + events(RecordKind::Unlisten, Protocol::Udp);
+    assert_eq!((udp, events(RecordKind::Bind, Protocol::Tcp)), (8, 8));
+    let thinned =
+        [HookId::PostBind4, HookId::SockRelease].map(|id| recording.hook(id).map(|hook| hook.counters.thinned));
+    let [bound, released] = thinned;
+    assert!(
+        bound? + released? >= u64::from(3 * EACH - 16),
+        "each that sent no event is counted"
+    );
+    Ok(())
+}
+
+/// Whoever binds a port of its own choosing for each of its questions takes no more of the map than its quota.
+fn folded() -> Outcome {
+    const EACH: u32 = 400;
+    let (recording, _, group) = record(&limited(8), &["bind-many", &EACH.to_string()])?;
+    let quota = u32::try_from(LISTENERS)?;
+    let by_port = listeners(&recording, &group);
+    let beyond = EACH - quota;
+    assert_eq!(by_port[0], (Address::UNSPECIFIED, 0, beyond, beyond));
+    let own = &by_port[1..];
+    assert_eq!(own.len(), usize::try_from(quota)?);
+    assert!(
+        own.iter()
+            .all(|(address, _, opened, closed)| (*address, *opened, *closed) == (LOOPBACK4, 1, 1))
+    );
+    assert!(recording.hook(HookId::PostBind4)?.counters.folded >= u64::from(beyond));
+    Ok(())
+}
+
+/// Each is counted once, by its event or by the map.
+fn full_ring() -> Outcome {
+    const EACH: u32 = 500;
+    let group = Group::new()?;
+    let (recording, _) = Recording::unread(&one_page(), group.path(), &["bind-again", &EACH.to_string()])?;
+    check_books(&recording)?;
+    assert_eq!(listeners(&recording, &group), [(LOOPBACK4, 17_400, EACH, EACH)]);
+    assert!(recording.hook(HookId::PostBind4)?.counters.ring_full > 0);
     Ok(())
 }

@@ -95,6 +95,15 @@ pub(crate) fn many(count: u16) -> Outcome {
     Ok(())
 }
 
+/// One port again and again, and as often a socket of TCP that is bound and nothing else.
+pub(crate) fn again(count: u32) -> Outcome {
+    for _ in 0..count {
+        drop(bound(libc::SOCK_DGRAM, V4, 17_400)?);
+        drop(bound(libc::SOCK_STREAM, V4, 17_400)?);
+    }
+    Ok(())
+}
+
 /// So many ports at once.
 pub(crate) fn at_once(count: u16) -> Outcome {
     let sockets = (20_000..20_000 + count).map(|port| bound(libc::SOCK_DGRAM, V4, port));

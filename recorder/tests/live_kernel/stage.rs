@@ -8,7 +8,7 @@ use flowtape_recorder::kernel::Kernel;
 use flowtape_recorder::kernel::config::{Drained, HookCounters, KernelConfig};
 use flowtape_recorder::kernel::record::{CgroupPath, Record};
 use flowtape_recorder_ebpf::abi::attempt::Attempt;
-use flowtape_recorder_ebpf::abi::event::Event;
+use flowtape_recorder_ebpf::abi::event::{Event, FLAG_UNCOUNTED};
 use flowtape_recorder_ebpf::abi::flow::{FlowKey, FlowValue, Overflow};
 use flowtape_recorder_ebpf::abi::id::{Direction, HookId, Outcome as FlowOutcome, Protocol, RecordKind};
 use flowtape_recorder_ebpf::abi::listen::{ListenKey, ListenValue};
@@ -168,10 +168,32 @@ impl Recording {
             .collect()
     }
 
+    /// The listeners of our own workers: what the map counted, and what events carry in its place.
+    pub(crate) fn listens(&self) -> BTreeMap<ListenKey, ListenValue> {
+        let carried = self.events.iter().filter(|event| carries_count(event)).map(listen);
+        let mut listens: BTreeMap<ListenKey, ListenValue> = BTreeMap::new();
+        for (key, value) in self.drained.listens.iter().copied().chain(carried) {
+            if !cgroup::is_ours(key.cgroup_id) {
+                continue;
+            }
+            let sum = listens.entry(key).or_insert(ListenValue {
+                opened: 0,
+                closed: 0,
+                ..value
+            });
+            sum.first_ns = sum.first_ns.min(value.first_ns);
+            sum.last_ns = sum.last_ns.max(value.last_ns);
+            sum.opened += value.opened;
+            sum.closed += value.closed;
+        }
+        listens
+    }
+
     /// The listeners of a network namespace.
-    pub(crate) fn listens_in(&self, netns: u32) -> Vec<&(ListenKey, ListenValue)> {
-        let wanted = |key: &ListenKey| key.netns == netns && cgroup::is_ours(key.cgroup_id);
-        self.drained.listens.iter().filter(|(key, _)| wanted(key)).collect()
+    pub(crate) fn listens_in(&self, netns: u32) -> Vec<(ListenKey, ListenValue)> {
+        let mut listens = self.listens();
+        listens.retain(|key, _| key.netns == netns);
+        listens.into_iter().collect()
     }
 
     /// The attempts to connect of a network namespace that were still waiting.
@@ -240,8 +262,13 @@ impl Recording {
             .filter(|(key, _)| id == HookId::InetSockSetState && key.protocol != Protocol::Udp.id())
             .map(|(_, value)| u64::from(value.opened) + u64::from(value.closed))
             .sum();
-        if flows + listens + counters.map_full != handled {
-            return Err(format!("{handled} operations, but {flows} flows, {listens} listens: {counters:?}").into());
+        let carried = events.iter().filter(|event| carries_count(event)).count();
+        let lost = u64::try_from(overflows.len())? + counters.edge_lost;
+        if flows + listens + u64::try_from(carried)? + lost != handled {
+            return Err(format!(
+                "{handled} operations, but {flows} flows, {listens} listens, {carried} carried: {counters:?}"
+            )
+            .into());
         }
         let samples: u64 = of_hook.iter().map(|(_, value)| value.samples).sum();
         let sampled_overflows = overflows.iter().filter(|overflow| overflow.sampled != 0).count();
@@ -259,6 +286,34 @@ impl Recording {
         }
         Ok(())
     }
+}
+
+/// Whether an event is the only one to tell that a socket began or ceased to listen.
+fn carries_count(event: &Event) -> bool {
+    let kinds = [RecordKind::Bind, RecordKind::Listen, RecordKind::Unlisten];
+    event.flags & FLAG_UNCOUNTED != 0 && kinds.iter().any(|kind| event.kind == kind.id())
+}
+
+/// What such an event counts.
+fn listen(event: &Event) -> (ListenKey, ListenValue) {
+    let key = ListenKey {
+        cgroup_id: event.cgroup_id,
+        netns: event.netns,
+        port: event.local_port,
+        protocol: event.protocol,
+        ip_version: event.ip_version,
+        local_ip: event.local_ip,
+    };
+    let opened = u32::from(event.kind != RecordKind::Unlisten.id());
+    let value = ListenValue {
+        first_ns: event.ts_ns,
+        last_ns: event.ts_ns,
+        opened,
+        closed: 1 - opened,
+        backlog: event.backlog,
+        hook: event.hook.into(),
+    };
+    (key, value)
 }
 
 /// Whether an edge is one of our own workers, in this namespace, direction and outcome.

@@ -54,6 +54,7 @@ pub(crate) fn run(job: &[&str]) -> Outcome {
         ("bind-unasked", []) => job_bind::unasked(),
         ("bind-ends", []) => job_bind::ends(),
         ("bind-many", [count]) => job_bind::many(count.parse()?),
+        ("bind-again", [count]) => job_bind::again(count.parse()?),
         ("bind-at-once", [count]) => job_bind::at_once(count.parse()?),
         ("sockets", []) => job_socket::kinds(),
         ("socket-raw", [protocols]) => job_socket::raw(protocols.parse()?),
