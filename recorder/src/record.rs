@@ -5,6 +5,7 @@
 //! counted; counts, listeners and control groups wait for room.
 
 mod collect;
+mod look;
 mod node;
 mod node_tape;
 mod open;
@@ -32,7 +33,6 @@ use crate::cli::RecordArgs;
 use crate::clock::{self, BootNanos, Offset};
 use crate::exit::Exit;
 use crate::kernel::Kernel;
-use crate::kernel::open::{Look, OpenSockets};
 use crate::output;
 use crate::privilege;
 use crate::readiness;
@@ -141,6 +141,8 @@ struct Session {
     limits: SampleLimits,
     /// Records that the kernel had no room for, up to the last look.
     full: Full,
+    /// Looks at the open sockets that failed.
+    failed_looks: u64,
 }
 
 /// A window that was recorded.
@@ -179,6 +181,7 @@ impl Session {
             sampling: Sampling::new(asked, started),
             limits: asked,
             full: Full::default(),
+            failed_looks: 0,
         };
         if session.surroundings.mount().is_none() {
             output::warn(
@@ -271,7 +274,12 @@ impl Session {
         // A writer that gave up makes every hand-over fail; its own error is the cause.
         let outcome = ended.and_then(|_| self.take_the_rest());
         let hooks = self.kernel.hooks().iter().map(report::hook).collect();
-        let Self { queue, sampling, .. } = self;
+        let Self {
+            queue,
+            sampling,
+            failed_looks,
+            ..
+        } = self;
         let written = queue.finish();
         // What stopped the writer is the cause of what stopped this side.
         let (mut written, end) = written
@@ -279,6 +287,11 @@ impl Session {
             .context("the tape is incomplete")?;
         written.notes.extend(sampling.note());
         written.notes.extend(early);
+        if failed_looks > 0 {
+            written
+                .notes
+                .push(format!("{failed_looks} looks at the open sockets failed"));
+        }
         let window = Window {
             start: self.started,
             end,
@@ -345,26 +358,6 @@ impl Session {
         self.collector.dropped(dropped);
         let counted = self.collector.end_interval(at, drained, &counters);
         self.queue.counted(counted);
-        Ok(())
-    }
-
-    /// Looks at the sockets that processes hold, reading events meanwhile; what that says is known after the next drain.
-    fn look_at_sockets(&mut self) -> anyhow::Result<()> {
-        let at_ns = clock::now()?.0;
-        let Some(mut reader) = self.kernel.look_at_sockets()? else {
-            return Ok(());
-        };
-        let mut sockets = OpenSockets::default();
-        while reader.read(Look::After, &mut sockets)? {
-            self.poll()?;
-        }
-        let looked = Looked {
-            at_ns,
-            is_first: false,
-            sockets,
-            samples: self.limits.connections,
-        };
-        self.collector.looked(looked, &mut self.surroundings);
         Ok(())
     }
 

@@ -101,6 +101,8 @@ catalog! {
         "Control groups came and went unseen, so pods may have sockets that no control group names."
     ClocksApart "FT1020" Warning "clocks-apart"
         "The clocks of nodes are apart; they are compared by connections that both sides saw."
+    ListenersFolded "FT1030" Info "listeners-folded"
+        "A program bound ports of UDP one after the other, and most are counted without their port."
     UnknownPeer "FT2001" Warning "unknown-peer"
         "A peer has no identity that the tape can prove."
     AmbiguousPeer "FT2002" Warning "ambiguous-peer"

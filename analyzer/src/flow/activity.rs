@@ -58,7 +58,10 @@ pub fn activities(tape: &Tape, cluster: &Cluster) -> Result<BTreeMap<Workload, A
             };
             if let Some(Identity::Workload(workload)) = resolver.owner(&node.name, socket).identity() {
                 let activity = activities.entry(workload).or_default();
-                activity.listens.insert((Transport(row.protocol), row.port));
+                // Port 0 stands for those beyond the quota of a control group.
+                if row.port != 0 {
+                    activity.listens.insert((Transport(row.protocol), row.port));
+                }
             }
         }
         for (((cgroup_id, netns, address), process), seen) in processes(node)? {

@@ -26,6 +26,9 @@ const FOLLOWING_DATAGRAMS: [Hook; 6] = [
     Hook::Synthetic,
 ];
 
+/// Hooks that see listeners of UDP begin.
+const BINDING: [Hook; 2] = [Hook::PostBind4, Hook::PostBind6];
+
 /// Hooks without which no edge is missing.
 const WITHOUT_EDGES: [Hook; 3] = [Hook::PostBind4, Hook::PostBind6, Hook::SockCreate];
 
@@ -164,6 +167,10 @@ impl Judge<'_> {
         for ((counter, hook), value) in sums {
             let name = &node.name;
             match counter.loss() {
+                Loss::Nothing if counter == Counter::Folded && BINDING.contains(&hook) => {
+                    let message = format!("listeners of UDP are counted without their port on node `{name}`");
+                    self.findings.report_many(Code::ListenersFolded, message, value);
+                }
                 Loss::Nothing => {}
                 // Of a talk over UDP only the first few are kept, unless asked otherwise.
                 Loss::Events if counter == Counter::SteppedDown && is_of_datagrams(hook) => {

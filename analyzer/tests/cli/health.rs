@@ -1,7 +1,7 @@
 //! Loss is data: what a recording missed reaches every report, and a recording that missed something is not complete.
 
 use flowtape_schemas::manifest::HookReport;
-use flowtape_schemas::node::ClockRow;
+use flowtape_schemas::node::{ClockRow, Counter, Hook, StatsRow};
 use flowtape_schemas::parquet::encode_file;
 use flowtape_schemas::time::Time;
 use serde_json::Value;
@@ -150,6 +150,37 @@ fn a_hook_that_sees_no_edge_leaves_a_recording_complete_and_any_other_does_not()
     assert_eq!(findings, [format!("FT1008 1 {message}")]);
     let (complete, reasons, _) = judged_hooks(&hooks("iter/task_file"));
     assert_eq!((complete, reasons.len()), (false, 1));
+}
+
+#[test]
+fn listeners_without_a_port_and_looks_that_failed_are_told() {
+    let row = |hook, counter, value| StatsRow {
+        interval_start: Time(1_767_225_600_000_000_000),
+        interval_end: Time(1_767_225_601_500_000_000),
+        hook,
+        counter,
+        value,
+    };
+    let told = |rows: &[StatsRow]| {
+        let mut files = committed("dvwa");
+        let content = encode_file(rows).unwrap();
+        replace(&mut files, "node=n1/stats-000001.parquet", rows.len() as u64, content);
+        let scratch = Scratch::new();
+        judged(scratch.files("tape", &files), "tape")
+    };
+    let folded = [
+        row(Hook::PostBind4, Counter::Folded, 400),
+        row(Hook::PostBind6, Counter::Folded, 44),
+    ];
+    let (complete, _, findings) = told(&folded);
+    assert!(complete, "every edge is there");
+    let message = "listeners of UDP are counted without their port on node `n1`";
+    assert_eq!(findings, [format!("FT1030 444 {message}")]);
+    let blind = [row(Hook::TaskFile, Counter::BlindNanos, 1_500_000_000)];
+    let (complete, reasons, findings) = told(&blind);
+    let message = "hook `iter/task_file` was blind for 1.500 s on node `n1`";
+    assert_eq!((complete, reasons), (false, vec![message.to_owned()]));
+    assert_eq!(findings, [format!("FT1003 1 {message}")]);
 }
 
 #[test]

@@ -52,6 +52,10 @@ pub(super) struct Collector {
     /// Sockets that were found and are not judged yet.
     looks: Vec<Looked>,
     last_look: Option<Time>,
+    /// Until when sockets were looked at, or were meant to be.
+    looked_until: Time,
+    /// Between looks of which the later one failed.
+    blind: Vec<Interval>,
     offset: Offset,
     known: KnownEdges,
     before: BTreeMap<HookId, HookCounters>,
@@ -81,6 +85,8 @@ impl Collector {
             attempts: Vec::new(),
             looks: Vec::new(),
             last_look: None,
+            looked_until: start,
+            blind: Vec::new(),
             offset,
             known: KnownEdges::new(quota),
             before: BTreeMap::new(),
@@ -182,11 +188,17 @@ impl Collector {
             (Hook::Writer, Counter::EdgesLost, lost),
             (Hook::CgroupMkdir, Counter::Unnamed, std::mem::take(&mut self.unnamed)),
         ];
+        let folded = self.listeners.take_folded().into_iter();
         stats.extend(
             counted_by(&flows)
                 .chain(own)
+                .chain(folded.map(|(hook, listeners)| (hook, Counter::Folded, listeners)))
                 .filter_map(|(hook, counter, value)| stats_row(hook, counter, value, interval)),
         );
+        stats.extend(std::mem::take(&mut self.blind).into_iter().filter_map(|blind| {
+            let nanos = u64::try_from(blind.end.0.saturating_sub(blind.start.0)).unwrap_or_default();
+            stats_row(Hook::TaskFile, Counter::BlindNanos, nanos, blind)
+        }));
         if stats.iter().any(|row| row.counter.loss() == Loss::Edges) {
             self.known.missed();
         }
@@ -270,7 +282,19 @@ impl Collector {
         for kind in looked.unfollowed() {
             self.sockets.found(HookId::TaskFile, kind, looked.at_ns);
         }
+        self.looked_until = self.offset.time(BootNanos(looked.at_ns));
         self.looks.push(looked);
+    }
+
+    /// A look at the open sockets failed: what was opened unseen since the one before, and is not open at the next, nobody will
+    /// know of.
+    pub(super) fn look_failed(&mut self, at_ns: u64) {
+        let end = self.offset.time(BootNanos(at_ns)).max(self.looked_until);
+        self.blind.push(Interval {
+            start: self.looked_until,
+            end,
+        });
+        self.looked_until = end;
     }
 
     /// Takes what was counted of listeners, and what the looks found of them.

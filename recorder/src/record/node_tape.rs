@@ -71,6 +71,8 @@ pub(super) struct Written {
     pub(super) skipped: u64,
     /// Control groups of which nothing is known but their number.
     pub(super) unnamed: u64,
+    /// Nanoseconds between looks at the open sockets of which the later one failed.
+    pub(super) blind_nanos: u64,
     /// What the reader of the manifest should know.
     pub(super) notes: Vec<String>,
 }
@@ -284,6 +286,8 @@ impl NodeTape {
             match row.counter.loss() {
                 Loss::Nothing => {}
                 Loss::Events => self.written.lost_events += row.value,
+                // Time, and no operations.
+                Loss::Edges if row.counter == Counter::BlindNanos => self.written.blind_nanos += row.value,
                 Loss::Edges => {
                     self.written.lost_edges += row.value;
                     if row.counter == Counter::RecursionMissed {

@@ -58,6 +58,13 @@ impl Report {
                 written.unnamed
             ));
         }
+        if written.blind_nanos > 0 {
+            let blind = std::time::Duration::from_nanos(written.blind_nanos);
+            reasons.push(format!(
+                "nobody could look at the open sockets for {:.1} s, so connections older than the window may be missing; record again",
+                blind.as_secs_f64()
+            ));
+        }
         for hook in &recording.hooks {
             if hook.state == HookState::Unavailable {
                 let why = hook.reason.as_deref().unwrap_or("not attached");
@@ -156,6 +163,12 @@ mod tests {
             told.starts_with("incomplete: ") && told.contains("2 control groups"),
             "{told}"
         );
+        let blind = Written {
+            blind_nanos: 1_500_000_000,
+            ..Written::default()
+        };
+        let told = Report::of(&recording(0, 0, HookState::Attached), &blind).to_string();
+        assert!(told.starts_with("incomplete: ") && told.contains("for 1.5 s"), "{told}");
         assert!(line(0, 0, HookState::Unavailable).ends_with("; hook `h`: no room; the disk was full"));
     }
 }

@@ -8,7 +8,7 @@ use std::process::Command;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use flowtape_schemas::node::{Counter, Direction, EventRow, FlowRow};
+use flowtape_schemas::node::{ClockRow, Counter, Direction, EventRow, FlowRow};
 use tempfile::TempDir;
 
 use crate::recording::{Recording, files, until};
@@ -118,7 +118,23 @@ fn full_for_a_while() -> Outcome {
     fs::remove_file(disk.ballast())?;
     run(Command::new("mount").args(["-o", "remount,size=256m"]).arg(&disk.at))?;
     until("there is room again", || Ok(reserve.exists()))?;
-    let after = Worker::connects(1, 100)?;
+    // The programs are told of it a moment later.
+    let mut after = Worker::connects(1, 100)?;
+    let tape = Tape::at(recording.tape());
+    until("samples come again", || {
+        let rotations = tape.rows::<ClockRow>()?.len();
+        until("files are finished", || {
+            Ok(tape.rows::<ClockRow>()?.len() > rotations + 1)
+        })?;
+        let come = tape
+            .rows::<EventRow>()?
+            .iter()
+            .any(|row| row.cgroup_id == Some(after.cgroup_id));
+        if !come {
+            after = Worker::connects(1, 100)?;
+        }
+        Ok(come)
+    })?;
     let ended = recording.stop(libc::SIGTERM)?;
     ended.must_be_done()?;
     let tape = Tape::at(ended.tape());
@@ -135,7 +151,7 @@ fn full_for_a_while() -> Outcome {
             .count()
     };
     assert_eq!(of(&without), 0);
-    assert!(of(&after) > 0, "samples come again");
+    assert!(of(&after) > 0, "samples stay");
     let left_out = tape.counter(Counter::WriterDropped)? + tape.counter(Counter::SteppedDown)?;
     assert!(left_out >= 2 * 101, "{left_out}");
     let node = &tape.manifest()?.nodes[0];

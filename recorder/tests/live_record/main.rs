@@ -11,6 +11,7 @@ mod disk;
 mod fault;
 mod group;
 mod holder;
+mod listener;
 mod open;
 mod privilege;
 mod recording;
@@ -33,6 +34,7 @@ type Case = (&'static str, fn() -> Outcome);
 const ALL: &[&[Case]] = &[
     window::CASES,
     open::CASES,
+    listener::CASES,
     fault::CASES,
     group::CASES,
     disk::CASES,

@@ -27,13 +27,14 @@ words! {
         /// Runs of a program that the kernel skipped, because it was already running on that CPU or for a reason of the kernel's own:
         /// lost altogether, or an edge of unknown outcome where the handshake was seen to begin.
         RecursionMissed = "recursion_missed",
-        /// Operations folded beyond a quota: counted, without their peer.
+        /// Operations folded beyond a quota: counted, without their peer. Listeners beyond theirs: in `listens` they are
+        /// one of port 0.
         Folded = "folded",
         /// Events the recorder itself dropped after the kernel.
         WriterDropped = "writer_dropped",
         /// Events left out on purpose, under `--events first:K`.
         SteppedDown = "stepped_down",
-        /// Nanoseconds during which the hook was not attached.
+        /// Nanoseconds during which the hook was not attached; of `iter/task_file`, since the look before one that failed.
         BlindNanos = "blind_nanos",
         /// Control groups that came or went while there was no room to tell of it: looked for in the hierarchy.
         Untold = "untold",

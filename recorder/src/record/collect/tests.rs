@@ -13,7 +13,7 @@ use flowtape_recorder_ebpf::abi::event::Event;
 use flowtape_recorder_ebpf::abi::flow::{FlowKey, FlowValue, Overflow};
 use flowtape_recorder_ebpf::abi::id::{HookId, Outcome, RecordKind};
 use flowtape_recorder_ebpf::abi::open::OpenSocket;
-use flowtape_schemas::node::{ClockRow, Counter, StatsRow};
+use flowtape_schemas::node::{ClockRow, Counter, Hook, StatsRow};
 use flowtape_schemas::time::Time;
 
 fn offset() -> Offset {
@@ -246,4 +246,32 @@ fn control_groups_reach_their_tracker() {
         (ended[0].valid_from, ended[0].valid_to),
         (Some(Time(150)), Some(Time(160)))
     );
+}
+
+#[test]
+fn a_look_that_fails_is_blind_time_since_the_one_before() {
+    let mut all = collector();
+    let blind = |all: &mut Collector, at| -> Vec<(i64, i64, u64)> {
+        let stats = all.end_interval(Time(at), Drained::default(), &[]).stats;
+        assert!(
+            stats
+                .iter()
+                .all(|row| (row.hook, row.counter) == (Hook::TaskFile, Counter::BlindNanos))
+        );
+        let shown = |row: &StatsRow| (row.interval_start.0, row.interval_end.0, row.value);
+        stats.iter().map(shown).collect()
+    };
+    all.look_failed(150);
+    all.look_failed(180);
+    assert_eq!(blind(&mut all, 200), [(100, 150, 50), (150, 180, 30)]);
+    assert_eq!(blind(&mut all, 300), []);
+    let looked = Looked {
+        at_ns: 320,
+        is_first: false,
+        sockets: OpenSockets::default(),
+        samples: 8,
+    };
+    all.looked(looked, &mut Surroundings::new());
+    all.look_failed(350);
+    assert_eq!(blind(&mut all, 400), [(320, 350, 30)]);
 }
