@@ -109,3 +109,40 @@ pub(super) fn text(manifests: &[Written]) -> String {
     let documents: Vec<&str> = manifests.iter().map(|one| one.text.as_str()).collect();
     documents.join("---\n")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::check_reading_back;
+    use crate::parse::kubernetes::parse;
+    use crate::policy::landmark::Landmarks;
+    use crate::policy::model::Policy;
+    use crate::render::kind::{Kind, render};
+
+    fn policy(port: u16) -> Policy {
+        let text = format!(
+            "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {{name: db, namespace: shop}}\n\
+             spec: {{podSelector: {{}}, ingress: [{{from: [{{podSelector: {{}}}}], ports: [{{port: {port}}}]}}]}}\n"
+        );
+        let parsed = parse([("p.yaml", text.as_str())]).unwrap_or_else(|problems| panic!("{problems}"));
+        parsed.set.policies()[0].clone()
+    }
+
+    /// Checks what is written of one policy against another.
+    fn check(written: &Policy, meant: &Policy) {
+        let rendered = render(Kind::NetworkPolicy, written, &Landmarks::default()).expect("it can be written");
+        let manifest = &rendered.manifests[0];
+        check_reading_back(Kind::NetworkPolicy, meant, manifest, &manifest.text());
+    }
+
+    #[test]
+    fn an_object_reads_as_the_policy_that_it_was_written_of() {
+        check(&policy(80), &policy(80));
+    }
+
+    /// Which ends the process with 101, see `cli::panic`.
+    #[test]
+    #[should_panic(expected = "shop/db does not read back as what was meant")]
+    fn an_object_that_reads_as_another_policy_is_a_bug() {
+        check(&policy(80), &policy(81));
+    }
+}

@@ -133,18 +133,14 @@ fn report_denied(denied: &Denied, flows: &Flows, findings: &mut Findings) {
 mod tests {
     use flowtape_scenario::{Scenario, tape as scenario};
 
-    use super::{check_reading_back, prove};
-    use crate::cli::args::generate::Evidence;
-    use crate::cli::manifests::manifests;
+    use super::prove;
     use crate::findings::{Code, Findings};
     use crate::flow::{Flows, edge::Endpoint, edges};
     use crate::identity::cluster::Cluster;
-    use crate::policy::landmark::Landmarks;
     use crate::policy::model::{Peer, Peers, Policy, PolicySet, PortMatch, PortRule, Ports, Rule};
     use crate::policy::one_or_more::OneOrMore;
     use crate::policy::ports::{PortRange, Protocol};
     use crate::policy::select::Selector;
-    use crate::render::kind::Kind;
     use crate::synthesis::settings::Settings;
     use crate::synthesis::{Generated, synthesize};
     use crate::tape;
@@ -255,21 +251,5 @@ mod tests {
             Code::NotJudged
         );
         assert!(told.contains(&expected), "{told:#?}");
-    }
-
-    /// Which ends the process with 101, see `cli::panic`.
-    #[test]
-    #[should_panic(expected = "shop/db does not read back as what was meant")]
-    fn objects_that_read_as_other_policies_are_a_bug() {
-        let Made { generated, .. } = made();
-        let render = |set: &PolicySet| {
-            let mut findings = Findings::default();
-            let landmarks = Landmarks::default();
-            let rendered = manifests(Kind::NetworkPolicy, set, &landmarks, Evidence::None, &mut findings);
-            rendered.unwrap_or_else(|failure| panic!("{}", failure.text()))
-        };
-        check_reading_back(&generated.set, &render(&generated.set));
-        let other = changed(&generated.set, |rule| Rule::new(rule.peers.clone(), Ports::Any));
-        check_reading_back(&generated.set, &render(&other));
     }
 }
