@@ -4,6 +4,7 @@
 //! of fields is the order of the declarations, and every list is sorted, so that equal results are equal bytes.
 
 pub mod activity;
+pub mod connectivity;
 pub mod diff;
 pub mod edge;
 pub mod eval;
@@ -210,7 +211,7 @@ impl<'a, B: Serialize> Document<'a, B> {
         }
     }
 
-    /// The text of the document, with a final newline. Characters that could move a terminal's cursor are escaped.
+    /// The text of the document, with a final newline.
     pub fn render(&self) -> Result<String, serde_json::Error> {
         let mut text = serde_json::to_string_pretty(self)?;
         text.push('\n');
@@ -273,6 +274,11 @@ fn escaped(text: String) -> String {
         }
     }
     escaped
+}
+
+/// One value on one line.
+pub fn line<T: Serialize>(value: &T) -> Result<String, serde_json::Error> {
+    Ok(escaped(serde_json::to_string(value)?))
 }
 
 fn finding(finding: &DomainFinding) -> Finding<'_> {

@@ -1,5 +1,6 @@
 //! What can be typed. No logic: what an argument means stands with the verb that takes it.
 
+pub mod connectivity;
 pub mod diff;
 pub mod eval;
 pub mod explain;
@@ -19,6 +20,7 @@ use std::str::FromStr;
 use clap::{Parser, Subcommand, ValueEnum};
 use flowtape_schemas::time::Time;
 
+use self::connectivity::ConnectivityArgs;
 use self::diff::DiffArgs;
 use self::eval::EvalArgs;
 use self::explain::ExplainArgs;
@@ -74,7 +76,7 @@ pub struct Global {
     ///
     /// `text` is for people and may change with any release. `json` is one document with a `schema` field, the health
     /// of the recording and every finding; fields are added, never renamed. `csv` and `parquet` are for `flows` and
-    /// `query` only, and hold the rows and nothing else. `markdown`, `sarif` and `junit` are for `verify` and `diff` only:
+    /// `query` only, `csv` also for `connectivity`, and hold the rows and nothing else. `markdown`, `sarif` and `junit` are for `verify` and `diff` only:
     /// a comment on a pull request, results for a code scanner, and a test report.
     #[arg(long, global = true, value_enum, default_value_t = Format::Text)]
     pub format: Format,
@@ -174,6 +176,17 @@ pub enum Verb {
             judged alike),\n  node:NAME, or an address, which is a pod's if a pod has it"
     )]
     Eval(EvalArgs),
+    /// List everything that policies allow
+    #[command(
+        long_about = "Lists everything that policies allow: between workloads, to and from addresses, and with pods that do not \
+            exist yet.\n\nEach line is a client, a server, and the ports that both ends allow; a workload whose pods policies tell \
+            apart has what any of them has. Addresses are cut along the prefixes that rules name, and are those that no pod has. \
+            `NAMESPACE/[app=web]` are pods to come with that label, for which a selector has been written, and `NAMESPACE/*` \
+            those that nothing selects by label; a namespace in brackets is one to come.\n\nNot listed is what no policy \
+            decides: a pod with itself, from a pod's own node, and between ends that policies do not select, as addresses and \
+            pods on the network of their node are."
+    )]
+    Connectivity(ConnectivityArgs),
     /// Ask a recording in SQL
     #[command(
         long_about = "Asks a recording in SQL.\n\nThe tables are the edges with who they are between, the samples of single \

@@ -66,7 +66,9 @@ fn dispatch(args: &Args) -> Result<ExitStatus, Failure> {
         (Format::Text | Format::Json, _)
         | (Format::Csv | Format::Parquet, Verb::Flows(_) | Verb::Query(_))
         | (Format::Markdown | Format::Sarif | Format::Junit, Verb::Diff(_) | Verb::Verify(_)) => None,
-        (Format::Csv, _) => Some("only `flows` and `query` have rows for `--format csv`"),
+        (Format::Csv, Verb::Connectivity(args)) if !args.group => None,
+        (Format::Csv, Verb::Connectivity(_)) => Some("classes are no rows for `--format csv`"),
+        (Format::Csv, _) => Some("only `flows`, `query` and `connectivity` have rows for `--format csv`"),
         (Format::Parquet, _) => Some("only `flows` and `query` have rows for `--format parquet`"),
         (Format::Markdown, _) => Some("only `diff` and `verify` have a review for `--format markdown`"),
         (Format::Sarif, _) => Some("only `diff` and `verify` have a review for `--format sarif`"),
@@ -82,6 +84,7 @@ fn dispatch(args: &Args) -> Result<ExitStatus, Failure> {
         Verb::Verify(args) => verb::verify::run(args, global),
         Verb::Diff(args) => verb::diff::run(args, global),
         Verb::Import(args) => verb::import::run(args, global),
+        Verb::Connectivity(args) => verb::connectivity::run(args, global),
         Verb::Eval(args) => verb::eval::run(args, global),
         Verb::Query(args) => verb::query::run(args, global),
         Verb::Explain(args) => verb::explain::run(args, global),

@@ -64,12 +64,7 @@ impl Report {
             Format::Json => destination.write(self.document(self.schema, body)?.as_bytes())?,
             Format::Text | Format::Csv | Format::Parquet | Format::Markdown | Format::Sarif | Format::Junit => {
                 let data = data(body)?;
-                // Findings go first: on a terminal, what was asked for then stands last, where it is read.
-                let said = findings::text(&self.findings.list());
-                let told = format!("{said}{}{}", shares::text(&self.shares), self.remark);
-                if !told.is_empty() {
-                    output::say(&format!("{told}\n"));
-                }
+                self.say();
                 destination.write(&data)?;
             }
         }
@@ -79,6 +74,39 @@ impl Report {
     /// How `--strict` sees it.
     pub(super) fn status(&self, global: &Global) -> ExitStatus {
         strict_status(global, &self.health, &self.findings)
+    }
+
+    /// The same for rows that are written as they are made, because there may be more of them than fit anywhere. The last
+    /// field of `body` is an empty list, in whose place the rows go.
+    pub(super) fn stream<B: Serialize>(
+        &self,
+        global: &Global,
+        body: &B,
+        rows: impl FnOnce() -> Result<(), Failure>,
+    ) -> Result<ExitStatus, Failure> {
+        match global.format {
+            Format::Json => {
+                let document = self.document(self.schema, body)?;
+                let (before, after) = document.rsplit_once(']').unwrap_or((&document, ""));
+                output::data(before)?;
+                rows()?;
+                output::data(format!("\n  ]{after}"))?;
+            }
+            Format::Text | Format::Csv | Format::Parquet | Format::Markdown | Format::Sarif | Format::Junit => {
+                self.say();
+                rows()?;
+            }
+        }
+        Ok(self.status(global))
+    }
+
+    /// Says what is not data. It goes first: on a terminal, what was asked for then stands last, where it is read.
+    fn say(&self) {
+        let said = findings::text(&self.findings.list());
+        let told = format!("{said}{}{}", shares::text(&self.shares), self.remark);
+        if !told.is_empty() {
+            output::say(&format!("{told}\n"));
+        }
     }
 
     /// One JSON document with what the report says of every body.

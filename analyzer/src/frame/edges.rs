@@ -131,6 +131,7 @@ fn words(peer: &Peer) -> Words<'_> {
             Some(kind.as_str()),
             Some(name.as_str()),
         ),
+        PeerIdentity::Pods { namespace, labels: _ } => ("pods", Some(namespace.as_str()), None, None),
         PeerIdentity::Service { namespace, name } => ("service", Some(namespace.as_str()), None, Some(name.as_str())),
         PeerIdentity::Node { name } => ("node", None, None, Some(name.as_str())),
         PeerIdentity::External {

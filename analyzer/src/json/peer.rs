@@ -1,10 +1,13 @@
 //! One side of an edge or of a change.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use crate::diff::peer::Peer as ComparedPeer;
 use crate::flow::edge::Peer as DomainPeer;
 use crate::identity::{Identity, Workload};
+use crate::replay::party::Party;
 
 /// One side of an edge or of a change.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -31,6 +34,13 @@ pub enum PeerIdentity {
         name: String,
         /// Whether the pods share the addresses of their node.
         host_network: bool,
+    },
+    /// Pods that do not exist yet.
+    Pods {
+        /// Their namespace; one that does not exist yet is called by its labels, as `[team=a]`, or `*`.
+        namespace: String,
+        /// The labels that they have, of those that policies ask for.
+        labels: BTreeMap<String, String>,
     },
     /// A Service whose backend is not known.
     Service {
@@ -95,6 +105,24 @@ impl From<&ComparedPeer> for Peer {
     }
 }
 
+impl From<&Party> for Peer {
+    fn from(party: &Party) -> Self {
+        let identity = match party {
+            Party::Workload(workload) => workload.into(),
+            Party::Pods { namespace, labels } => PeerIdentity::Pods {
+                namespace: namespace.clone(),
+                labels: labels.clone(),
+            },
+            Party::Addresses(cell) => PeerIdentity::External {
+                cidr: cell.cidr.to_string(),
+                except: cell.except.iter().map(ToString::to_string).collect(),
+                names: Vec::new(),
+            },
+        };
+        Self { identity, role: None }
+    }
+}
+
 impl From<&Workload> for PeerIdentity {
     fn from(workload: &Workload) -> Self {
         let Workload {
@@ -144,6 +172,10 @@ impl PeerIdentity {
                 name,
                 host_network: _,
             } => vec!["workload", namespace, kind, name],
+            Self::Pods { namespace, labels } => {
+                let labels = labels.iter().flat_map(|(key, value)| [key.as_str(), value.as_str()]);
+                ["pods", namespace.as_str()].into_iter().chain(labels).collect()
+            }
             Self::Service { namespace, name } => vec!["service", namespace, name],
             Self::Node { name } => vec!["node", name],
             Self::External {

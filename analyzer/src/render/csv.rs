@@ -24,6 +24,17 @@ pub fn text(frame: &Frame) -> String {
     String::from_utf8(bytes).expect("texts stay texts between quotes and commas")
 }
 
+/// One cell of a line that is put together elsewhere: what does nothing but stand there, between quotes where it has to.
+#[must_use]
+pub fn cell_text(text: &str) -> String {
+    let cell = harmless(text);
+    if cell.contains([',', '"']) {
+        format!("\"{}\"", cell.replace('"', "\"\""))
+    } else {
+        cell
+    }
+}
+
 fn cell(cell: Option<Cell<'_>>) -> String {
     match cell {
         None => String::new(),

@@ -5,6 +5,7 @@
 //! shows any result to people; Markdown, SARIF and JUnit write what there is to review.
 
 pub mod annotation;
+pub mod connectivity;
 pub mod csv;
 pub mod junit;
 pub mod kind;

@@ -1,5 +1,6 @@
 //! Text for people: tables in columns, names from a tape made harmless.
 
+pub mod connectivity;
 pub mod diff;
 pub mod eval;
 pub mod explain;

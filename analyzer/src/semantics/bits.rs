@@ -105,11 +105,6 @@ impl Bits {
         let words = self.words.iter().enumerate();
         words.flat_map(|(index, word)| ones(*word).map(move |bit| index * WORD + bit))
     }
-
-    /// The members in one block of 64 numbers, counted from its beginning.
-    pub(super) fn in_block(&self, block: usize) -> impl Iterator<Item = usize> {
-        ones(self.words[block])
-    }
 }
 
 /// Positions of the bits that are set, ascending.

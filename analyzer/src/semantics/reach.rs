@@ -85,12 +85,10 @@ impl<'c, 'a> Reach<'c, 'a> {
         sides[class].as_deref()
     }
 
-    /// Of 64 sources, beginning at 64 times `block`, what each may send to whom of `among`: both ends allow it, and
-    /// policies decide about it (see [`Classes::governed`]).
+    /// Of some sources, in their order, what each may send to whom of `among`: both ends allow it, and policies decide
+    /// about it (see [`Classes::governed`]). Dozens of sources at once cost little more than one.
     #[must_use]
-    pub fn connections(&self, block: usize, among: &Bits) -> Vec<Row> {
-        let first = block * BLOCK;
-        let sources = first..(first + BLOCK).min(self.classes.len());
+    pub fn rows(&self, sources: &[usize], among: &Bits) -> Vec<Row> {
         let size = self.classes.len();
         // By source and traffic, the destinations whose rules allow it.
         let mut allowed: Vec<BTreeMap<usize, Bits>> = vec![BTreeMap::new(); sources.len()];
@@ -101,33 +99,47 @@ impl<'c, 'a> Reach<'c, 'a> {
                 continue;
             };
             for (traffic, from) in parts {
-                for source in from.in_block(block) {
-                    let to = allowed[source].entry(*traffic).or_insert_with(|| Bits::none(size));
-                    to.insert(class);
+                for (source, allowed) in sources.iter().zip(&mut allowed) {
+                    if from.contains(*source) {
+                        let to = allowed.entry(*traffic).or_insert_with(|| Bits::none(size));
+                        to.insert(class);
+                    }
                 }
             }
         }
+        let rows = sources.iter().zip(&allowed);
+        rows.map(|(source, allowed)| self.row(*source, allowed, &open))
+            .collect()
+    }
+
+    /// What a source may send: to destinations whose rules allow some traffic, by its place, and to those that are open.
+    fn row(&self, source: usize, allowed: &BTreeMap<usize, Bits>, open: &Bits) -> Row {
+        let governed = self.classes.governed(source);
         let everything = Traffic::all();
-        let rows = sources.zip(allowed).map(|(source, allowed)| {
-            let governed = self.classes.governed(source);
-            let allowed = allowed.iter().map(|(traffic, to)| (&self.traffics[*traffic], to));
-            let mut row = Row::default();
-            for (accepted, to) in allowed.chain([(&everything, &open)]) {
-                let to = to.common(&governed);
-                match &self.egress[source] {
-                    None => row.put(accepted.clone(), to),
-                    Some(sent) => {
-                        for (sent, peers) in sent.parts() {
-                            if peers.meets(&to) {
-                                row.put(sent.intersection(accepted), to.common(peers));
-                            }
+        let allowed = allowed.iter().map(|(traffic, to)| (&self.traffics[*traffic], to));
+        let mut row = Row::default();
+        for (accepted, to) in allowed.chain([(&everything, open)]) {
+            let to = to.common(&governed);
+            match &self.egress[source] {
+                None => row.put(accepted.clone(), to),
+                Some(sent) => {
+                    for (sent, peers) in sent.parts() {
+                        if peers.meets(&to) {
+                            row.put(sent.intersection(accepted), to.common(peers));
                         }
                     }
                 }
             }
-            row
-        });
-        rows.collect()
+        }
+        row
+    }
+
+    /// The same of 64 sources, beginning at 64 times `block`.
+    #[must_use]
+    pub fn connections(&self, block: usize, among: &Bits) -> Vec<Row> {
+        let first = block * BLOCK;
+        let sources: Vec<usize> = (first..(first + BLOCK).min(self.classes.len())).collect();
+        self.rows(&sources, among)
     }
 
     /// How many blocks of sources there are.

@@ -44,6 +44,16 @@ pub fn with_representatives(world: &World, sets: &[&PolicySet]) -> World {
             }
         }
     }
+    // In a namespace that is not there yet there can be pods that nothing selects.
+    let new: Vec<String> = grown
+        .namespaces
+        .keys()
+        .filter(|name| !world.namespaces().contains_key(*name))
+        .cloned()
+        .collect();
+    for namespace in new {
+        grown.add(&namespace, Labels::new());
+    }
     World::new(grown.namespaces, grown.pods, world.nodes().clone())
         .expect("pods are added once, and with their namespace")
 }

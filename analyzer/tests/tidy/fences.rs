@@ -71,6 +71,7 @@ const FENCES: &[Fence] = &[
             "analyzer/src/synthesis/selectors.rs",
             "analyzer/src/cli/directory.rs",
             "analyzer/src/cli/manifests.rs",
+            "analyzer/src/cli/verb/connectivity.rs",
             "analyzer/src/json.rs",
             "analyzer/src/json/evidence.rs",
         ],

@@ -86,6 +86,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "flow",
             "policy",
             "semantics",
+            "replay",
             "synthesis",
             "baseline",
             "diff",

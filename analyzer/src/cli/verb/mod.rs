@@ -1,5 +1,6 @@
 //! The verbs, one file each: open what it reads, ask the stages, print.
 
+pub(super) mod connectivity;
 pub(super) mod diff;
 pub(super) mod eval;
 pub(super) mod explain;
