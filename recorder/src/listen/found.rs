@@ -32,12 +32,18 @@ impl Listeners {
         }
     }
 
+    /// Says that a look began, before what was counted up to its end is taken.
+    pub fn look_began(&mut self, at: Time) {
+        self.looked_at = Some(self.looked_at.map_or(at, |earlier| earlier.min(at)));
+    }
+
     /// Takes what a look found, after what was counted up to it; `before` is when the last look was taken, `None` for the first.
     ///
     /// What nothing told of began since the last look, as far as is known. That a socket of UDP ceased is told by a program of
     /// control groups; of one that only looks know of, and that is not found any more, nobody may have told.
     pub fn look(&mut self, found: &Found, at: Time, before: Option<Time>) {
-        for (key, waiting) in found {
+        // What was found and ceased before the look was over is told already.
+        for (key, waiting) in found.iter().filter(|(key, _)| !self.ceased.contains(key)) {
             self.live
                 .entry(*key)
                 .or_insert_with(|| live(waiting.sockets, waiting, before));
@@ -150,6 +156,21 @@ mod tests {
         all.look(&found(UDP, 1, 0), Time(9), Some(Time(2)));
         let of_look = |from| (from, Bound::Assumed, Hook::TaskFile);
         assert_eq!(shown(&all.live()), [of_look(None), of_look(Some(2))]);
+    }
+
+    #[test]
+    fn what_ceases_while_a_look_is_taken_is_not_found_again() {
+        for (began, live) in [(3, 0), (4, 0), (5, 1)] {
+            let mut all = listeners();
+            all.begin(&found(UDP, 1, 1));
+            all.look_began(Time(began));
+            all.drained(&[(key(UDP), change(0, 1))]);
+            all.look(&found(UDP, 1, 1), Time(began), None);
+            assert_eq!((all.live().len(), all.take_ended().len()), (live, 1), "ceased at 4");
+            all.drained(&[]);
+            all.look(&found(UDP, 1, 1), Time(9), Some(Time(began)));
+            assert_eq!(all.live().len(), 1, "a later look finds what it finds");
+        }
     }
 
     #[test]

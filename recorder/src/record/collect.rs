@@ -313,6 +313,9 @@ impl Collector {
         for (_, found) in looks.iter().filter(|(looked, _)| looked.is_first) {
             self.listeners.begin(found);
         }
+        for (looked, _) in &looks {
+            self.listeners.look_began(self.offset.time(BootNanos(looked.at_ns)));
+        }
         self.listeners.drained(counted);
         for (looked, found) in looks {
             let at = self.offset.time(BootNanos(looked.at_ns));

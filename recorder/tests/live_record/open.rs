@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use flowtape_schemas::cluster::Bound;
 use flowtape_schemas::manifest::HookState;
 use flowtape_schemas::node::{
-    ClockRow, Direction, EventKind, EventRow, FlowRow, Hook, ListenRow, SocketFamily, SocketRow, SocketType,
+    ClockRow, Counter, Direction, EventKind, EventRow, FlowRow, Hook, ListenRow, SocketFamily, SocketRow, SocketType,
+    StatsRow,
 };
 
 use crate::holder::{Holder, SERVED};
@@ -20,6 +21,7 @@ pub(crate) const CASES: &[Case] = &[
     ("listeners_are_older_and_end_when_they_do", listeners),
     ("sockets_without_edges_are_found", without_edges),
     ("with_tracepoints_only_what_is_older_is_found", passive),
+    ("a_look_that_fails_is_counted_and_the_window_goes_on", failing),
     ("in_a_container_it_says_that_it_cannot_look", in_a_container),
 ];
 
@@ -183,6 +185,78 @@ fn passive() -> Outcome {
     let ended = Recording::start(&["--passive-only"])?.stop(libc::SIGTERM)?;
     ended.must_be_done()?;
     must_have(&Tape::at(ended.tape()), &holder, false)
+}
+
+/// What it holds already, and asks whether there is anything to read of.
+const FEW: libc::rlim_t = 3;
+
+/// Lets the recorder open files, or none.
+fn let_open(recording: &Recording, files: bool) -> Outcome {
+    let mut limit = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    let process = libc::pid_t::try_from(recording.process())?;
+    // SAFETY: live limits, and a child that was not waited for.
+    unsafe {
+        if libc::prlimit(process, libc::RLIMIT_NOFILE, std::ptr::null(), &raw mut limit) == 0 {
+            limit.rlim_cur = if files { limit.rlim_max } else { FEW };
+            if libc::prlimit(process, libc::RLIMIT_NOFILE, &raw const limit, std::ptr::null_mut()) == 0 {
+                return Ok(());
+            }
+        }
+    }
+    Err(std::io::Error::last_os_error().into())
+}
+
+fn failing() -> Outcome {
+    let often = [
+        "--interval",
+        "100ms",
+        "--snapshot-interval",
+        "100ms",
+        "--rotation",
+        "1h",
+        "--strict",
+    ];
+    let mut recording = Recording::start(&often)?;
+    let_open(&recording, false)?;
+    recording.wait_for("read which sockets are open")?;
+    let_open(&recording, true)?;
+    let holder = Holder::start()?;
+    let ended = recording.stop(libc::SIGTERM)?;
+    assert_eq!(ended.code, Some(1), "{}", ended.said);
+    let last = ended.said.lines().last().unwrap_or_default();
+    assert!(
+        last.starts_with("incomplete: ") && last.contains("nobody could look at the open sockets"),
+        "{last}"
+    );
+    let tape = Tape::at(ended.tape());
+    let mut stats = tape.rows::<StatsRow>()?;
+    stats.retain(|row| row.counter == Counter::BlindNanos);
+    assert!(!stats.is_empty(), "no blind time");
+    for row in &stats {
+        let length = row.interval_end.0 - row.interval_start.0;
+        assert_eq!(
+            (row.hook, i64::try_from(row.value)?),
+            (Hook::TaskFile, length),
+            "{row:?}"
+        );
+    }
+    let manifest = tape.manifest()?;
+    let node = &manifest.nodes[0];
+    assert!(
+        node.notes
+            .iter()
+            .any(|note| note.contains("looks at the open sockets failed")),
+        "{:?}",
+        node.notes
+    );
+    // What was opened afterwards is there.
+    let mut flows = tape.rows::<FlowRow>()?;
+    flows.retain(|row| row.netns == Some(holder.netns) && row.count > 0);
+    assert!(!flows.is_empty(), "the window did not go on");
+    tape.must_be_whole()
 }
 
 fn in_a_container() -> Outcome {

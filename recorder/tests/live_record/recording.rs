@@ -83,6 +83,18 @@ impl Recording {
         self.home.path().join("tape")
     }
 
+    /// Waits until it says something with these words in it.
+    pub(crate) fn wait_for(&mut self, words: &str) -> Outcome {
+        let mut line = String::new();
+        while !line.contains(words) {
+            line.clear();
+            if self.stderr.read_line(&mut line)? == 0 {
+                return Err(format!("it ended and never said `{words}`").into());
+            }
+        }
+        Ok(())
+    }
+
     /// What it said before it was ready.
     pub(crate) fn began_with(&self) -> &str {
         &self.began_with
