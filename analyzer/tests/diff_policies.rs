@@ -209,7 +209,7 @@ impl Case {
                 cidr.contains(address) && !except.iter().any(|hole| hole.contains(address))
             }
             Peer::Node { name } => self.world.node_addresses(name).contains(&address),
-            Peer::Workload(_) | Peer::Service { .. } | Peer::Unknown { .. } => false,
+            Peer::Everybody | Peer::Workload(_) | Peer::Service { .. } | Peer::Unknown { .. } => false,
         }
     }
 }
@@ -379,7 +379,12 @@ proptest! {
         // Who holds a pod's address is told by name.
         let single = |peer: &Peer| match peer {
             Peer::Addresses { cidr, except: _ } if *cidr == Cidr::host(cidr.network()) => Some(cidr.network()),
-            Peer::Addresses { .. } | Peer::Workload(_) | Peer::Node { .. } | Peer::Service { .. } | Peer::Unknown { .. } => None,
+            Peer::Everybody
+            | Peer::Addresses { .. }
+            | Peer::Workload(_)
+            | Peer::Node { .. }
+            | Peer::Service { .. }
+            | Peer::Unknown { .. } => None,
         };
         let ends = diff.changes.iter().flat_map(|change| [&change.pair.from, &change.pair.to]);
         for address in ends.filter_map(single) {

@@ -150,11 +150,13 @@ pub enum Verb {
             `flowtape inspect` for whether it is complete.\n\nPEER in a baseline is what `flowtape flows --from` takes."
     )]
     Verify(VerifyArgs),
-    /// Compare two recordings, or a recording with policies
+    /// Compare two recordings, two sets of policies, or a recording with policies
     #[command(
-        long_about = "Compares two recordings, or a recording with policies.\n\nTwo recordings: which connections came, \
-            went, or use other ports. A recording and policies: which recorded connections the policies would deny. What \
-            cannot be decided is said, and counts as a difference.\n\nA directory with `manifest.json`, `node=*/` or \
+        long_about = "Compares two recordings, two sets of policies, or a recording with policies.\n\nTwo recordings: which \
+            connections came, went, or use other ports. A recording and policies: which recorded connections the policies would \
+            deny. Two sets of policies: which connections only one of them allows, for the pods there are and for pods that may \
+            come; rewriting a policy without changing what it means is no difference. What cannot be decided is said, and counts \
+            as a difference.\n\nA directory with `manifest.json`, `node=*/` or \
             `cluster/` is a tape, any other path is policies; the prefixes `tape:` and `policy:` force it."
     )]
     Diff(DiffArgs),

@@ -1,5 +1,7 @@
 //! Changes that somebody accepted. A change of several ports is accepted port by port.
 
+use std::net::{IpAddr, Ipv4Addr};
+
 use flowtape_schemas::address::Address;
 use flowtape_schemas::time::Time;
 
@@ -58,6 +60,10 @@ fn names(entry: &Accepted, change: &Change) -> bool {
 /// Whether a pattern means a peer; of a prefix all of it.
 fn is_asked(pattern: &PeerPattern, peer: &Peer) -> bool {
     match peer {
+        // Whoever accepts every address accepts everybody.
+        Peer::Everybody => [Ipv4Addr::UNSPECIFIED, Ipv4Addr::BROADCAST]
+            .iter()
+            .all(|&end| pattern.holds(Address::from(IpAddr::V4(end)))),
         Peer::Workload(workload) => pattern.names(workload),
         Peer::Service { namespace, name } => pattern.means(&Identity::Service {
             namespace: namespace.clone(),

@@ -12,7 +12,10 @@ pub(super) fn cause(change: &Change, own: Recording<'_>, other: Recording<'_>) -
     let is_absent = |peer: &Peer| match (peer, other.workloads) {
         (Peer::Workload(workload), Some(there)) => !there.contains(workload),
         (Peer::Workload(_), None)
-        | (Peer::Service { .. } | Peer::Node { .. } | Peer::Addresses { .. } | Peer::Unknown { .. }, _) => false,
+        | (
+            Peer::Everybody | Peer::Service { .. } | Peer::Node { .. } | Peer::Addresses { .. } | Peer::Unknown { .. },
+            _,
+        ) => false,
     };
     Some(match (is_absent(&change.pair.from), is_absent(&change.pair.to)) {
         (true, true) => Cause::BothAbsent,

@@ -8,10 +8,11 @@ use crate::findings::{Code, Findings};
 use crate::flow::edge::Transport;
 use crate::identity::Workload;
 use crate::policy::model::Direction;
-use crate::policy::ports::PortSet;
+use crate::policy::ports::{PortSet, Protocol};
 use crate::semantics::eval::By;
 
 use super::peer::Peer;
+use super::rewrite::Rewrite;
 
 /// What kind of difference a change is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -24,7 +25,7 @@ pub enum Class {
     Widened,
     /// Fewer ports of a pair that still has some.
     Narrowed,
-    /// The same connections of a peer under another name.
+    /// The same policy under another name.
     Renamed,
     /// It cannot be decided.
     Undecided,
@@ -128,6 +129,10 @@ pub enum Reason {
     IngressDenied,
     /// The policies of the other side deny it at both ends.
     BothDenied,
+    /// The policies of the other side do not allow it.
+    NotAllowed,
+    /// One end is isolated by the policies of the other side, and by none of this one, so that everybody is allowed.
+    Isolated,
     /// Undecided: the other side, a recording, does not show it and is incomplete.
     Incomplete,
     /// Undecided: the side that shows it supposes the server, one of several behind a Service.
@@ -153,6 +158,8 @@ impl Reason {
             Self::EgressDenied => "egress-denied",
             Self::IngressDenied => "ingress-denied",
             Self::BothDenied => "egress-and-ingress-denied",
+            Self::NotAllowed => "not-allowed",
+            Self::Isolated => "isolated",
             Self::Incomplete => "incomplete",
             Self::BackendsAssumed => "backends-assumed",
             Self::MaybeUnidentified => "maybe-unidentified",
@@ -167,7 +174,12 @@ impl Reason {
     #[must_use]
     pub const fn undecided(self) -> bool {
         match self {
-            Self::NotSeen | Self::EgressDenied | Self::IngressDenied | Self::BothDenied => false,
+            Self::NotSeen
+            | Self::EgressDenied
+            | Self::IngressDenied
+            | Self::BothDenied
+            | Self::NotAllowed
+            | Self::Isolated => false,
             Self::Incomplete
             | Self::BackendsAssumed
             | Self::MaybeUnidentified
@@ -233,9 +245,9 @@ impl Change {
     /// The side whose policies [`Self::by`] are: those that allow it stand on its own side, those that deny it on the other.
     #[must_use]
     pub const fn by_side(&self) -> Side {
-        match self.kind {
-            Kind::Policies => self.side,
-            Kind::Tape => self.side.other(),
+        match (self.kind, self.reason) {
+            (Kind::Tape, _) | (Kind::Policies, Reason::Isolated) => self.side.other(),
+            (Kind::Policies, _) => self.side,
         }
     }
 
@@ -252,6 +264,8 @@ impl Change {
             Reason::EgressDenied => "denied at the client".to_owned(),
             Reason::IngressDenied => "denied at the server".to_owned(),
             Reason::BothDenied => "denied at both ends".to_owned(),
+            Reason::NotAllowed => format!("allowed only {side}"),
+            Reason::Isolated => format!("isolated only {}", self.side.other().word()),
             Reason::Incomplete => format!("{has}, and the other recording is incomplete"),
             Reason::BackendsAssumed => format!("{has}, and the server is one of several that may have been meant"),
             Reason::MaybeUnidentified => {
@@ -316,6 +330,10 @@ pub struct Diff {
     pub incomplete: BTreeSet<Side>,
     /// Connections with a peer that a recording cannot identify, whether the other side has them or not; sorted.
     pub unidentified: Vec<Unidentified>,
+    /// Of two policy sets, what happened to the policies themselves; sorted. Whether that makes a difference, the changes say.
+    pub rewrites: Vec<Rewrite>,
+    /// Of two policy sets, names of ports that differ and that no pod has, so that what they allow cannot be compared.
+    pub unresolved: BTreeSet<(Protocol, String)>,
 }
 
 /// A connection with a peer that a recording cannot identify.
@@ -347,6 +365,8 @@ impl Diff {
             mut unbounded,
             incomplete,
             mut unidentified,
+            rewrites,
+            unresolved,
         } = self;
         for change in &mut changes {
             change.class = change.class.mirrored();
@@ -363,6 +383,8 @@ impl Diff {
             unbounded,
             incomplete: incomplete.into_iter().map(Side::other).collect(),
             unidentified,
+            rewrites: rewrites.into_iter().map(Rewrite::mirrored).collect(),
+            unresolved,
         }
         .sorted()
     }
@@ -374,11 +396,20 @@ impl Diff {
         for change in &self.changes {
             *summary.entry(change.class).or_default() += 1;
         }
+        let is_renamed = |rewrite: &&Rewrite| matches!(rewrite, Rewrite::Renamed(..));
+        let renamed = self.rewrites.iter().filter(is_renamed).count();
+        summary.insert(Class::Renamed, renamed as u64);
         summary
     }
 
-    /// Reports every direction in which everything is allowed.
+    /// Reports every direction in which everything is allowed, and names of ports that mean nothing here.
     pub fn report(&self, findings: &mut Findings) {
+        for (protocol, name) in &self.unresolved {
+            findings.report(
+                Code::PortNameUnknown,
+                format!("no pod has a port `{name}` of {protocol}, so what rules with that name allow is not compared"),
+            );
+        }
         for Unbounded {
             workload,
             direction,
@@ -405,6 +436,8 @@ impl Diff {
             self.changes.retain(|change| ends(&change.pair));
             self.unidentified.retain(|one| ends(&one.pair));
             self.unbounded.retain(|one| named(&one.workload.namespace));
+            self.rewrites
+                .retain(|one| one.sides().into_iter().flatten().any(|by| named(&by.namespace)));
         }
         self
     }
@@ -413,6 +446,7 @@ impl Diff {
         self.changes.sort_by(order);
         self.unbounded.sort();
         self.unidentified.sort();
+        self.rewrites.sort();
         self
     }
 }

@@ -28,13 +28,13 @@ pub(super) fn compare(before: &Connections, after: &Connections) -> Diff {
     });
     let diff = Diff {
         changes,
-        unbounded: Vec::new(),
         incomplete: sides
             .into_iter()
             .filter(|(_, connections)| !connections.complete)
             .map(|(side, _)| side)
             .collect(),
         unidentified: unidentified.collect(),
+        ..Diff::default()
     };
     diff.sorted()
 }
@@ -156,7 +156,7 @@ fn open_reason(pair: &Pair, ports: &PortSet) -> Reason {
         } => Some(Reason::AmbiguousPeer),
         Peer::Unknown { .. } => Some(Reason::UnknownPeer),
         Peer::Service { .. } => Some(Reason::ServiceUnresolved),
-        Peer::Workload(_) | Peer::Node { .. } | Peer::Addresses { .. } => None,
+        Peer::Everybody | Peer::Workload(_) | Peer::Node { .. } | Peer::Addresses { .. } => None,
     };
     let unknown = reason(&pair.from).or_else(|| reason(&pair.to));
     unknown.unwrap_or_else(|| {

@@ -1,6 +1,6 @@
-//! Diff: what changed between two recordings, or between a recording and policies.
+//! Diff: what changed between two recordings, between a recording and policies, or between two policy sets.
 //!
-//! Compared is what policies are made of: connections that worked, and datagrams of which that cannot be known, by
+//! Of recordings, compared is what policies are made of: connections that worked, and datagrams of which that cannot be known, by
 //! client, server, protocol and the server's port. Counts, times and roles make no difference. Laws: a side never
 //! differs from itself; exchanging the sides mirrors every change; what cannot be decided is a change of its own class
 //! and never taken for equal, unless both sides have it in the same words.
@@ -8,20 +8,26 @@
 pub mod accepted;
 mod address;
 mod allowed;
+mod behind;
 mod cause;
 pub mod change;
 mod compare;
 mod connections;
 mod judged;
 pub mod peer;
+mod policies;
+pub mod rewrite;
 mod universe;
+mod unresolved;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::flow::Flows;
 use crate::identity::Workload;
 use crate::identity::cluster::Cluster;
 use crate::policy::model::PolicySet;
+use crate::replay::world::world;
+use crate::semantics::representative::with_representatives;
 use crate::semantics::world::World;
 
 use change::{Diff, Side, Unbounded};
@@ -74,4 +80,29 @@ pub fn with_policies(before: Recording<'_>, cluster: &Cluster, world: &World, se
         });
     }
     diff.sorted()
+}
+
+/// What changed between two policy sets, for the pods of a cluster and for pods that do not exist yet: of every selector of
+/// either set there is one that it selects.
+#[must_use]
+pub fn policy_sets(before: &PolicySet, after: &PolicySet, cluster: Option<&Cluster>) -> Diff {
+    let pods = cluster.map_or_else(|| universe::strangers(&[before, after]), world);
+    let owners = cluster.map(universe::workloads).unwrap_or_default();
+    policy_sets_in(before, after, &pods, &owners)
+}
+
+/// The same for the pods of a world, and the workloads that some of them belong to, by namespace and name of the pod.
+#[must_use]
+pub fn policy_sets_in(
+    before: &PolicySet,
+    after: &PolicySet,
+    pods: &World,
+    owners: &BTreeMap<(String, String), Workload>,
+) -> Diff {
+    let pods = with_representatives(pods, &[before, after]);
+    Diff {
+        rewrites: rewrite::rewrites(before, after),
+        unresolved: unresolved::unresolved(before, after, &pods, owners),
+        ..policies::compare(before, after, &pods, owners)
+    }
 }

@@ -12,6 +12,8 @@ use crate::policy::cidr::Cidr;
 /// Who is at the end of a compared connection. What part it plays (DNS, ingress) does not make it another peer.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Peer {
+    /// Everybody, inside and outside the cluster, and every pod that may come: where one side leaves an end open.
+    Everybody,
     /// The pods of a workload.
     Workload(Workload),
     /// A Service whose backend is not known.
@@ -69,14 +71,14 @@ impl Peer {
     pub fn namespace(&self) -> Option<&str> {
         match self {
             Self::Workload(Workload { namespace, .. }) | Self::Service { namespace, name: _ } => Some(namespace),
-            Self::Node { .. } | Self::Addresses { .. } | Self::Unknown { .. } => None,
+            Self::Everybody | Self::Node { .. } | Self::Addresses { .. } | Self::Unknown { .. } => None,
         }
     }
 
     /// Whether it is known who this is, so that it can be the same on both sides of a diff.
     pub(super) const fn is_known(&self) -> bool {
         match self {
-            Self::Workload(_) | Self::Node { .. } | Self::Addresses { .. } => true,
+            Self::Everybody | Self::Workload(_) | Self::Node { .. } | Self::Addresses { .. } => true,
             Self::Service { .. } | Self::Unknown { .. } => false,
         }
     }
@@ -84,7 +86,7 @@ impl Peer {
     /// Whether this peer, if it is not known who it is, may be `other`, which clients reached through `services`.
     pub(super) fn may_be(&self, other: &Self, services: &BTreeSet<ServiceUse>) -> bool {
         match self {
-            Self::Workload(_) | Self::Node { .. } | Self::Addresses { .. } => self == other,
+            Self::Everybody | Self::Workload(_) | Self::Node { .. } | Self::Addresses { .. } => self == other,
             Self::Service { namespace, name } => services
                 .iter()
                 .any(|used| used.namespace == *namespace && used.name == *name),
@@ -92,7 +94,7 @@ impl Peer {
                 Self::Workload(_) | Self::Node { .. } => true,
                 // With any other reason it is a pod, or an address that only pods have.
                 Self::Addresses { .. } => matches!(reason, Reason::NoAddress | Reason::Folded),
-                Self::Service { .. } | Self::Unknown { .. } => false,
+                Self::Everybody | Self::Service { .. } | Self::Unknown { .. } => false,
             },
         }
     }
@@ -101,6 +103,7 @@ impl Peer {
 impl fmt::Display for Peer {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Everybody => formatter.write_str("everybody"),
             Self::Workload(workload) => workload.fmt(formatter),
             Self::Service { namespace, name } => write!(formatter, "{namespace}/Service/{name}"),
             Self::Node { name } => write!(formatter, "node:{name}"),

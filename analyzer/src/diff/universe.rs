@@ -119,8 +119,28 @@ pub(super) fn blocks(peers: &Peers) -> Vec<Block> {
     listed.iter().filter_map(block).collect()
 }
 
+/// The universe of policies without a cluster: in each of their namespaces, and in one that none of them names, a pod without labels.
+pub(super) fn strangers(sets: &[&PolicySet]) -> World {
+    let named = sets
+        .iter()
+        .flat_map(|set| set.iter())
+        .map(|policy| policy.namespace.clone());
+    let namespaces: BTreeSet<String> = named.chain([OTHER_POD.to_owned()]).collect();
+    let pods = namespaces.iter().map(|namespace| Pod {
+        namespace: namespace.clone(),
+        name: OTHER_POD.to_owned(),
+        labels: Labels::new(),
+        addresses: Vec::new(),
+        host_network: false,
+        node: None,
+        ports: Vec::new(),
+    });
+    let labelled = namespaces.iter().map(|name| (name.clone(), Labels::new()));
+    World::new(labelled.collect(), pods, BTreeMap::new()).expect("each namespace has one pod")
+}
+
 /// The workload of each pod of the universe, by namespace and name of the pod.
-fn workloads(cluster: &Cluster) -> BTreeMap<(String, String), Workload> {
+pub(super) fn workloads(cluster: &Cluster) -> BTreeMap<(String, String), Workload> {
     let mut workloads = BTreeMap::new();
     for namespace in cluster
         .namespaces

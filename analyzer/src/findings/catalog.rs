@@ -193,6 +193,8 @@ catalog! {
         "Pods are in a namespace that is not among the objects given, so its labels are not known."
     PolicyNotRead "FT5021" Warning "policy-not-read"
         "A policy of a kind that is not read decides about traffic as well."
+    PortNameUnknown "FT5050" Warning "port-name-unknown"
+        "A name of a port differs between policies, and no pod has it, so what it allows is not compared."
     ImportLimit "FT6001" Info "import-limit"
         "The recording was imported, and its source cannot know something."
     ImportIncomplete "FT6002" Warning "import-incomplete"

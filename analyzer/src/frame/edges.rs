@@ -120,6 +120,7 @@ struct Words<'a> {
 fn words(peer: &Peer) -> Words<'_> {
     let Peer { identity, role } = peer;
     let (types, namespace, kind, name) = match identity {
+        PeerIdentity::Any => ("any", None, None, None),
         PeerIdentity::Workload {
             namespace,
             kind,

@@ -6,6 +6,7 @@ use serde::Serialize;
 use super::peer::Peer;
 use crate::baseline::Excused;
 use crate::diff::change::{Cause, Change as DomainChange, Class, Diff as DomainDiff};
+use crate::diff::rewrite::Rewrite;
 use crate::semantics::eval::By as DomainBy;
 
 /// Body of `flowtape.diff/v1`.
@@ -16,8 +17,22 @@ pub struct Diff {
     /// Differences that the baseline accepts; not in the list above and not in the summary.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub accepted: Vec<Accepted>,
+    /// Of two policy sets, what happened to the policies themselves, whether it makes a difference or not.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub policies: Vec<Rewritten>,
     /// How many there are of each class.
     pub summary: Summary,
+}
+
+/// What happened to a policy.
+#[derive(Clone, Debug, Serialize)]
+pub struct Rewritten {
+    /// `added`, `removed`, `changed` or `renamed`.
+    pub class: &'static str,
+    /// The policy before; null if it is new.
+    pub before: Option<By>,
+    /// The policy after; null if it is gone.
+    pub after: Option<By>,
 }
 
 /// A difference that the baseline accepts.
@@ -50,7 +65,7 @@ pub struct Summary {
     pub widened: u64,
     /// Fewer ports of a pair that still has some.
     pub narrowed: u64,
-    /// The same connections of a peer under another name.
+    /// The same policy under another name, which is no difference in what is allowed.
     pub renamed: u64,
     /// It cannot be decided.
     pub undecided: u64,
@@ -108,6 +123,7 @@ impl Diff {
         let count = |class| counts.get(&class).copied().unwrap_or(0);
         Self {
             changes: diff.changes.iter().map(Change::from).collect(),
+            policies: diff.rewrites.iter().map(Rewritten::from).collect(),
             accepted: excused.iter().map(Accepted::from).collect(),
             summary: Summary {
                 added: count(Class::Added),
@@ -117,6 +133,17 @@ impl Diff {
                 renamed: count(Class::Renamed),
                 undecided: count(Class::Undecided),
             },
+        }
+    }
+}
+
+impl From<&Rewrite> for Rewritten {
+    fn from(rewrite: &Rewrite) -> Self {
+        let [before, after] = rewrite.sides();
+        Self {
+            class: rewrite.word(),
+            before: before.map(By::from),
+            after: after.map(By::from),
         }
     }
 }

@@ -24,6 +24,8 @@ pub struct Peer {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(tag = "type", rename_all = "lowercase")]
 pub enum PeerIdentity {
+    /// Everybody, inside and outside the cluster.
+    Any,
     /// Pods of a workload.
     Workload {
         /// Namespace of the pods.
@@ -85,6 +87,7 @@ impl From<&DomainPeer> for Peer {
 impl From<&ComparedPeer> for Peer {
     fn from(peer: &ComparedPeer) -> Self {
         let identity = match peer {
+            ComparedPeer::Everybody => PeerIdentity::Any,
             ComparedPeer::Workload(workload) => workload.into(),
             ComparedPeer::Service { namespace, name } => PeerIdentity::Service {
                 namespace: namespace.clone(),
@@ -166,6 +169,7 @@ impl PeerIdentity {
     /// The words that tell this peer from every other, in an order that never changes: what edge ids are made of.
     pub(super) fn words(&self) -> Vec<&str> {
         match self {
+            Self::Any => vec!["any"],
             Self::Workload {
                 namespace,
                 kind,

@@ -173,15 +173,18 @@ fn connections_of_unknown_peers_are_undecided() {
 }
 
 #[test]
-fn one_side_must_be_a_tape() {
-    lab().run("diff policies policies").is(
-        2,
-        "",
-        "
-error: two policy sets cannot be compared with each other yet, one side must be a tape
-
-hint: compare each with a tape: `flowtape diff TAPE POLICIES`; `tape:PATH` forces a path to be read as a tape
-",
+fn two_sets_are_compared_by_what_they_mean() {
+    let lab = lab();
+    lab.run("diff policies policies")
+        .is(0, "0 added, 0 removed, 0 widened, 0 narrowed, 0 undecided\n", "");
+    lab.run("diff policies policies --cluster nowhere")
+        .is(2, "", "error: no such file or directory: `nowhere`\n");
+    let refused = lab.run("diff tape policies --cluster tape");
+    assert_eq!((refused.code, refused.stdout.as_str()), (2, ""));
+    assert!(
+        refused.stderr.contains("`--cluster` is for two sets of policies"),
+        "{}",
+        refused.stderr
     );
 }
 

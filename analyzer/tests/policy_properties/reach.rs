@@ -22,12 +22,12 @@ use proptest::sample::{select, subsequence};
 use super::arbitrary::{address, labels, policy_set, quiet, small_selector};
 
 /// Ports at and beside the ends of the ranges that [`policy_set`] makes.
-const PORTS: [u16; 16] = [
+pub(crate) const PORTS: [u16; 16] = [
     1, 2, 3, 5, 7, 8, 11, 12, 13, 40_000, 65_529, 65_530, 65_531, 65_533, 65_534, 65_535,
 ];
 
 /// Worlds with pods of one, two and no addresses, with named ports, on nodes and on their networks.
-fn worlds() -> impl Strategy<Value = World> {
+pub(crate) fn worlds() -> impl Strategy<Value = World> {
     let port = (select(vec!["http", "y", "on"]), select(&Protocol::ALL[..]), 1u16..13);
     let ports = vec(port, 0..3);
     let pod = (
@@ -76,7 +76,7 @@ fn rows(reach: &Reach<'_, '_>) -> Vec<Row> {
 }
 
 /// Whether policies decide about a connection between two ends.
-fn is_governed(from: Endpoint<'_>, to: Endpoint<'_>) -> bool {
+pub(crate) fn is_governed(from: Endpoint<'_>, to: Endpoint<'_>) -> bool {
     let families = [from, to].map(|end| end.address().map(|address| address.is_ipv4()));
     let apart = matches!(families, [Some(from), Some(to)] if from != to);
     !apart && (from.selectable_pod().is_some() || to.selectable_pod().is_some())

@@ -70,6 +70,7 @@ const FENCES: &[Fence] = &[
             "analyzer/src/synthesis/finish.rs",
             "analyzer/src/synthesis/selectors.rs",
             "analyzer/src/cli/directory.rs",
+            "analyzer/src/diff/policies.rs",
             "analyzer/src/cli/manifests.rs",
             "analyzer/src/cli/verb/connectivity.rs",
             "analyzer/src/json.rs",

@@ -1,5 +1,7 @@
 //! What can be typed after `flowtape diff`.
 
+use std::path::PathBuf;
+
 use clap::ValueEnum;
 
 use super::Gated;
@@ -9,7 +11,7 @@ use super::Gated;
 #[command(
     after_long_help = "Examples:\n  flowtape diff old-tape new-tape\n  flowtape diff my-tape policies/                  \
         would the policies deny what was recorded?\n  flowtape diff old-tape new-tape --fail-on added  exit with 1 only \
-        if something is new\n  flowtape diff old,old-metadata new,new-metadata  recordings with their metadata beside them\n\nA \
+        if something is new\n  flowtape diff old-policies/ policies/ --cluster my-tape  what would the new policies allow and deny?\n  flowtape diff old,old-metadata new,new-metadata  recordings with their metadata beside them\n\nA \
         baseline is TOML, one table for each kind of change that is accepted:\n  [[accept]]\n  from = \"ops/job\"\n  to = \
         \"shop/db\"\n  port = \"5432/TCP\"                # every port where it is left out\n  change = \"added\"                 \
         # a class, every one where it is left out\n  reason = \"the new importer\"\n  until = \
@@ -35,6 +37,11 @@ pub struct DiffArgs {
     /// Without it, a side that is incomplete or has unknown peers never gives exit code 0.
     #[arg(long)]
     pub allow_incomplete: bool,
+    /// The cluster that two policy sets are for: a tape, or what `kubectl get ... -A -o json` prints
+    ///
+    /// Without it they are compared for pods that stand for every selector of either set.
+    #[arg(long, value_name = "PATH")]
+    pub cluster: Option<PathBuf>,
     /// What is accepted, and where reports go.
     #[command(flatten)]
     pub gated: Gated,

@@ -1,11 +1,13 @@
 //! `flowtape diff`: what changed between two recordings, or between a recording and policies.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use flowtape_schemas::time::Time;
 
 use crate::cli::args::Global;
 use crate::cli::args::diff::{DiffArgs, FailOn};
+use crate::cli::cluster;
 use crate::cli::edges::edges;
 use crate::cli::exit::ExitStatus;
 use crate::cli::failure::Failure;
@@ -16,7 +18,7 @@ use crate::cli::report::Report;
 use crate::cli::side::{SidePath, side};
 use crate::diff::accepted;
 use crate::diff::change::{Class, Diff, Side};
-use crate::diff::{Recording, recordings, with_policies};
+use crate::diff::{Recording, policy_sets, recordings, with_policies};
 use crate::findings::{Code, Findings};
 use crate::flow::Flows;
 use crate::identity::Workload;
@@ -36,6 +38,11 @@ pub(in crate::cli) fn run(args: &DiffArgs, global: &Global) -> Result<ExitStatus
         before: base(&sides.0),
         after: base(&sides.1),
     };
+    if let (Some(_), SidePath::Tape(_), _) | (Some(_), _, SidePath::Tape(_)) = (&args.cluster, &sides.0, &sides.1) {
+        return Err(Failure::plain(
+            "`--cluster` is for two sets of policies, a tape has its own cluster",
+        ));
+    }
     let found = match sides {
         (SidePath::Tape(before), SidePath::Tape(after)) => {
             two_tapes(&Opened::open(&before)?, &Opened::open(&after)?, gate)
@@ -50,12 +57,11 @@ pub(in crate::cli) fn run(args: &DiffArgs, global: &Global) -> Result<ExitStatus
             found.inputs.rotate_right(1);
             found
         }
-        (SidePath::Policies(_), SidePath::Policies(_)) => {
-            return Err(Failure::plain(
-                "two policy sets cannot be compared with each other yet, one side must be a tape",
-            )
-            .hint("compare each with a tape: `flowtape diff TAPE POLICIES`; `tape:PATH` forces a path to be read as a tape"));
-        }
+        (SidePath::Policies(before), SidePath::Policies(after)) => two_sets(
+            policies::read(&before)?,
+            policies::read(&after)?,
+            args.cluster.as_deref(),
+        )?,
     };
     let Found {
         diff,
@@ -176,6 +182,31 @@ fn two_tapes(before: &Opened, after: &Opened, gate: Gate<'_>) -> Found {
     }
 }
 
+/// For the pods of the cluster, and for those that stand for the selectors of both sets.
+fn two_sets(before: Policies, after: Policies, cluster: Option<&Path>) -> Result<Found, Failure> {
+    let mut findings = Findings::default();
+    let given = cluster.map(|path| cluster::read(path, &mut findings)).transpose()?;
+    let (cluster, inputs, health) = match given {
+        Some(cluster::Given {
+            cluster,
+            inputs,
+            health,
+        }) => (Some(cluster), inputs, health),
+        None => (None, Vec::new(), Health::default()),
+    };
+    for policies in [&before, &after] {
+        policies::say_what_is_odd(&policies.parsed, &mut findings);
+    }
+    Ok(Found {
+        diff: policy_sets(&before.parsed.set, &after.parsed.set, cluster.as_ref()),
+        inputs: [before.input, after.input].into_iter().chain(inputs).collect(),
+        health,
+        shares: Vec::new(),
+        findings,
+        end: None,
+    })
+}
+
 /// The tape first; the caller mirrors what was given the other way round.
 fn tape_and_policies(opened: &Opened, policies: Policies, gate: Gate<'_>) -> Found {
     let Policies { parsed, input } = policies;
@@ -275,7 +306,10 @@ impl<'a> Gate<'a> {
         if let Some(side) = diff.incomplete.first() {
             return Some(format!("side `{}` is incomplete", side.word()));
         }
-        let one = diff.unidentified.first()?;
-        Some(format!("side `{}` has peers that it cannot identify", one.side.word()))
+        if let Some(one) = diff.unidentified.first() {
+            return Some(format!("side `{}` has peers that it cannot identify", one.side.word()));
+        }
+        let (protocol, name) = diff.unresolved.first()?;
+        Some(format!("no pod has a port `{name}` of {protocol}"))
     }
 }

@@ -3,6 +3,7 @@
 use super::{Align, columns};
 use crate::baseline::Excused;
 use crate::diff::change::{Change, Class, Diff, Pair};
+use crate::diff::rewrite::Rewrite;
 use crate::render::text::seconds;
 
 const ALIGNS: [Align; 7] = [Align::Left; 7];
@@ -11,7 +12,8 @@ const ALIGNS: [Align; 7] = [Align::Left; 7];
 #[must_use]
 pub fn text(diff: &Diff, excused: &[Excused<Change>]) -> String {
     let changes = diff.changes.iter().map(row);
-    let rows: Vec<Vec<String>> = changes.chain(excused.iter().map(accepted)).collect();
+    let rewrites = diff.rewrites.iter().filter_map(renamed);
+    let rows: Vec<Vec<String>> = changes.chain(excused.iter().map(accepted)).chain(rewrites).collect();
     let mut text = columns(0, &ALIGNS, &rows);
     if !text.is_empty() {
         text.push('\n');
@@ -35,6 +37,22 @@ fn row(change: &Change) -> Vec<String> {
     ]
 }
 
+/// A policy under another name; what else happened to policies, the changes say.
+fn renamed(rewrite: &Rewrite) -> Option<Vec<String>> {
+    match rewrite {
+        Rewrite::Renamed(before, after) => Some(vec![
+            mark(Class::Renamed).to_owned(),
+            Class::Renamed.word().to_owned(),
+            before.to_string(),
+            "->".to_owned(),
+            after.to_string(),
+            String::new(),
+            "the same policy".to_owned(),
+        ]),
+        Rewrite::Added(_) | Rewrite::Removed(_) | Rewrite::Changed(..) => None,
+    }
+}
+
 fn accepted(excused: &Excused<Change>) -> Vec<String> {
     let Excused { what, reason, until } = excused;
     let until = until.map_or_else(String::new, |until| format!(" until {}", seconds(until)));
@@ -56,7 +74,7 @@ const fn mark(class: Class) -> &'static str {
 
 pub(in crate::render) fn summary(diff: &Diff, excused: &[Excused<Change>]) -> String {
     let counts = diff.summary().into_iter();
-    // Nothing is ever renamed while nothing can prove it.
+    // Only policies have names of their own.
     let told = counts.filter(|(class, count)| *class != Class::Renamed || *count > 0);
     let mut parts: Vec<String> = told.map(|(class, count)| format!("{count} {}", class.word())).collect();
     let unbounded = diff.unbounded.len();

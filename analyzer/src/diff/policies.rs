@@ -1,0 +1,366 @@
+//! Two policy sets: what one allows and the other does not.
+//!
+//! Both are arranged over the same classes of ends that no policy of either tells apart. Only ends whose own rules differ are
+//! looked at, so that what is the same on both sides costs nothing; and an end that one side leaves open to everybody is one
+//! change, not one for every peer.
+
+use std::collections::BTreeMap;
+
+use rayon::iter::{IntoParallelIterator as _, ParallelIterator as _};
+
+use crate::flow::edge::Transport;
+use crate::identity::Workload;
+use crate::policy::model::{Direction, PolicySet};
+use crate::policy::ports::{PortSet, Protocol};
+use crate::semantics::bits::Bits;
+use crate::semantics::class::Classes;
+use crate::semantics::eval::By;
+use crate::semantics::index::Index;
+use crate::semantics::reach::{BLOCK, Reach};
+use crate::semantics::row::Row;
+use crate::semantics::traffic::Traffic;
+use crate::semantics::world::{Pod, World};
+
+use super::behind::{allowing, isolating};
+use super::change::{Change, Class, Diff, Kind, Pair, Reason, Side};
+use super::peer::Peer;
+
+/// Who a pod of the universe belongs to, by its namespace and name.
+pub(super) type Owners = BTreeMap<(String, String), Workload>;
+
+/// What two sets differ in, over a universe that holds representatives of both.
+pub(super) fn compare(before: &PolicySet, after: &PolicySet, world: &World, owners: &Owners) -> Diff {
+    let classes = Classes::new(world, &[before, after]);
+    let [old, new] = [before, after].map(|set| Reach::new(&classes, set));
+    let sides = Sides::new([&old, &new]);
+    let peers: Vec<Vec<Peer>> = (0..classes.len()).map(|class| peers(&classes, class, owners)).collect();
+    let blocks: Vec<BTreeMap<Key, Difference>> = (0..old.blocks())
+        .into_par_iter()
+        .map(|block| {
+            let mut found = BTreeMap::new();
+            sides.block(block, &mut |one| note(&mut found, &one, &sides, &peers, &classes));
+            found
+        })
+        .collect();
+    let mut found: BTreeMap<Key, Difference> = BTreeMap::new();
+    for (key, difference) in blocks.into_iter().flatten() {
+        found.entry(key).or_default().unite(&difference);
+    }
+    let sets = [before, after];
+    let indices = sets.map(|set| Index::new(set, world));
+    let mut changes = Vec::new();
+    for (key, difference) in &found {
+        for side in [Side::Before, Side::After] {
+            changes.extend(change(key, difference, side, &sides, &sets, &indices));
+        }
+    }
+    let diff = Diff {
+        changes,
+        ..Diff::default()
+    };
+    diff.sorted()
+}
+
+/// Which ends have other rules on the two sides.
+struct Sides<'r, 'c, 'a> {
+    /// By side: what it allows.
+    reach: [&'r Reach<'c, 'a>; 2],
+    /// Classes whose rules differ, ingress first.
+    changed: [Bits; 2],
+    /// By side: of these the classes that only it leaves open to everybody, ingress first.
+    open: [[Bits; 2]; 2],
+}
+
+/// Two classes whose connections differ.
+struct Differing<'r> {
+    from: usize,
+    to: &'r Bits,
+    before: &'r Traffic,
+    after: &'r Traffic,
+}
+
+/// The place of a direction in pairs that have ingress first.
+const fn place(direction: Direction) -> usize {
+    match direction {
+        Direction::Ingress => 0,
+        Direction::Egress => 1,
+    }
+}
+
+impl<'r, 'c, 'a> Sides<'r, 'c, 'a> {
+    fn new(reach: [&'r Reach<'c, 'a>; 2]) -> Self {
+        let size = reach[0].classes().len();
+        let of = |wanted: &dyn Fn(Direction, usize) -> bool| {
+            let members = |direction| Bits::of(size, (0..size).filter(|&class| wanted(direction, class)));
+            [Direction::Ingress, Direction::Egress].map(members)
+        };
+        let open = reach
+            .map(|reach| of(&|direction, class| reach.side(direction, class).is_none_or(|row| is_open(row, size))));
+        let only = |own: usize, other: usize| {
+            of(&|direction, class| {
+                open[own][place(direction)].contains(class) && !open[other][place(direction)].contains(class)
+            })
+        };
+        let only = [only(0, 1), only(1, 0)];
+        Self {
+            changed: of(&|direction, class| {
+                let at = place(direction);
+                let differ = reach[0].side(direction, class) != reach[1].side(direction, class);
+                differ && !(open[0][at].contains(class) && open[1][at].contains(class))
+            }),
+            open: only,
+            reach,
+        }
+    }
+
+    /// Whether the rules of a class, which no side leaves open, are why a connection with a peer differs.
+    fn is_own(&self, direction: Direction, class: usize, peer: usize) -> bool {
+        let at = place(direction);
+        let flipped = self.open.iter().any(|open| open[at].contains(class));
+        let with = |side: usize| self.reach[side].side(direction, class).and_then(|row| row.with(peer));
+        self.changed[at].contains(class) && !flipped && with(0) != with(1)
+    }
+
+    /// Tells of every pair of classes that differs, of 64 sources.
+    fn block(&self, block: usize, tell: &mut dyn FnMut(Differing<'_>)) {
+        let [old, new] = self.reach;
+        let size = old.classes().len();
+        let [ingress, egress] = &self.changed;
+        let sources = block * BLOCK..((block + 1) * BLOCK).min(size);
+        let all = sources.clone().any(|source| egress.contains(source));
+        let among = if all { Bits::all(size) } else { ingress.clone() };
+        if among.is_empty() {
+            return;
+        }
+        let rows = old
+            .connections(block, &among)
+            .into_iter()
+            .zip(new.connections(block, &among));
+        for (from, (before, after)) in sources.zip(rows) {
+            differences(from, &before, &after, size, tell);
+        }
+    }
+}
+
+/// Whether a row is everything with everybody.
+fn is_open(row: &Row, size: usize) -> bool {
+    let mut parts = row.parts();
+    parts.len() == 1 && parts.next() == Some((&Traffic::all(), &Bits::all(size)))
+}
+
+/// What differs between two rows of a source: the peers by what they had before and have after.
+fn differences(from: usize, before: &Row, after: &Row, size: usize, tell: &mut dyn FnMut(Differing<'_>)) {
+    let none = Traffic::none();
+    let rest = |row: &Row| {
+        let mut rest = Bits::all(size);
+        row.parts().for_each(|(_, peers)| rest.remove(peers));
+        rest
+    };
+    let (nothing_before, nothing_after) = (rest(before), rest(after));
+    let old: Vec<(&Traffic, &Bits)> = before.parts().chain([(&none, &nothing_before)]).collect();
+    for (after, to_after) in after.parts().chain([(&none, &nothing_after)]) {
+        for (before, to_before) in &old {
+            if *before != after && to_before.meets(to_after) {
+                let to = &to_before.common(to_after);
+                tell(Differing {
+                    from,
+                    to,
+                    before,
+                    after,
+                });
+            }
+        }
+    }
+}
+
+/// Who connects to whom, and which end is why, where it is one that a side leaves open.
+type Key = (Peer, Peer, Option<Direction>);
+
+/// What two peers have on one side only.
+#[derive(Clone, Debug, Default)]
+struct Difference {
+    /// By side: traffic that only it has, and classes of such a connection.
+    only: [Traffic; 2],
+    example: [Option<(usize, usize)>; 2],
+    /// By side: whether these peers have any traffic there.
+    any: [bool; 2],
+}
+
+impl Difference {
+    fn unite(&mut self, other: &Self) {
+        for side in 0..2 {
+            self.only[side] = self.only[side].union(&other.only[side]);
+            self.example[side] = self.example[side].or(other.example[side]);
+            self.any[side] |= other.any[side];
+        }
+    }
+}
+
+/// Notes what differs under the names of the peers.
+fn note(
+    found: &mut BTreeMap<Key, Difference>,
+    one: &Differing<'_>,
+    sides: &Sides<'_, '_, '_>,
+    peers: &[Vec<Peer>],
+    classes: &Classes<'_>,
+) {
+    let Differing {
+        from,
+        to,
+        before,
+        after,
+    } = one;
+    let only = [before.difference(after), after.difference(before)];
+    for destination in to.iter() {
+        if *from == destination && is_alone(classes, destination, &peers[destination]) {
+            continue;
+        }
+        let any = [!before.is_empty(), !after.is_empty()];
+        for side in [0, 1].into_iter().filter(|&side: &usize| !only[side].is_empty()) {
+            let mut difference = Difference {
+                any,
+                ..Difference::default()
+            };
+            difference.only[side] = only[side].clone();
+            difference.example[side] = Some((*from, destination));
+            let mut add = |key: Key| found.entry(key).or_default().unite(&difference);
+            let [received, sent] = &sides.open[side];
+            let (sent, received) = (sent.contains(*from), received.contains(destination));
+            for client in peers[*from].iter().filter(|_| sent) {
+                add((client.clone(), Peer::Everybody, Some(Direction::Egress)));
+            }
+            for server in peers[destination].iter().filter(|_| received) {
+                add((Peer::Everybody, server.clone(), Some(Direction::Ingress)));
+            }
+            let own = sides.is_own(Direction::Egress, *from, destination)
+                || sides.is_own(Direction::Ingress, destination, *from);
+            if own || !sent && !received {
+                for client in &peers[*from] {
+                    for server in peers[destination]
+                        .iter()
+                        .filter(|server| !(*server == client && is_single(client)))
+                    {
+                        add((client.clone(), server.clone(), None));
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Whether a class is a single pod without a second of its kind, which always reaches itself.
+fn is_alone(classes: &Classes<'_>, class: usize, peers: &[Peer]) -> bool {
+    classes.list()[class].pods.len() == 1 && peers.iter().all(is_single)
+}
+
+/// Whether a peer is one pod, and stands for no others.
+fn is_single(peer: &Peer) -> bool {
+    matches!(peer, Peer::Workload(workload) if workload.kind == "Pod" && !is_example(&workload.name))
+}
+
+/// Whether a name is one of those that stand for many pods, which no pod can have.
+fn is_example(name: &str) -> bool {
+    name.starts_with(['*', '['])
+}
+
+/// What is at the ends of a class: the workloads of its pods, or addresses.
+fn peers(classes: &Classes<'_>, class: usize, owners: &Owners) -> Vec<Peer> {
+    let class = &classes.list()[class];
+    if let Some(cell) = &class.addresses {
+        return vec![Peer::Addresses {
+            cidr: cell.cidr,
+            except: cell.except.clone(),
+        }];
+    }
+    let mut peers: Vec<Peer> = class
+        .pods
+        .iter()
+        .map(|(pod, _)| Peer::Workload(owner(pod, owners)))
+        .collect();
+    peers.sort_unstable();
+    peers.dedup();
+    peers
+}
+
+fn owner(pod: &Pod, owners: &Owners) -> Workload {
+    let known = owners.get(&(pod.namespace.clone(), pod.name.clone())).cloned();
+    known.unwrap_or_else(|| Workload {
+        namespace: pod.namespace.clone(),
+        kind: "Pod".to_owned(),
+        name: pod.name.clone(),
+        host_network: pod.host_network,
+    })
+}
+
+/// The changes of two peers that one side has, by protocol.
+fn change(
+    (from, to, open): &Key,
+    difference: &Difference,
+    side: Side,
+    sides: &Sides<'_, '_, '_>,
+    sets: &[&PolicySet; 2],
+    indices: &[Index<'_>; 2],
+) -> Vec<Change> {
+    let classes = sides.reach[0].classes();
+    let (own, other) = match side {
+        Side::Before => (0, 1),
+        Side::After => (1, 0),
+    };
+    let Some((client, server)) = difference.example[own] else {
+        return Vec::new();
+    };
+    // What is left of an end that one side leaves open is whatever its rules allow on the other.
+    let end = |direction, class| {
+        sides.reach[other]
+            .side(direction, class)
+            .is_none_or(|row| row.parts().len() > 0)
+    };
+    let any = match open {
+        Some(Direction::Egress) => end(Direction::Egress, client),
+        Some(Direction::Ingress) => end(Direction::Ingress, server),
+        None => difference.any[other],
+    };
+    let class = match (side, any) {
+        (Side::After, false) => Class::Added,
+        (Side::After, true) => Class::Widened,
+        (Side::Before, false) => Class::Removed,
+        (Side::Before, true) => Class::Narrowed,
+    };
+    let with = |protocol: Protocol| {
+        let ports: &PortSet = difference.only[own].ports(protocol);
+        let port = ports.ranges().first()?.first();
+        let by: Vec<By> = match open {
+            // One side leaves it open, and the other side's policies are what there is to show.
+            Some(Direction::Egress) => isolating(sets[other], classes, client, Direction::Egress),
+            Some(Direction::Ingress) => isolating(sets[other], classes, server, Direction::Ingress),
+            None => allowing(sets[own], &indices[own], classes, (client, server), protocol, port),
+        };
+        Some(Change {
+            class,
+            pair: Pair {
+                from: from.clone(),
+                to: to.clone(),
+                protocol: transport(protocol),
+            },
+            ports: ports.clone(),
+            side,
+            kind: Kind::Policies,
+            reason: if open.is_some() {
+                Reason::Isolated
+            } else {
+                Reason::NotAllowed
+            },
+            cause: None,
+            by,
+        })
+    };
+    Protocol::ALL.into_iter().filter_map(with).collect()
+}
+
+const fn transport(protocol: Protocol) -> Transport {
+    match protocol {
+        Protocol::Tcp => Transport::TCP,
+        Protocol::Udp => Transport::UDP,
+        Protocol::Sctp => Transport::SCTP,
+    }
+}

@@ -1,0 +1,89 @@
+//! What happened to the texts of two policy sets: policies that are new, gone, changed, or the same under another name.
+
+use crate::policy::model::{Policy, PolicySet};
+use crate::semantics::eval::By;
+
+/// What happened to a policy.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Rewrite {
+    /// It is new.
+    Added(By),
+    /// It is gone.
+    Removed(By),
+    /// It has another content, before and after.
+    Changed(By, By),
+    /// It has another name, before and after, and the same content.
+    Renamed(By, By),
+}
+
+impl Rewrite {
+    /// The stable word of JSON.
+    #[must_use]
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Self::Added(_) => "added",
+            Self::Removed(_) => "removed",
+            Self::Changed(..) => "changed",
+            Self::Renamed(..) => "renamed",
+        }
+    }
+
+    /// The policy before and after.
+    #[must_use]
+    pub const fn sides(&self) -> [Option<&By>; 2] {
+        match self {
+            Self::Added(after) => [None, Some(after)],
+            Self::Removed(before) => [Some(before), None],
+            Self::Changed(before, after) | Self::Renamed(before, after) => [Some(before), Some(after)],
+        }
+    }
+
+    /// The same with the sides exchanged.
+    pub(super) fn mirrored(self) -> Self {
+        match self {
+            Self::Added(by) => Self::Removed(by),
+            Self::Removed(by) => Self::Added(by),
+            Self::Changed(before, after) => Self::Changed(after, before),
+            Self::Renamed(before, after) => Self::Renamed(after, before),
+        }
+    }
+}
+
+/// The policies that are not the same on both sides, sorted.
+pub(super) fn rewrites(before: &PolicySet, after: &PolicySet) -> Vec<Rewrite> {
+    let (old, new) = (before.bare(), after.bare());
+    let absent = |from: &PolicySet, to: &PolicySet| -> Vec<Policy> {
+        let absent = |policy: &&Policy| to.get(&policy.namespace, &policy.name).is_none();
+        from.iter().filter(absent).cloned().collect()
+    };
+    let mut added = absent(&new, &old);
+    let by = |set: &PolicySet, policy: &Policy| By {
+        kind: "NetworkPolicy",
+        namespace: policy.namespace.clone(),
+        name: policy.name.clone(),
+        rule: None,
+        source: set
+            .get(&policy.namespace, &policy.name)
+            .and_then(|policy| policy.source.clone()),
+    };
+    let changed = old.iter().filter(|policy| {
+        let other = new.get(&policy.namespace, &policy.name);
+        other.is_some_and(|other| other != *policy)
+    });
+    let mut rewrites: Vec<Rewrite> = changed
+        .map(|policy| Rewrite::Changed(by(before, policy), by(after, policy)))
+        .collect();
+    for policy in absent(&old, &new) {
+        let same = |other: &Policy| {
+            let name = policy.name.clone();
+            policy == Policy { name, ..other.clone() }
+        };
+        rewrites.push(match added.iter().position(same) {
+            Some(at) => Rewrite::Renamed(by(before, &policy), by(after, &added.remove(at))),
+            None => Rewrite::Removed(by(before, &policy)),
+        });
+    }
+    rewrites.extend(added.iter().map(|policy| Rewrite::Added(by(after, policy))));
+    rewrites.sort();
+    rewrites
+}
