@@ -280,6 +280,23 @@ fn with_all_pods(rule: &Rule) -> Option<Rule> {
     })
 }
 
+/// Traffic between two ends that are both left out, one of which the selector of a third takes in.
+#[test]
+fn what_is_left_out_at_both_ends_is_left_out_by_choice() {
+    let settings = Settings {
+        exclude: vec!["b/w4".parse().unwrap(), "type:external".parse().unwrap()],
+        ..Settings::default()
+    };
+    let run = run(&[(3, 0, 0, 1), (0, 4, 4, 1)], &settings);
+    let denied = denied(
+        &run.flows.edges,
+        &run.generated.set,
+        &run.world,
+        &run.generated.left_out,
+    );
+    assert_eq!((denied, run.generated.left_out.len()), (Vec::new(), 1));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(16) })]
 

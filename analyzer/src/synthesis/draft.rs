@@ -135,6 +135,14 @@ impl<'a> Synthesis<'a> {
         }
     }
 
+    /// Edges that are left out by choice, also those between workloads without a policy of their own: the selector of another may
+    /// take them in.
+    pub(super) fn chosen(&self) -> impl Iterator<Item = LeftOut> {
+        let asked = self.edges.iter().enumerate();
+        let asked = asked.filter(|(_, edge)| self.judged(edge) == Governed::Yes);
+        asked.filter_map(|(place, edge)| Some((place, Reverse(Direction::Egress), self.left_out_by_choice(edge)?)))
+    }
+
     fn left_out_by_choice(&self, edge: &Edge) -> Option<Cow<'static, str>> {
         if edge.key.to.role == Some(Role::Dns) && self.settings.dns == Dns::Off {
             return Some("name resolution is left out (--dns off)".into());
@@ -181,8 +189,7 @@ impl<'s> Drafting<'s> {
     /// Makes rules of an edge, which has this place in the list.
     fn add_edge(&mut self, place: usize, side: Direction) {
         let edge = &self.synthesis.edges[place];
-        if let Some(why) = self.synthesis.left_out_by_choice(edge) {
-            self.left_out.push((place, Reverse(side), why));
+        if self.synthesis.left_out_by_choice(edge).is_some() {
             return;
         }
         let Some(protocol) = Protocol::from_number(edge.key.protocol.0) else {

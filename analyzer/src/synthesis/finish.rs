@@ -42,7 +42,7 @@ impl Synthesis<'_> {
         };
         let made: Vec<Made> = subjects.into_par_iter().map(policies_of).collect();
         let (mut policies, mut additions, mut evidence) = (Vec::new(), BTreeSet::new(), Vec::new());
-        let (mut left_out, mut asked) = (BTreeSet::new(), said.asked);
+        let (mut left_out, mut asked) = (self.chosen().collect::<BTreeSet<_>>(), said.asked);
         findings.absorb(said.findings);
         for one in made {
             policies.extend(one.policies);

@@ -52,10 +52,10 @@ impl Note {
     }
 }
 
-/// The notes of one rule as lines. Several ports between the same two that differ in nothing else share one.
+/// The notes of one rule as lines, edges first. Several ports between the same two that differ in nothing else share one.
 pub(super) fn lines(notes: &BTreeSet<Note>) -> Vec<String> {
     let mut ports: BTreeMap<(&str, &str, &str), BTreeSet<u16>> = BTreeMap::new();
-    let mut lines: BTreeSet<String> = BTreeSet::new();
+    let (mut lines, mut texts): (BTreeSet<String>, BTreeSet<String>) = (BTreeSet::new(), BTreeSet::new());
     for note in notes {
         match note {
             Note::Edge {
@@ -67,7 +67,7 @@ pub(super) fn lines(notes: &BTreeSet<Note>) -> Vec<String> {
                 ports.entry((between, protocol, more)).or_default().insert(*port);
             }
             Note::Text(text) => {
-                lines.insert(text.clone());
+                texts.insert(text.clone());
             }
         }
     }
@@ -79,5 +79,5 @@ pub(super) fn lines(notes: &BTreeSet<Note>) -> Vec<String> {
             lines.insert(format!("{between} {ports}/{protocol}{more}"));
         }
     }
-    lines.into_iter().collect()
+    lines.into_iter().chain(texts).collect()
 }

@@ -111,9 +111,9 @@ impl RuleMap {
         self.peers.into_iter().flat_map(each).collect()
     }
 
-    /// One rule for all peers that have exactly the same ports.
+    /// One rule for all peers that have exactly the same ports; everybody is a rule apart, for whoever looks for it.
     pub(super) fn into_rules(self, widen: &Widen<'_>) -> Vec<Grouped> {
-        let mut groups: BTreeMap<PortList, Members> = BTreeMap::new();
+        let mut groups: BTreeMap<(PortList, bool), Members> = BTreeMap::new();
         for (peer, allowed) in widen.peers(self.peers) {
             let Allowed {
                 origins: _,
@@ -122,7 +122,7 @@ impl RuleMap {
             } = allowed;
             let ranges = ranges(ports.keys().copied(), widen.port_budget(), widen.rows());
             let list: PortList = ranges.iter().map(|(port, _)| port.clone()).collect();
-            let members = groups.entry(list).or_default();
+            let members = groups.entry((list, is_everybody(&peer))).or_default();
             for (port, beyond) in &ranges {
                 let part = |kind, beyond| (kind, peer.clone(), port.clone(), Some(beyond));
                 members.additions.extend(beyond.map(|beyond| part(Kind::Ports, beyond)));
@@ -134,6 +134,9 @@ impl RuleMap {
                 if let Some((range, _)) = ranges.iter().find(|(range, _)| range.takes(protocol, port))
                     && !basis.observed
                 {
+                    // No edge speaks for this one.
+                    let as_well = || Note::Text(format!("{port}/{protocol} as well: name resolution is one unit"));
+                    members.notes.extend(basis.additions.contains(&Kind::Dns).then(as_well));
                     let what = |kind: Kind| (kind, peer.clone(), range.clone(), None);
                     members.additions.extend(basis.additions.into_iter().map(what));
                 }
@@ -186,8 +189,16 @@ struct Members {
     edges: BTreeSet<usize>,
 }
 
+/// Whether a peer is every address of a family, but for some.
+fn is_everybody(peer: &Peer) -> bool {
+    match peer {
+        Peer::Block { cidr, except: _ } => cidr.length() == 0,
+        Peer::Pods { .. } => false,
+    }
+}
+
 /// A rule without peers or without ports would allow everybody or everything, so there is none: `None` instead.
-fn grouped((ports, members): (PortList, Members)) -> Option<Grouped> {
+fn grouped(((ports, _), members): ((PortList, bool), Members)) -> Option<Grouped> {
     let Members {
         peers,
         notes,
