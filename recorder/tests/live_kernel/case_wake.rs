@@ -13,12 +13,13 @@ use flowtape_recorder_ebpf::abi::event::Event;
 
 use crate::case_count::one_page;
 use crate::cgroup::Group;
-use crate::stage::{Recording, config, page_size};
+use crate::stage::{Recording, config};
 use crate::{Case, Outcome};
 
 pub(crate) const CASES: &[Case] = &[
     ("a_single_event_wakes_nobody", single),
-    ("half_a_buffer_wakes_the_reader", half),
+    ("half_a_buffer_wakes_the_reader", half_of_one_page),
+    ("half_a_large_buffer_wakes_the_reader", half_of_many_pages),
     ("half_a_buffer_of_control_groups_wakes_the_reader", half_of_groups),
 ];
 
@@ -90,15 +91,27 @@ fn single() -> Outcome {
     Ok(())
 }
 
+fn half_of_one_page() -> Outcome {
+    half(&one_page())
+}
+
+/// A buffer for which not every event looks how full it is.
+fn half_of_many_pages() -> Outcome {
+    half(&KernelConfig {
+        ring_bytes: 256 << 10,
+        ..config()
+    })
+}
+
 /// Nobody reads before the reader is woken.
-fn half() -> Outcome {
-    let mut kernel = Kernel::load(&one_page())?;
+fn half(config: &KernelConfig) -> Outcome {
+    let mut kernel = Kernel::load(config)?;
     let waited = wait(&mut kernel, FOR_EVER, || {
         Ok(Box::new(|| TcpListener::bind("127.0.0.1:0").map(|_listener| true)))
     })?;
     assert!(waited.length < FOR_EVER, "nobody was woken");
     let filled = waited.recording.events.len() * (size_of::<Event>() + HEADER);
-    let half = usize::try_from(page_size() / 2)?;
+    let half = usize::try_from(config.ring_bytes / 2)?;
     assert!(filled > half, "woken at {filled} bytes");
     Ok(())
 }
