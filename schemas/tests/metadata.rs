@@ -328,3 +328,21 @@ fn allowed_annotations_are_kept() {
         [ALLOWED_ANNOTATIONS[0]]
     );
 }
+
+#[test]
+fn who_may_use_a_load_balancer_and_whether_nodes_translate_it() {
+    let service = json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "web", "namespace": "shop", "uid": "s1"},
+        "spec": {"type": "LoadBalancer", "ports": [{"port": 80}],
+                 "loadBalancerSourceRanges": [" 203.0.113.0/24 ", "2001:db8::/32"]},
+        "status": {"loadBalancer": {"ingress": [
+            {"ip": "192.0.2.1", "ipMode": "VIP"}, {"ip": "192.0.2.2", "ipMode": "Proxy"}, {"ip": "192.0.2.3"},
+            {"hostname": "lb.example.com"}]}}});
+    let rows = rows(vec![snapshot(&[service], None)]).unwrap();
+    let row = &rows.services[0];
+    let text = |addresses: &[flowtape_schemas::address::Address]| -> Vec<String> {
+        addresses.iter().map(ToString::to_string).collect()
+    };
+    assert_eq!(text(&row.load_balancer_ips), ["192.0.2.1", "192.0.2.2", "192.0.2.3"]);
+    assert_eq!(text(&row.load_balancer_proxies), ["192.0.2.2"]);
+    assert_eq!(row.load_balancer_source_ranges, ["203.0.113.0/24", "2001:db8::/32"]);
+}

@@ -236,7 +236,9 @@ fn addresses(scenario: &Scenario, layout: &Layout, found: &mut Found) {
         one_per_family(&ranges, node.line, found);
     }
     for service in &scenario.services {
-        let all = service.addresses.iter().chain(&service.load_balancer);
+        // A proxy outside may be declared as the external that it is.
+        let balanced = service.load_balancer.iter().filter(|_| !service.balanced_by_proxy);
+        let all = service.addresses.iter().chain(balanced);
         held.extend(all.map(|address| {
             (
                 *address,

@@ -7,7 +7,7 @@ use std::str::FromStr;
 use flowtape_schemas::address::Address;
 
 /// A range of addresses: a prefix over the tape's 16-byte form.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Prefix {
     network: u128,
     mask: u128,

@@ -2,10 +2,12 @@
 
 use std::collections::BTreeSet;
 
+use flowtape_schemas::address::Address;
 use flowtape_schemas::cluster::ServiceRow;
 
 use super::Workload;
 use super::cluster::Cluster;
+use super::prefix::Prefix;
 use super::service::ServiceHit;
 use super::timeline::Span;
 
@@ -20,6 +22,17 @@ pub struct PublishedPort {
     pub port: u16,
     /// What publishes it: `Service NS/NAME` or `hostPort N`.
     pub by: String,
+    /// The ranges of addresses that may use it, where not everybody may.
+    pub sources: Option<BTreeSet<Prefix>>,
+}
+
+impl PublishedPort {
+    /// Whether it is meant for clients at an address.
+    #[must_use]
+    pub fn admits(&self, address: Address) -> bool {
+        let ranges = self.sources.as_ref();
+        ranges.is_none_or(|ranges| ranges.iter().any(|range| range.contains(address)))
+    }
 }
 
 /// Every published port: of Services of type NodePort and LoadBalancer or with externalIPs, and hostPorts.
@@ -39,6 +52,7 @@ pub fn published(cluster: &Cluster) -> BTreeSet<PublishedPort> {
                     protocol: port.protocol.clone(),
                     port: backend.port,
                     by: format!("Service {}/{}", row.namespace, row.name),
+                    sources: sources(row),
                 });
             }
         }
@@ -51,10 +65,18 @@ pub fn published(cluster: &Cluster) -> BTreeSet<PublishedPort> {
                 protocol: declared.protocol.clone(),
                 port: declared.port,
                 by: format!("hostPort {host_port}"),
+                sources: None,
             });
         }
     }
     ports
+}
+
+/// Who may use a Service from outside, where it is not everybody. A range that cannot be read admits nobody.
+fn sources(row: &ServiceRow) -> Option<BTreeSet<Prefix>> {
+    let ranges = &row.load_balancer_source_ranges;
+    let restricted = row.service_type == "LoadBalancer" && !ranges.is_empty();
+    restricted.then(|| ranges.iter().filter_map(|range| range.parse().ok()).collect())
 }
 
 fn publishes(row: &ServiceRow) -> bool {

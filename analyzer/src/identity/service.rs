@@ -76,7 +76,9 @@ impl Services {
                 .cluster_ips
                 .iter()
                 .chain(&row.external_ips)
-                .chain(&row.load_balancer_ips);
+                .chain(&row.load_balancer_ips)
+                // What is sent to a proxy leaves for it, and comes back as its own.
+                .filter(|address| !row.load_balancer_proxies.contains(address));
             addresses.map(move |address| (*address, span(row), index))
         });
         let by_node_port = services().flat_map(|(index, row)| {

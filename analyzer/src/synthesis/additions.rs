@@ -5,6 +5,7 @@ use std::fmt;
 use std::net::IpAddr;
 
 use crate::identity::cluster::Cluster;
+use crate::identity::published::PublishedPort;
 use crate::policy::cidr::Cidr;
 use crate::policy::model::{Direction, Peer, PortRule};
 
@@ -176,17 +177,24 @@ pub(super) fn inside(cluster: &Cluster) -> BTreeSet<Cidr> {
     inside
 }
 
-/// Everybody outside the cluster, of both families: all addresses but those of pods and nodes.
-pub(super) fn outside_peers(cluster: &Cluster) -> Vec<Peer> {
-    let inside = inside(cluster);
-    let all = [IpAddr::from([0; 4]), IpAddr::from([0; 16])];
-    let peer = |address: IpAddr| {
-        let everything = Cidr::new(address, 0)?;
+/// Those outside the cluster that a published port is meant for: of the ranges it admits, or of all addresses of both
+/// families, those that are not of pods and nodes.
+pub(super) fn outside_peers(inside: &BTreeSet<Cidr>, port: &PublishedPort) -> Vec<Peer> {
+    let everything = || {
+        let all = [IpAddr::from([0; 4]), IpAddr::from([0; 16])];
+        all.into_iter().filter_map(|address| Cidr::new(address, 0)).collect()
+    };
+    let admitted: Vec<Cidr> = port.sources.as_ref().map_or_else(everything, |ranges| {
+        let ranges = ranges.iter().filter_map(|range| range.to_string().parse().ok());
+        ranges.collect()
+    });
+    let is_outside = |range: &Cidr| port.sources.is_none() || !inside.iter().any(|hole| hole.covers(*range));
+    let peer = |range: Cidr| {
         let holes = inside
             .iter()
             .copied()
-            .filter(|hole| *hole != everything && everything.covers(*hole));
-        Peer::block_except(everything, holes)
+            .filter(|hole| *hole != range && range.covers(*hole));
+        Peer::block_except(range, holes)
     };
-    all.into_iter().filter_map(peer).collect()
+    admitted.into_iter().filter(is_outside).filter_map(peer).collect()
 }

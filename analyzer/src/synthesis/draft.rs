@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use flowtape_schemas::node::Outcome;
 
-use super::additions::Kind;
+use super::additions::{Kind, outside_peers};
 use super::note::Note;
 use super::peers::{Left, PeerRules, Said, Unit};
 use super::rules::{Origin, RuleMap};
@@ -18,6 +18,7 @@ use crate::flow::governed::{Governed, governed};
 use crate::identity::cluster::Cluster;
 use crate::identity::published::PublishedPort;
 use crate::identity::{Identity, Role, Workload};
+use crate::policy::cidr::Cidr;
 use crate::policy::model::{Direction, Peer};
 use crate::policy::ports::Protocol;
 use crate::policy::select::Selector;
@@ -30,8 +31,8 @@ pub(super) struct Synthesis<'a> {
     pub(super) peers: PeerRules<'a>,
     /// Ports that the cluster itself publishes.
     pub(super) published: BTreeMap<Workload, Vec<PublishedPort>>,
-    /// Everybody outside the cluster.
-    pub(super) outside: Vec<Peer>,
+    /// The ranges of pods and the addresses of nodes.
+    pub(super) inside: BTreeSet<Cidr>,
 }
 
 /// A workload that policies are made for.
@@ -211,10 +212,7 @@ impl<'s> Drafting<'s> {
                 self.add_rules(&asked, side, peers);
                 self.add_behind_cache(edge);
             }
-            Direction::Ingress
-                if edge.key.from.role == Some(Role::Published)
-                    && self.synthesis.settings.published == Published::Declared =>
-            {
+            Direction::Ingress if self.is_declared(edge, protocol) => {
                 self.covered.entry((protocol, edge.key.port)).or_default().insert(place);
             }
             Direction::Ingress => {
@@ -222,6 +220,20 @@ impl<'s> Drafting<'s> {
                 self.add_rules(&asked, side, peers);
             }
         }
+    }
+
+    /// Whether the rule for everybody outside is for the client of an edge, too.
+    fn is_declared(&self, edge: &Edge, protocol: Protocol) -> bool {
+        let Identity::External { address, .. } = &edge.key.from.identity else {
+            return false;
+        };
+        let is_for_it = |port: &PublishedPort| {
+            let is_it = port.port == edge.key.port && Protocol::from_name(&port.protocol) == Some(protocol);
+            is_it && port.admits(*address)
+        };
+        let published = self.synthesis.published.get(self.workload);
+        let declared = self.synthesis.settings.published == Published::Declared;
+        declared && edge.key.from.role == Some(Role::Published) && published.into_iter().flatten().any(is_for_it)
     }
 
     fn add_rules(&mut self, asked: &Asked<'_>, side: Direction, peers: Result<Unit, Left>) {
@@ -300,10 +312,15 @@ impl<'s> Drafting<'s> {
             let Some(protocol) = Protocol::from_name(&port.protocol) else {
                 continue;
             };
-            let note = Note::Text(format!("everybody outside the cluster, published by {}", port.by));
+            let who = if port.sources.is_some() {
+                "who may use it from outside the cluster"
+            } else {
+                "everybody outside the cluster"
+            };
+            let note = Note::Text(format!("{who}, published by {}", port.by));
             let edges = self.covered.get(&(protocol, port.port)).cloned().unwrap_or_default();
-            for peer in &self.synthesis.outside {
-                let (peer, port) = ((peer.clone(), Origin::Fixed), (protocol, port.port));
+            for peer in outside_peers(&self.synthesis.inside, port) {
+                let (peer, port) = ((peer, Origin::Fixed), (protocol, port.port));
                 self.ingress
                     .add(peer, port, &note, Kind::Published, edges.iter().copied());
             }

@@ -26,7 +26,7 @@ use crate::identity::Workload;
 use crate::identity::cluster::Cluster;
 use crate::identity::published::{PublishedPort, published};
 use crate::policy::model::{Direction, PolicySet, PolicySetError};
-use additions::{Addition, outside_peers};
+use additions::{Addition, inside};
 use draft::Synthesis;
 use peers::{PeerRules, Said};
 use settings::Settings;
@@ -76,7 +76,7 @@ pub fn synthesize(
         settings,
         peers: PeerRules::new(edges, cluster, settings.redacted),
         published: by_workload,
-        outside: outside_peers(cluster),
+        inside: inside(cluster),
     };
     let mut said = Said::default();
     let subjects = synthesis.subjects(&mut said);

@@ -137,7 +137,8 @@ impl Rules<'_> {
             } else {
                 format!("{MASQUERADE} ")
             };
-            let published = service.load_balancer.iter().chain(&service.external_ips);
+            let balanced = service.load_balancer.iter().filter(|_| !service.balanced_by_proxy);
+            let published = balanced.chain(&service.external_ips);
             for address in published.filter(own_family) {
                 let matched = format!("{} daddr {address} {protocol} dport {}", family(*address), port.port);
                 rules.extend(self.translation(service, &matched, &mark, &all));

@@ -42,6 +42,10 @@ table! {
         pub external_ips: Vec<Address>,
         /// `status.loadBalancer.ingress` that are addresses.
         pub load_balancer_ips: Vec<Address>,
+        /// Those of them with `ipMode: Proxy`: nodes do not translate them, and what is sent there leaves for the load balancer.
+        pub load_balancer_proxies: Vec<Address>,
+        /// `spec.loadBalancerSourceRanges`: who may use the load balancer; everybody where there are none.
+        pub load_balancer_source_ranges: Vec<String>,
         /// `spec.healthCheckNodePort`.
         pub health_check_node_port: Option<u16>,
         /// `spec.selector`; null for a Service without one.

@@ -6,9 +6,9 @@ use serde::Deserialize as _;
 use serde_json::Value;
 
 use super::object::{
-    AnyObject, Container, ContainerStatus, EndpointSlice, Ip, Metadata, NodeSpec, NodeStatus, Object, OwnerReference,
-    PodSpec, PodStatus, Policy, Port, PortReference, ProbeSpec, Selector, ServiceSpec, ServiceStatus, Template,
-    WorkloadSpec,
+    AnyObject, Balanced, Container, ContainerStatus, EndpointSlice, Ip, Metadata, NodeSpec, NodeStatus, Object,
+    OwnerReference, PodSpec, PodStatus, Policy, Port, PortReference, ProbeSpec, Selector, ServiceSpec, ServiceStatus,
+    Template, WorkloadSpec,
 };
 use super::{ALLOWED_ANNOTATIONS, ObjectError, Reduced};
 use crate::address::Address;
@@ -305,6 +305,11 @@ fn service(reduced: &mut Reduced, object: Object<ServiceSpec, ServiceStatus>) {
     } else {
         addresses(spec.cluster_ips.iter().map(String::as_str))
     };
+    let balanced = &status.load_balancer.ingress;
+    let is_proxy = |entry: &&Balanced| entry.ip_mode.as_deref() == Some("Proxy");
+    let proxies = balanced.iter().filter(is_proxy).map(|entry| entry.ip.as_str());
+    // A range may have blanks around it, as the validation of the API admits.
+    let source_ranges = spec.load_balancer_source_ranges.iter();
     reduced.rows.services.push(ServiceRow {
         uid: uid("Service", &metadata),
         namespace: metadata.namespace,
@@ -312,7 +317,9 @@ fn service(reduced: &mut Reduced, object: Object<ServiceSpec, ServiceStatus>) {
         service_type: spec.service_type.unwrap_or_else(|| "ClusterIP".to_owned()),
         cluster_ips,
         external_ips: addresses(spec.external_ips.iter().map(String::as_str)),
-        load_balancer_ips: addresses_of(&status.load_balancer.ingress, None),
+        load_balancer_ips: addresses(balanced.iter().map(|entry| entry.ip.as_str())),
+        load_balancer_proxies: addresses(proxies),
+        load_balancer_source_ranges: source_ranges.map(|range| range.trim().to_owned()).collect(),
         health_check_node_port: spec.health_check_node_port,
         selector: Some(spec.selector).filter(|selector| !selector.is_empty()),
         ports: spec.ports.iter().map(port).collect(),

@@ -186,6 +186,8 @@ pub(super) struct ServiceSpec {
     pub(super) internal_traffic_policy: Option<String>,
     pub(super) external_traffic_policy: Option<String>,
     pub(super) session_affinity: Option<String>,
+    #[serde(deserialize_with = "null_is_empty")]
+    pub(super) load_balancer_source_ranges: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -209,7 +211,15 @@ pub(super) struct ServiceStatus {
 #[serde(default)]
 pub(super) struct LoadBalancer {
     #[serde(deserialize_with = "null_is_empty")]
-    pub(super) ingress: Vec<Ip>,
+    pub(super) ingress: Vec<Balanced>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Balanced {
+    #[serde(default)]
+    pub(super) ip: String,
+    pub(super) ip_mode: Option<String>,
 }
 
 #[derive(Deserialize)]

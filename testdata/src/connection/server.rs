@@ -138,6 +138,9 @@ impl Question<'_> {
         if let Some(socket) = self.answering(dialed, protocol, from) {
             return Ok(Target::direct(dialed, Some(socket)));
         }
+        if self.is_proxy(dialed.0) {
+            return Ok(Target::direct(dialed, None));
+        }
         for service in &self.scenario.services {
             for port in service.ports.iter().filter(|port| port.protocol == protocol) {
                 if let Some(publication) = self.publication(service, port, dialed) {
@@ -158,6 +161,12 @@ impl Question<'_> {
             pod: None,
         };
         Ok(Target::direct(dialed, self.owner(&direct, protocol)))
+    }
+
+    /// Whether an address is of a load balancer outside, which nodes do not translate.
+    fn is_proxy(&self, address: IpAddr) -> bool {
+        let mut services = self.scenario.services.iter();
+        services.any(|service| service.balanced_by_proxy && service.load_balancer.contains(&address))
     }
 
     /// Whether and how an address and port belong to a port of a Service.

@@ -19,10 +19,11 @@ pub(super) fn services(cluster: &Cluster<'_>) -> Vec<Map<String, Value>> {
         .map(|service| {
             let mut object = cluster.meta("v1", "Service", &service.name.namespace, &service.name.name);
             object.insert("spec".to_owned(), Value::Object(spec(cluster, service)));
+            let mode = if service.balanced_by_proxy { "Proxy" } else { "VIP" };
             let ingress: Vec<Value> = service
                 .load_balancer
                 .iter()
-                .map(|address| json!({ "ip": address, "ipMode": "VIP" }))
+                .map(|address| json!({ "ip": address, "ipMode": mode }))
                 .collect();
             let balancer = if ingress.is_empty() {
                 json!({})
@@ -78,6 +79,10 @@ fn spec(cluster: &Cluster<'_>, service: &Service) -> Map<String, Value> {
     }
     if !service.external_ips.is_empty() {
         spec.insert("externalIPs".to_owned(), json!(service.external_ips));
+    }
+    if !service.source_ranges.is_empty() {
+        let ranges: Vec<String> = service.source_ranges.iter().map(ToString::to_string).collect();
+        spec.insert("loadBalancerSourceRanges".to_owned(), json!(ranges));
     }
     if kind == "NodePort" || kind == "LoadBalancer" {
         let policy = match service.external_traffic {

@@ -268,6 +268,10 @@ pub struct Service {
     pub ports: Vec<ServicePort>,
     /// Addresses a load balancer gave it; not empty makes its type `LoadBalancer`.
     pub load_balancer: Vec<IpAddr>,
+    /// Whether the load balancer is a proxy of its own, so that nodes do not translate its addresses (`ipMode: Proxy`).
+    pub balanced_by_proxy: bool,
+    /// Who may use the load balancer (`loadBalancerSourceRanges`); everybody where there are none.
+    pub source_ranges: Vec<Cidr>,
     /// Addresses outside the cluster that are routed to its nodes.
     pub external_ips: Vec<IpAddr>,
     /// What a Service of type `ExternalName` points to.

@@ -17,6 +17,8 @@ impl Reader {
             endpoints: Vec::new(),
             ports: Vec::new(),
             load_balancer: Vec::new(),
+            balanced_by_proxy: false,
+            source_ranges: Vec::new(),
             external_ips: Vec::new(),
             external_name: None,
             external_traffic: ServiceTraffic::Cluster,
@@ -30,13 +32,16 @@ impl Reader {
             })?;
             cursor.skip();
         }
-        let known = "`selects`, `endpoints`, `ports`, `load-balancer`, `external-ips`, `local` or `affinity`";
+        let known = "`selects`, `endpoints`, `ports`, `load-balancer`, `proxied`, `source-ranges`, `external-ips`, \
+                     `local` or `affinity`";
         cursor.clauses(known, &mut self.problems, |word, cursor| {
             match word {
                 "selects" => service.selects = Some(cursor.read(&value::LABELS)?),
                 "endpoints" => service.endpoints = cursor.read(&value::ADDRESSES)?,
                 "ports" => service.ports = cursor.read(&value::SERVICE_PORTS)?,
                 "load-balancer" => service.load_balancer = cursor.read(&value::ADDRESSES)?,
+                "proxied" => service.balanced_by_proxy = true,
+                "source-ranges" => service.source_ranges = cursor.read(&value::CIDRS)?,
                 "external-ips" => service.external_ips = cursor.read(&value::ADDRESSES)?,
                 "local" => service.external_traffic = ServiceTraffic::Local,
                 "affinity" => service.affinity = true,

@@ -91,6 +91,10 @@ pub(super) const CIDR: Form<Cidr> = Form {
     expected: "an address range such as `10.244.1.0/24` with no bits beyond the prefix",
     read: cidr,
 };
+pub(super) const CIDRS: Form<Vec<Cidr>> = Form {
+    expected: "address ranges such as `203.0.113.0/24,2001:db8::/32`",
+    read: |word| list(word, cidr),
+};
 pub(super) const COUNT: Form<u32> = Form {
     expected: "a number up to 10000",
     read: count,

@@ -1,6 +1,10 @@
 //! Every way through a cluster: a scenario for each, recorded, edge by edge what the text says, and nobody in it unknown
 //! but those whom the text made so.
 
+use flowtape::findings::Findings;
+use flowtape::flow;
+use flowtape::flow::edge::{Edge, EdgeKey};
+use flowtape::identity::cluster::Cluster;
 use flowtape_schemas::time::Time;
 
 use crate::compare::{same_edges, unknown_edges};
@@ -11,6 +15,7 @@ use crate::{Case, Outcome};
 pub(crate) const CASES: &[Case] = &[
     ("cluster_ip", |_| way("cluster-ip", 0)),
     ("node_port", |_| way("node-port", 0)),
+    ("two_services_and_a_node_before_one_backend", |_| shared_backend()),
     ("headless", |_| way("headless", 0)),
     ("host_network_on_both_ends", |_| way("host-network", 0)),
     ("an_address_used_again_within_two_seconds", |_| reuse()),
@@ -35,6 +40,29 @@ fn as_written(recorded: &Recorded, unknown: usize) -> Outcome<String> {
     Ok(format!(
         "{edges} edges of {operations} operations, {unknown} of somebody unknown"
     ))
+}
+
+/// Counts leave it open, so that the edges without samples are the same, and some of them supposed.
+fn shared_backend() -> Outcome<String> {
+    let recorded = Recorded::of(scenario::named("shared-backend")?, &[])?;
+    let figures = as_written(&recorded, 0)?;
+    let Opened { tape, flows, .. } = &recorded.opened;
+    let mut findings = Findings::default();
+    let of_counts = flow::edges(tape, &Cluster::new(&tape.cluster, &mut findings), &mut findings);
+    let keys = |edges: &[Edge]| -> Vec<EdgeKey> { edges.iter().map(|edge| edge.key.clone()).collect() };
+    let doubtful = |edges: &[Edge]| -> usize {
+        let is_doubtful = |edge: &&Edge| edge.evidence.assumed || !edge.evidence.rivalled.is_empty();
+        edges.iter().filter(is_doubtful).count()
+    };
+    let (with, without) = (doubtful(&flows.edges), doubtful(&of_counts.edges));
+    if keys(&of_counts.edges) != keys(&flows.edges) || with > 0 || without == 0 {
+        return Err(format!(
+            "{with} doubtful edges with samples, {without} without: {:#?}",
+            of_counts.edges
+        )
+        .into());
+    }
+    Ok(format!("{figures}; {without} supposed without samples"))
 }
 
 /// One address, three workloads, and so little time in between that no tolerance may reach across.
