@@ -358,7 +358,7 @@ exit 0
 --- stdout
 complete
 
-tape    53cc15b6fecdeac8
+tape    c0fbc1a14abdbe53
 window  2026-01-01T00:00:00.000000000Z to 2026-01-01T00:00:10.000000000Z
 
 nodes

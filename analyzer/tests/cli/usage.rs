@@ -19,11 +19,11 @@ fn mistakes_in_the_arguments_say_how_it_is_done_right() {
         ("inspect tape --threads 0", "invalid value '0' for '--threads <N>'"),
         (
             "inspect tape --format csv",
-            "only `flows` and `query` have rows for `--format csv`",
+            "only `flows`, `query` and `connectivity` have rows for `--format csv`",
         ),
         (
             "generate tape --format parquet",
-            "only `flows` and `query` have rows for `--format parquet`",
+            "only `flows`, `query` and `connectivity` have rows for `--format parquet`",
         ),
         ("query tape", "<TAPE>... <SQL>"),
         ("schema cluster", "[possible values: tape, query, import]"),

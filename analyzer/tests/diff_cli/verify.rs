@@ -110,7 +110,7 @@ fn bad_input_is_refused_with_what_to_do() {
         ("verify tape --policies allows --baseline latin.toml", "line 1: "),
         (
             "verify tape --policies allows --format csv",
-            "only `flows` and `query` have rows",
+            "only `flows`, `query` and `connectivity` have rows",
         ),
         ("flows tape --format sarif", "only `diff` and `verify` have a review"),
         (
