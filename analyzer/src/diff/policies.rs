@@ -37,9 +37,9 @@ pub(super) fn compare(before: &PolicySet, after: &PolicySet, world: &World, owne
     let blocks: Vec<BTreeMap<Key, Difference>> = (0..old.blocks())
         .into_par_iter()
         .map(|block| {
-            let mut found = BTreeMap::new();
-            sides.block(block, &mut |one| note(&mut found, &one, &sides, &peers, &classes));
-            found
+            let mut notes = Notes::new(&sides, &peers);
+            sides.block(block, &mut |one| notes.note(&one));
+            notes.found
         })
         .collect();
     let mut found: BTreeMap<Key, Difference> = BTreeMap::new();
@@ -117,8 +117,11 @@ impl<'r, 'c, 'a> Sides<'r, 'c, 'a> {
     fn is_own(&self, direction: Direction, class: usize, peer: usize) -> bool {
         let at = place(direction);
         let flipped = self.open.iter().any(|open| open[at].contains(class));
+        if flipped || !self.changed[at].contains(class) {
+            return false;
+        }
         let with = |side: usize| self.reach[side].side(direction, class).and_then(|row| row.with(peer));
-        self.changed[at].contains(class) && !flipped && with(0) != with(1)
+        with(0) != with(1)
     }
 
     /// Tells of every pair of classes that differs, of 64 sources.
@@ -196,53 +199,81 @@ impl Difference {
     }
 }
 
-/// Notes what differs under the names of the peers.
-fn note(
-    found: &mut BTreeMap<Key, Difference>,
-    one: &Differing<'_>,
-    sides: &Sides<'_, '_, '_>,
-    peers: &[Vec<Peer>],
-    classes: &Classes<'_>,
-) {
-    let Differing {
-        from,
-        to,
-        before,
-        after,
-    } = one;
-    let only = [before.difference(after), after.difference(before)];
-    for destination in to.iter() {
-        if *from == destination && is_alone(classes, destination, &peers[destination]) {
-            continue;
+/// What differs, under the names of the peers.
+struct Notes<'n> {
+    sides: &'n Sides<'n, 'n, 'n>,
+    peers: &'n [Vec<Peer>],
+    found: BTreeMap<Key, Difference>,
+    /// By side and class: what was noted last of everybody to it, which is mostly the same for every client.
+    told: [Vec<Option<Traffic>>; 2],
+}
+
+impl<'n> Notes<'n> {
+    fn new(sides: &'n Sides<'n, 'n, 'n>, peers: &'n [Vec<Peer>]) -> Self {
+        Self {
+            sides,
+            peers,
+            found: BTreeMap::new(),
+            told: [vec![None; peers.len()], vec![None; peers.len()]],
         }
+    }
+
+    fn note(&mut self, one: &Differing<'_>) {
+        let Differing {
+            from,
+            to,
+            before,
+            after,
+        } = one;
+        let only = [before.difference(after), after.difference(before)];
         let any = [!before.is_empty(), !after.is_empty()];
-        for side in [0, 1].into_iter().filter(|&side: &usize| !only[side].is_empty()) {
-            let mut difference = Difference {
-                any,
-                ..Difference::default()
+        let classes = self.sides.reach[0].classes();
+        let alone = is_alone(classes, *from, &self.peers[*from]);
+        for (side, only) in only.iter().enumerate().filter(|(_, only)| !only.is_empty()) {
+            let difference = |destination| {
+                let mut difference = Difference {
+                    any,
+                    ..Difference::default()
+                };
+                difference.only[side] = only.clone();
+                difference.example[side] = Some((*from, destination));
+                difference
             };
-            difference.only[side] = only[side].clone();
-            difference.example[side] = Some((*from, destination));
-            let mut add = |key: Key| found.entry(key).or_default().unite(&difference);
-            let [received, sent] = &sides.open[side];
-            let (sent, received) = (sent.contains(*from), received.contains(destination));
-            for client in peers[*from].iter().filter(|_| sent) {
-                add((client.clone(), Peer::Everybody, Some(Direction::Egress)));
+            let mut others = to.iter().filter(|to| !alone || to != from).peekable();
+            let [received, sent] = &self.sides.open[side];
+            let sent = sent.contains(*from);
+            if let (true, Some(first)) = (sent, others.peek()) {
+                for client in &self.peers[*from] {
+                    let key = (client.clone(), Peer::Everybody, Some(Direction::Egress));
+                    self.found.entry(key).or_default().unite(&difference(*first));
+                }
             }
-            for server in peers[destination].iter().filter(|_| received) {
-                add((Peer::Everybody, server.clone(), Some(Direction::Ingress)));
-            }
-            let own = sides.is_own(Direction::Egress, *from, destination)
-                || sides.is_own(Direction::Ingress, destination, *from);
-            if own || !sent && !received {
-                for client in &peers[*from] {
-                    for server in peers[destination]
-                        .iter()
-                        .filter(|server| !(*server == client && is_single(client)))
-                    {
-                        add((client.clone(), server.clone(), None));
+            for destination in others {
+                let received = received.contains(destination);
+                if received && self.told[side][destination].as_ref() != Some(only) {
+                    self.told[side][destination] = Some(only.clone());
+                    for server in &self.peers[destination] {
+                        let key = (Peer::Everybody, server.clone(), Some(Direction::Ingress));
+                        self.found.entry(key).or_default().unite(&difference(destination));
                     }
                 }
+                let own = self.sides.is_own(Direction::Egress, *from, destination)
+                    || self.sides.is_own(Direction::Ingress, destination, *from);
+                if own || !sent && !received {
+                    self.pair(*from, destination, &difference(destination));
+                }
+            }
+        }
+    }
+
+    fn pair(&mut self, from: usize, to: usize, difference: &Difference) {
+        for client in &self.peers[from] {
+            for server in self.peers[to]
+                .iter()
+                .filter(|server| *server != client || !is_single(client))
+            {
+                let key = (client.clone(), server.clone(), None);
+                self.found.entry(key).or_default().unite(difference);
             }
         }
     }
