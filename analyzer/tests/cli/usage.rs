@@ -23,7 +23,7 @@ fn mistakes_in_the_arguments_say_how_it_is_done_right() {
         ),
         (
             "generate tape --format parquet",
-            "only `flows`, `query` and `connectivity` have rows for `--format parquet`",
+            "only `flows` and `query` have rows for `--format parquet`",
         ),
         ("query tape", "<TAPE>... <SQL>"),
         ("schema cluster", "[possible values: tape, query, import]"),
