@@ -4,6 +4,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use rayon::iter::ParallelIterator as _;
+use rayon::slice::ParallelSlice as _;
+
 use crate::flow::edge::Edge;
 use crate::flow::governed::{Governed, governed};
 use crate::identity::cluster::Cluster;
@@ -15,6 +18,9 @@ use crate::semantics::eval::{Connection, RuleId};
 use crate::semantics::index::{Index, Part};
 use crate::semantics::world::{Endpoint, World};
 use crate::synthesis::enforcer::{Front, fronts};
+
+/// Edges that are asked for at a time.
+const CHUNK: usize = 1_024;
 
 /// Rules that a plugin reads differently, for one reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -98,24 +104,38 @@ fn of_rule(rule: &Rule, world: &World) -> BTreeSet<Aspect> {
 /// Egress rules for connections through a Service whose address no rule allows, and which no plugin finds by itself.
 fn through_services(set: &PolicySet, edges: &[Edge], cluster: &Cluster, world: &World) -> BTreeSet<(usize, RuleId)> {
     let index = Index::new(set, world);
+    let through = |edge: &&Edge| governed(&edge.key) == Governed::Yes && !edge.evidence.services.is_empty();
+    let asked: Vec<&Edge> = edges.iter().filter(through).collect();
+    let hidden = asked.par_chunks(CHUNK).map(|edges| {
+        let of_edge = |edge: &&Edge| hidden(edge, set, &index, cluster, world);
+        edges.iter().flat_map(of_edge).collect::<BTreeSet<_>>()
+    });
+    hidden.collect::<Vec<_>>().into_iter().flatten().collect()
+}
+
+/// Those for the connections of one edge.
+fn hidden(
+    edge: &Edge,
+    set: &PolicySet,
+    index: &Index<'_>,
+    cluster: &Cluster,
+    world: &World,
+) -> BTreeSet<(usize, RuleId)> {
     let mut hidden = BTreeSet::new();
-    let asked = edges.iter().filter(|edge| governed(&edge.key) == Governed::Yes);
-    for edge in asked.filter(|edge| !edge.evidence.services.is_empty()) {
-        let fronts = fronts(edge, cluster);
-        let pairs = edge.evidence.pairs.iter().take(1);
-        for connection in pairs.flat_map(|pair| connections(&edge.key, pair, world)) {
-            let parts = index.side(&connection, Direction::Egress).parts;
-            for front in &fronts {
-                let at_front = Connection {
-                    to: Endpoint::Address(front.address),
-                    port: front.port,
-                    ..connection
-                };
-                let allowed = || index.side(&at_front, Direction::Egress).basis.allows();
-                let found = |part: &Part| is_found(set, *part, front);
-                if !parts.iter().any(found) && !allowed() {
-                    hidden.extend(parts.iter().map(|part| (part.policy, part.rule)));
-                }
+    let fronts = fronts(edge, cluster);
+    let pairs = edge.evidence.pairs.iter().take(1);
+    for connection in pairs.flat_map(|pair| connections(&edge.key, pair, world)) {
+        let parts = index.side(&connection, Direction::Egress).parts;
+        for front in &fronts {
+            let at_front = Connection {
+                to: Endpoint::Address(front.address),
+                port: front.port,
+                ..connection
+            };
+            let allowed = || index.side(&at_front, Direction::Egress).basis.allows();
+            let found = |part: &Part| is_found(set, *part, front);
+            if !parts.iter().any(found) && !allowed() {
+                hidden.extend(parts.iter().map(|part| (part.policy, part.rule)));
             }
         }
     }

@@ -33,8 +33,11 @@ use crate::flow::edge::Transport;
 use crate::flow::share::{Share as DomainShare, Shares as DomainShares};
 use crate::tape::{Health as DomainHealth, Tape};
 
-/// Members of a list that are written at a time.
+/// Members of a list that are written by one thread at a time.
 const CHUNK: usize = 64;
+
+/// Members of a list that are in memory twice, by themselves and in the document.
+const AT_ONCE: usize = 16 * CHUNK;
 
 /// What every document holds besides its body.
 #[derive(Clone, Debug, Serialize)]
@@ -227,14 +230,20 @@ impl<'a, B: Serialize> Document<'a, B> {
             return Ok(empty);
         }
         let head = empty.strip_suffix(END).expect("the body ends with an empty list");
-        let chunks = members.par_chunks(CHUNK).map(pretty);
-        let chunks = chunks.collect::<Result<Vec<String>, serde_json::Error>>()?;
-        let size: usize = chunks.iter().map(|chunk| chunk.len() + 2).sum();
-        let mut text = String::with_capacity(head.len() + size + END.len() + 2);
-        text.push_str(head);
-        for (at, chunk) in chunks.into_iter().enumerate() {
-            text.push_str(if at == 0 { "\n" } else { ",\n" });
-            text.push_str(&chunk);
+        let mut text = head.to_owned();
+        let mut between = "\n";
+        for some in members.chunks(AT_ONCE) {
+            let chunks = some.par_chunks(CHUNK).map(pretty);
+            let chunks = chunks.collect::<Result<Vec<String>, serde_json::Error>>()?;
+            if text.len() == head.len() {
+                // As long as these are the others, or nearly so: a text that grows is copied each time.
+                let size: usize = chunks.iter().map(String::len).sum();
+                text.reserve(size / some.len() * members.len() / 16 * 17);
+            }
+            for chunk in chunks {
+                text.push_str(std::mem::replace(&mut between, ",\n"));
+                text.push_str(&chunk);
+            }
         }
         text.push_str("\n  ");
         text.push_str(END);

@@ -28,6 +28,8 @@ impl<T: Ord> Sorted<T> {
         match self.0.binary_search(&member) {
             Ok(_) => false,
             Err(place) => {
+                // A vector makes room for four at first, which is more than most of these ever have.
+                self.0.reserve_exact(1);
                 self.0.insert(place, member);
                 true
             }
@@ -70,13 +72,100 @@ impl<T> Sorted<T> {
     }
 }
 
-impl<T: Ord> FromIterator<T> for Sorted<T> {
-    fn from_iter<I: IntoIterator<Item = T>>(members: I) -> Self {
-        let mut members: Vec<T> = members.into_iter().collect();
+impl<T: Ord> From<Vec<T>> for Sorted<T> {
+    fn from(mut members: Vec<T>) -> Self {
         members.sort();
         members.dedup();
         members.shrink_to_fit();
         Self(members)
+    }
+}
+
+impl<T: Ord, const N: usize> From<[T; N]> for Sorted<T> {
+    fn from(members: [T; N]) -> Self {
+        Self::from(Vec::from(members))
+    }
+}
+
+impl<T: Ord> FromIterator<T> for Sorted<T> {
+    fn from_iter<I: IntoIterator<Item = T>>(members: I) -> Self {
+        Self::from(members.into_iter().collect::<Vec<T>>())
+    }
+}
+
+impl<T: Ord> Extend<T> for Sorted<T> {
+    fn extend<I: IntoIterator<Item = T>>(&mut self, members: I) {
+        let mut all = std::mem::take(&mut self.0);
+        all.extend(members);
+        *self = Self::from(all);
+    }
+}
+
+/// Members of a set that are gathered one by one, most of them again and again. Which they are is known at the end.
+#[derive(Clone, Debug)]
+pub struct Gathered<T> {
+    members: Vec<T>,
+    /// How many were left when they were last put in order.
+    distinct: usize,
+}
+
+impl<T> Default for Gathered<T> {
+    fn default() -> Self {
+        Self {
+            members: Vec::new(),
+            distinct: 0,
+        }
+    }
+}
+
+impl<T: Ord> Gathered<T> {
+    /// So many may come before they are put in order for the first time.
+    const FEW: usize = 8;
+
+    /// Adds a member.
+    pub fn add(&mut self, member: T) {
+        if self.members.last() == Some(&member) {
+            return;
+        }
+        if self.members.is_empty() {
+            // Most have one.
+            self.members.reserve_exact(1);
+        }
+        self.members.push(member);
+        // Each time there are twice as many: all of it takes no longer than sorting what came.
+        if self.members.len() > Self::FEW.max(2 * self.distinct) {
+            self.members.sort();
+            self.members.dedup();
+            self.distinct = self.members.len();
+        }
+    }
+
+    /// Adds several.
+    pub fn add_all(&mut self, members: impl IntoIterator<Item = T>) {
+        for member in members {
+            self.add(member);
+        }
+    }
+
+    /// One of them, if there is any: mostly the one that came last.
+    #[must_use]
+    pub fn last(&self) -> Option<&T> {
+        self.members.last()
+    }
+
+    /// The set.
+    #[must_use]
+    pub fn sorted(self) -> Sorted<T> {
+        Sorted::from(self.members)
+    }
+}
+
+impl<T> IntoIterator for Gathered<T> {
+    type Item = T;
+    type IntoIter = vec::IntoIter<T>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.members.into_iter()
     }
 }
 
@@ -104,7 +193,7 @@ mod tests {
 
     use proptest::prelude::{prop, prop_assert_eq, proptest};
 
-    use super::Sorted;
+    use super::{Gathered, Sorted};
 
     proptest! {
         #[test]
@@ -122,6 +211,14 @@ mod tests {
             prop_assert_eq!(sorted.is_empty(), tree.is_empty());
             prop_assert_eq!(sorted.pop_last(), tree.pop_last());
             prop_assert_eq!(sorted.into_iter().collect::<Vec<_>>(), tree.into_iter().collect::<Vec<_>>());
+        }
+
+        #[test]
+        fn what_is_gathered_is_the_set_that_a_tree_is(members in prop::collection::vec(0..40u8, 0..200)) {
+            let tree: BTreeSet<u8> = members.iter().copied().collect();
+            let mut gathered = Gathered::default();
+            gathered.add_all(members);
+            prop_assert_eq!(gathered.sorted().into_iter().collect::<Vec<_>>(), tree.into_iter().collect::<Vec<_>>());
         }
     }
 }

@@ -219,7 +219,7 @@ traffic
     let [edge] = flows.edges.as_slice() else {
         panic!("{:?}", flows.edges)
     };
-    let pair = edge.evidence.pairs.first().unwrap();
+    let pair = edge.evidence.pairs.iter().next().unwrap();
     let verdict = |set| pair_verdict(&edge.key, pair, set, &world(&cluster)).map(|verdict| verdict.allowed());
     assert_eq!(verdict(&generated.set), Some(true));
     let mut policies = generated.set.policies().to_vec();

@@ -6,9 +6,10 @@ use flowtape_schemas::node::Outcome;
 use flowtape_schemas::time::Time;
 
 use super::Ignored;
-use super::edge::{Edge, EdgeKey, Endpoint, Evidence, ServiceUse, Side, Translation, Transport};
+use super::edge::{Edge, EdgeKey, Endpoint, Evidence, Peer, ServiceUse, Side, Translation, Transport};
 use super::sighting::Sighting;
 use crate::findings::Samples;
+use crate::sorted::Gathered;
 
 /// What one sighting contributes to an edge.
 pub(super) struct Contribution {
@@ -35,10 +36,22 @@ pub(super) struct Contribution {
 /// Adds up sightings. Addition, minimum, maximum and union only: the order of the input leaves no trace.
 #[derive(Default)]
 pub(super) struct Collector {
-    edges: BTreeMap<EdgeKey, Sum>,
+    /// Every peer of an edge, once, with its number.
+    peers: BTreeMap<Peer, usize>,
+    edges: BTreeMap<Key, Sum>,
     pub(super) ignored: Ignored,
     /// Whether single operations may tell more than counts did.
     pub(super) open: bool,
+}
+
+/// An edge's key with numbers in the place of its peers: an edge is looked up many times, and names take long to compare.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Key {
+    from: usize,
+    to: usize,
+    protocol: Transport,
+    port: u16,
+    outcome: Outcome,
 }
 
 struct Sum {
@@ -50,17 +63,17 @@ struct Sum {
     server_count: u64,
     first_seen: Time,
     last_seen: Time,
-    seen_by: BTreeSet<Side>,
+    seen_by: Gathered<Side>,
     predates_window: bool,
     confirmed: bool,
-    nodes: BTreeSet<String>,
-    services: BTreeSet<ServiceUse>,
+    nodes: Gathered<String>,
+    services: Gathered<ServiceUse>,
     /// Those that nothing else explains as well.
-    certain: BTreeSet<ServiceUse>,
-    node_ports: BTreeSet<u16>,
-    translated: BTreeSet<Translation>,
-    port_names: BTreeSet<String>,
-    pairs: BTreeSet<(Endpoint, Endpoint)>,
+    certain: Gathered<ServiceUse>,
+    node_ports: Gathered<u16>,
+    translated: Gathered<Translation>,
+    port_names: Gathered<String>,
+    pairs: Gathered<(Endpoint, Endpoint)>,
     samples: Samples,
 }
 
@@ -73,16 +86,16 @@ impl Default for Sum {
             server_count: 0,
             first_seen: Time::MAX,
             last_seen: Time::MIN,
-            seen_by: BTreeSet::new(),
+            seen_by: Gathered::default(),
             predates_window: false,
             confirmed: false,
-            nodes: BTreeSet::new(),
-            services: BTreeSet::new(),
-            certain: BTreeSet::new(),
-            node_ports: BTreeSet::new(),
-            translated: BTreeSet::new(),
-            port_names: BTreeSet::new(),
-            pairs: BTreeSet::new(),
+            nodes: Gathered::default(),
+            services: Gathered::default(),
+            certain: Gathered::default(),
+            node_ports: Gathered::default(),
+            translated: Gathered::default(),
+            port_names: Gathered::default(),
+            pairs: Gathered::default(),
             samples: Samples::default(),
         }
     }
@@ -102,6 +115,20 @@ impl Collector {
             port_name,
             assumed,
         } = contribution;
+        let EdgeKey {
+            from,
+            to,
+            protocol,
+            port,
+            outcome,
+        } = key;
+        let key = Key {
+            from: self.number(from),
+            to: self.number(to),
+            protocol,
+            port,
+            outcome,
+        };
         let sum = self.edges.entry(key).or_default();
         if sighting.is_of_connected_sockets() {
             sum.connected = Some(sum.connected.unwrap_or(0).saturating_add(count));
@@ -110,63 +137,108 @@ impl Collector {
         }
         if sighting.is_server() {
             sum.server_count = sum.server_count.saturating_add(count);
-            sum.seen_by.insert(Side::Server);
+            sum.seen_by.add(Side::Server);
         } else {
             sum.client_count = sum.client_count.saturating_add(count);
-            sum.seen_by.insert(Side::Client);
+            sum.seen_by.add(Side::Client);
         }
         sum.first_seen = sum.first_seen.min(sighting.aligned.first);
         sum.last_seen = sum.last_seen.max(sighting.aligned.last);
         sum.predates_window |= sighting.row.predates_window;
         sum.confirmed |= !assumed;
-        sum.nodes.insert(sighting.node.to_owned());
-        sum.certain.extend(services.iter().filter(|_| !rivalled).cloned());
-        sum.services.extend(services);
-        sum.node_ports.extend(node_port);
-        sum.translated.extend(translated);
-        sum.port_names.extend(port_name);
-        sum.pairs.insert(pair);
+        sum.add_node(sighting.node);
+        sum.certain.add_all(services.iter().filter(|_| !rivalled).cloned());
+        sum.services.add_all(services);
+        sum.node_ports.add_all(node_port);
+        sum.translated.add_all(translated);
+        sum.port_names.add_all(port_name);
+        sum.pairs.add(pair);
         sum.samples.add(sighting.node, sighting.recorded);
+    }
+
+    /// The number of a peer, a new one if it has none.
+    fn number(&mut self, peer: Peer) -> usize {
+        let next = self.peers.len();
+        *self.peers.entry(peer).or_insert(next)
+    }
+
+    /// The key of an edge in numbers, if its peers have any.
+    fn known(&self, key: &EdgeKey) -> Option<Key> {
+        let EdgeKey {
+            from,
+            to,
+            protocol,
+            port,
+            outcome,
+        } = key;
+        Some(Key {
+            from: *self.peers.get(from)?,
+            to: *self.peers.get(to)?,
+            protocol: *protocol,
+            port: *port,
+            outcome: *outcome,
+        })
     }
 
     /// Notes that the server saw these edges as well, whose counts and times the clients' views have. Does nothing unless
     /// all of them are there.
     pub(super) fn witness(&mut self, sighting: &Sighting<'_>, edges: &[EdgeKey], port_name: Option<&str>) -> bool {
-        let known = edges.iter().all(|key| self.edges.contains_key(key));
-        for key in edges.iter().filter(|_| known) {
-            if let Some(sum) = self.edges.get_mut(key) {
-                sum.seen_by.insert(Side::Server);
+        let keys: Option<Vec<Key>> = edges.iter().map(|key| self.known(key)).collect();
+        let Some(keys) = keys.filter(|keys| keys.iter().all(|key| self.edges.contains_key(key))) else {
+            return false;
+        };
+        for key in keys {
+            if let Some(sum) = self.edges.get_mut(&key) {
+                sum.seen_by.add(Side::Server);
                 sum.confirmed = true;
-                sum.nodes.insert(sighting.node.to_owned());
-                sum.port_names.extend(port_name.map(str::to_owned));
+                sum.add_node(sighting.node);
+                sum.port_names.add_all(port_name.map(str::to_owned));
                 sum.samples.add(sighting.node, sighting.recorded);
             }
         }
-        known
+        true
     }
 
     /// The edges, by key.
     pub(super) fn finish(mut self) -> (Vec<Edge>, Ignored) {
         self.judge_connected();
         self.confirm_datagrams();
-        let edge = |(key, sum): (EdgeKey, Sum)| Edge {
-            key,
+        // In the order of the peers and not of their numbers, which they have as they came.
+        let mut places = vec![0; self.peers.len()];
+        for (place, number) in self.peers.values().enumerate() {
+            places[*number] = place;
+        }
+        let peers: Vec<Peer> = self.peers.into_keys().collect();
+        let in_order = |(key, sum): (Key, Sum)| {
+            let (from, to) = (places[key.from], places[key.to]);
+            (Key { from, to, ..key }, sum)
+        };
+        let mut edges: Vec<(Key, Sum)> = self.edges.into_iter().map(in_order).collect();
+        edges.sort_unstable_by_key(|(key, _)| *key);
+        let edge = |(key, sum): (Key, Sum)| Edge {
+            key: EdgeKey {
+                from: peers[key.from].clone(),
+                to: peers[key.to].clone(),
+                protocol: key.protocol,
+                port: key.port,
+                outcome: key.outcome,
+            },
             evidence: sum.evidence(),
         };
-        (self.edges.into_iter().map(edge).collect(), self.ignored)
+        (edges.into_iter().map(edge).collect(), self.ignored)
     }
 
     /// A connected socket learns of errors: its datagrams without any arrived. Where the edge had errors, each refusal
     /// answers one datagram; what is left of them may have arrived or not.
     fn judge_connected(&mut self) {
-        let datagrams = |key: &EdgeKey| key.protocol == Transport::UDP && key.outcome == Outcome::Unknown;
+        let datagrams = |key: &Key| key.protocol == Transport::UDP && key.outcome == Outcome::Unknown;
         let judged = self
             .edges
             .iter()
             .filter(|(key, sum)| datagrams(key) && sum.connected.is_some());
-        let keys: Vec<EdgeKey> = judged.map(|(key, _)| key.clone()).collect();
+        let keys: Vec<Key> = judged.map(|(key, _)| *key).collect();
         for key in keys {
-            let ended = |outcome| EdgeKey { outcome, ..key.clone() };
+            let ended = |outcome| Key { outcome, ..key };
             let Some(mut sum) = self.edges.remove(&key) else {
                 continue;
             };
@@ -186,12 +258,12 @@ impl Collector {
 
     /// A datagram that the server's socket received confirms the client's, which alone could not know.
     fn confirm_datagrams(&mut self) {
-        let unconfirmed = |key: &EdgeKey| key.protocol == Transport::UDP && key.outcome == Outcome::Unknown;
-        let keys: Vec<EdgeKey> = self.edges.keys().filter(|key| unconfirmed(key)).cloned().collect();
+        let unconfirmed = |key: &Key| key.protocol == Transport::UDP && key.outcome == Outcome::Unknown;
+        let keys: Vec<Key> = self.edges.keys().filter(|key| unconfirmed(key)).copied().collect();
         for key in keys {
-            let established = EdgeKey {
+            let established = Key {
                 outcome: Outcome::Established,
-                ..key.clone()
+                ..key
             };
             if self.edges.contains_key(&established)
                 && let Some(sum) = self.edges.remove(&key)
@@ -204,6 +276,12 @@ impl Collector {
 }
 
 impl Sum {
+    fn add_node(&mut self, node: &str) {
+        if self.nodes.last().is_none_or(|last| last != node) {
+            self.nodes.add(node.to_owned());
+        }
+    }
+
     fn absorb(&mut self, other: Self) {
         let Self {
             client_count,
@@ -235,42 +313,42 @@ impl Sum {
         self.server_count = self.server_count.saturating_add(server_count);
         self.first_seen = self.first_seen.min(first_seen);
         self.last_seen = self.last_seen.max(last_seen);
-        self.seen_by.extend(seen_by);
+        self.seen_by.add_all(seen_by);
         self.predates_window |= predates_window;
         self.confirmed |= confirmed;
-        self.nodes.extend(nodes);
-        self.services.extend(services);
-        self.certain.extend(certain);
-        self.node_ports.extend(node_ports);
-        self.translated.extend(translated);
-        self.port_names.extend(port_names);
-        self.pairs.extend(pairs);
+        self.nodes.add_all(nodes);
+        self.services.add_all(services);
+        self.certain.add_all(certain);
+        self.node_ports.add_all(node_ports);
+        self.translated.add_all(translated);
+        self.port_names.add_all(port_names);
+        self.pairs.add_all(pairs);
         self.samples.merge(&samples);
     }
 
     fn evidence(self) -> Evidence {
-        let mut port_names = self.port_names.into_iter();
+        let mut port_names = self.port_names.sorted().into_iter();
         // Pods that name the port differently leave no single name.
         let port_name = port_names.next().filter(|_| port_names.next().is_none());
+        let (services, certain) = (self.services.sorted(), self.certain.sorted());
+        // Where the server is supposed, everything is.
+        let doubted = services
+            .iter()
+            .filter(|service| self.confirmed && !certain.contains(service));
         Evidence {
+            rivalled: doubted.cloned().collect(),
             count: self.client_count.max(self.server_count),
             first_seen: self.first_seen,
             last_seen: self.last_seen,
-            seen_by: self.seen_by,
+            seen_by: self.seen_by.sorted(),
             predates_window: self.predates_window,
-            nodes: self.nodes,
-            // Where the server is supposed, everything is.
-            rivalled: if self.confirmed {
-                self.services.difference(&self.certain).cloned().collect()
-            } else {
-                BTreeSet::new()
-            },
-            services: self.services,
-            node_ports: self.node_ports,
-            translated: self.translated,
+            nodes: self.nodes.sorted(),
+            services,
+            node_ports: self.node_ports.sorted(),
+            translated: self.translated.sorted(),
             port_name,
             assumed: !self.confirmed,
-            pairs: self.pairs,
+            pairs: self.pairs.sorted(),
             samples: self.samples,
         }
     }

@@ -1,6 +1,5 @@
 //! An edge: the unit policies are made of.
 
-use std::collections::BTreeSet;
 use std::fmt;
 
 use flowtape_schemas::address::Address;
@@ -9,6 +8,7 @@ use flowtape_schemas::time::Time;
 
 use crate::findings::Samples;
 use crate::identity::{Identity, Names, Role};
+use crate::sorted::Sorted;
 
 /// One side of an edge.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -77,25 +77,25 @@ pub struct Evidence {
     /// The last of them.
     pub last_seen: Time,
     /// Whose sockets were recorded.
-    pub seen_by: BTreeSet<Side>,
+    pub seen_by: Sorted<Side>,
     /// Whether one was open before the window began.
     pub predates_window: bool,
     /// Nodes whose recorder saw it.
-    pub nodes: BTreeSet<String>,
+    pub nodes: Sorted<String>,
     /// Services through which the client went; empty for a direct connection.
-    pub services: BTreeSet<ServiceUse>,
+    pub services: Sorted<ServiceUse>,
     /// Those of them of which that is supposed, because something else that a client asked for explains it as well.
-    pub rivalled: BTreeSet<ServiceUse>,
+    pub rivalled: Sorted<ServiceUse>,
     /// Ports of nodes through which the client went to them.
-    pub node_ports: BTreeSet<u16>,
+    pub node_ports: Sorted<u16>,
     /// What nodes did to the addresses of some of them on the way.
-    pub translated: BTreeSet<Translation>,
+    pub translated: Sorted<Translation>,
     /// Name of the server's port, where its pod declares one.
     pub port_name: Option<String>,
     /// Whether a named finding supposed the server rather than seeing it.
     pub assumed: bool,
     /// The pods or addresses that talked, client first.
-    pub pairs: BTreeSet<(Endpoint, Endpoint)>,
+    pub pairs: Sorted<(Endpoint, Endpoint)>,
     /// The first rows it was counted in.
     pub samples: Samples,
 }
@@ -125,10 +125,10 @@ impl Evidence {
         self.seen_by.extend(seen_by);
         self.predates_window |= predates_window;
         self.nodes.extend(nodes);
-        let is_certain = |service: &ServiceUse, all: &BTreeSet<ServiceUse>, doubted: &BTreeSet<ServiceUse>| {
+        let is_certain = |service: &ServiceUse, all: &Sorted<ServiceUse>, doubted: &Sorted<ServiceUse>| {
             all.contains(service) && !doubted.contains(service)
         };
-        let both = self.rivalled.union(&rivalled).cloned();
+        let both = self.rivalled.iter().chain(&rivalled).cloned();
         let still = both.filter(|service| {
             !is_certain(service, &self.services, &self.rivalled) && !is_certain(service, &services, &rivalled)
         });

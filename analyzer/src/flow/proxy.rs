@@ -83,6 +83,9 @@ pub(super) fn unfold<'a>(
 
 /// Marks edges to the ports that proxies speak to each other on.
 pub(super) fn with_mesh(edges: Vec<Edge>, ports: &MeshPorts, findings: &mut Findings) -> Vec<Edge> {
+    if ports.is_empty() {
+        return edges;
+    }
     let mut marked: BTreeMap<EdgeKey, Edge> = BTreeMap::new();
     for mut edge in edges {
         let tunnel = edge.key.protocol == Transport::TCP

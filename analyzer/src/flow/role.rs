@@ -1,6 +1,5 @@
 //! What part a peer plays besides its identity.
 
-use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -76,28 +75,44 @@ pub(crate) fn is_link_local(address: Address) -> bool {
 /// whatever their own port is (5353 on OpenShift).
 pub(super) fn with_dns(edges: Vec<Edge>, cluster: &Cluster) -> Vec<Edge> {
     let through_dns_port = |edge: &&Edge| edge.evidence.services.iter().any(|service| service.port == DNS_PORT);
-    let answering = |edge: &Edge| (edge.key.to.identity.clone(), edge.key.port);
-    let mut dns: BTreeSet<(Identity, u16)> = edges.iter().filter(through_dns_port).map(answering).collect();
-    dns.extend(name_servers(cluster));
-    let mut marked: BTreeMap<EdgeKey, Edge> = BTreeMap::new();
-    for mut edge in edges {
+    let answering = |edge: &Edge| (edge.key.port, edge.key.to.identity.clone());
+    let answers = edges.iter().filter(through_dns_port).map(answering);
+    let mut dns: BTreeMap<u16, BTreeSet<Identity>> = BTreeMap::new();
+    for (port, server) in answers.chain(name_servers(cluster)) {
+        dns.entry(port).or_default().insert(server);
+    }
+    let (mut marked, others): (Vec<Edge>, Vec<Edge>) = edges.into_iter().partition(|edge| {
         let datagrams_or_streams = matches!(edge.key.protocol, Transport::UDP | Transport::TCP);
-        if datagrams_or_streams && edge.key.to.role.is_none() && dns.contains(&answering(&edge)) {
-            edge.key.to.role = Some(Role::Dns);
-        }
-        match marked.entry(edge.key.clone()) {
-            Entry::Vacant(place) => {
-                place.insert(edge);
-            }
-            // Reached under an address that told its part, and under one that did not: it is one server.
-            Entry::Occupied(mut known) => known.get_mut().evidence.absorb(edge.evidence),
+        let answers = || {
+            dns.get(&edge.key.port)
+                .is_some_and(|servers| servers.contains(&edge.key.to.identity))
+        };
+        datagrams_or_streams && edge.key.to.role.is_none() && answers()
+    });
+    for edge in &mut marked {
+        edge.key.to.role = Some(Role::Dns);
+    }
+    // Reached under an address that told its part, and under one that did not: it is one server.
+    united(others, marked)
+}
+
+/// Both, by key; what supports the same edge is put together.
+fn united(edges: Vec<Edge>, more: Vec<Edge>) -> Vec<Edge> {
+    let mut all = edges;
+    all.extend(more);
+    all.sort_by(|a, b| a.key.cmp(&b.key));
+    let mut united: Vec<Edge> = Vec::with_capacity(all.len());
+    for edge in all {
+        match united.last_mut().filter(|known| known.key == edge.key) {
+            Some(known) => known.evidence.absorb(edge.evidence),
+            None => united.push(edge),
         }
     }
-    marked.into_values().collect()
+    united
 }
 
 /// Backends of every Service with a port 53, each with its own port.
-fn name_servers(cluster: &Cluster) -> BTreeSet<(Identity, u16)> {
+fn name_servers(cluster: &Cluster) -> BTreeSet<(u16, Identity)> {
     let mut servers = BTreeSet::new();
     for row in cluster.services.rows() {
         for port in row.ports.iter().filter(|port| port.port == DNS_PORT) {
@@ -105,7 +120,7 @@ fn name_servers(cluster: &Cluster) -> BTreeSet<(Identity, u16)> {
             let span = Span::of_validity(row.valid_from, row.valid_to);
             for backend in cluster.services.backends(&hit, &port.protocol, span) {
                 if let Some(pod) = backend.pod_uid.as_deref().and_then(|uid| cluster.pods.get(uid)) {
-                    servers.insert((Identity::Workload(pod.workload.clone()), backend.port));
+                    servers.insert((backend.port, Identity::Workload(pod.workload.clone())));
                 }
             }
         }
@@ -116,6 +131,9 @@ fn name_servers(cluster: &Cluster) -> BTreeSet<(Identity, u16)> {
 /// Marks clients outside the cluster of ports that the cluster itself publishes.
 pub(super) fn with_published(edges: Vec<Edge>, cluster: &Cluster) -> Vec<Edge> {
     let published = published(cluster);
+    if published.is_empty() {
+        return edges;
+    }
     let is_published = |key: &EdgeKey| {
         let protocol = key.protocol.to_string();
         let Identity::Workload(workload) = &key.to.identity else {

@@ -1,6 +1,7 @@
 //! Services and the backends behind them at a given time.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use flowtape_schemas::address::Address;
 use flowtape_schemas::cluster::{Bound, EndpointSliceRow, ServicePort, ServiceRow};
@@ -54,7 +55,7 @@ pub struct Services {
     by_name: BTreeMap<String, BTreeMap<String, Vec<usize>>>,
     by_address: Timeline<Address, usize>,
     by_node_port: Timeline<u16, usize>,
-    slices: Timeline<(String, String), EndpointSliceRow>,
+    slices: Timeline<(String, String), Arc<EndpointSliceRow>>,
     /// Versions that were found at some time and may have begun before: from when on they are known.
     found: BTreeMap<(String, String), Vec<(Time, EndpointSliceRow)>>,
 }
@@ -99,7 +100,7 @@ impl Services {
             (
                 service,
                 Span::of_validity(slice.valid_from, slice.valid_to),
-                slice.clone(),
+                Arc::new(slice.clone()),
             )
         });
         let mut by_name: BTreeMap<String, BTreeMap<String, Vec<usize>>> = BTreeMap::new();
@@ -153,7 +154,8 @@ impl Services {
     #[must_use]
     pub fn backends(&self, hit: &ServiceHit, protocol: &str, span: Span) -> BTreeSet<Backend> {
         let key = (hit.namespace.clone(), hit.name.clone());
-        backends_of(&self.slices.during(&key, span), hit, protocol)
+        let slices = self.slices.during(&key, span);
+        backends_of(slices.iter().map(AsRef::as_ref), hit, protocol)
     }
 
     /// Whether the backends of a Service may have been others at the end of `span` than at its beginning.
@@ -169,8 +171,7 @@ impl Services {
         let key = (hit.namespace.clone(), hit.name.clone());
         let found = self.found.get(&key).into_iter().flatten();
         let between = found.filter(|(from, _)| after < *from && *from <= until);
-        let slices: Vec<EndpointSliceRow> = between.map(|(_, slice)| slice.clone()).collect();
-        backends_of(&slices, hit, protocol)
+        backends_of(between.map(|(_, slice)| slice), hit, protocol)
     }
 
     /// Every version of every Service.
@@ -180,7 +181,11 @@ impl Services {
     }
 }
 
-fn backends_of(slices: &[EndpointSliceRow], hit: &ServiceHit, protocol: &str) -> BTreeSet<Backend> {
+fn backends_of<'a>(
+    slices: impl Iterator<Item = &'a EndpointSliceRow>,
+    hit: &ServiceHit,
+    protocol: &str,
+) -> BTreeSet<Backend> {
     let mut backends = BTreeSet::new();
     for slice in slices {
         let ports = slice

@@ -184,8 +184,8 @@ mod tests {
                 seen_by: [Side::Client, Side::Server].into(),
                 predates_window: false,
                 nodes: ["n1".to_owned()].into(),
-                node_ports: std::collections::BTreeSet::new(),
-                translated: std::collections::BTreeSet::new(),
+                node_ports: [].into(),
+                translated: [].into(),
                 services: [ServiceUse {
                     namespace: "dvwa".to_owned(),
                     name: "dvwa-mysql".to_owned(),

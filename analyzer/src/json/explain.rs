@@ -162,9 +162,9 @@ impl Rule {
 
 /// An edge with who is behind it.
 #[must_use]
-pub fn recorded(
+pub fn recorded<'a>(
     edge: &DomainEdge,
-    pairs: &BTreeSet<(Endpoint, Endpoint)>,
+    pairs: impl IntoIterator<Item = &'a (Endpoint, Endpoint)>,
     processes: &BTreeMap<EdgeKey, Processes>,
 ) -> Recorded {
     let of_side = |side: Side| {
@@ -180,7 +180,7 @@ pub fn recorded(
         text: edge.to_string(),
         edge: edge.into(),
         nodes: edge.evidence.nodes.iter().cloned().collect(),
-        pairs: pairs.iter().map(pair).collect(),
+        pairs: pairs.into_iter().map(pair).collect(),
         client_processes: of_side(Side::Client),
         server_processes: of_side(Side::Server),
     }

@@ -95,17 +95,17 @@ fn what_samples_change(tape: &Tape) -> Vec<String> {
             continue;
         };
         let (before, after) = (&edge.evidence, &same.evidence);
-        if !after.services.is_subset(&before.services) {
+        if !after.services.iter().all(|service| before.services.contains(service)) {
             changes.push(format!(
                 "{fact:?} has other Services with samples: {:?}",
                 after.services
             ));
         }
-        if !before
+        let mut certain = before
             .services
-            .difference(&before.rivalled)
-            .all(|service| after.services.contains(service))
-        {
+            .iter()
+            .filter(|service| !before.rivalled.contains(service));
+        if !certain.all(|service| after.services.contains(service)) {
             changes.push(format!("samples take Services of {fact:?} away: {:?}", before.services));
         }
         if !seen.contains(&fact) {

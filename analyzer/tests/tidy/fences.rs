@@ -64,6 +64,7 @@ const FENCES: &[Fence] = &[
         only: &[
             "analyzer/src/tape/",
             "analyzer/src/import/mod.rs",
+            "analyzer/src/enforcer.rs",
             "analyzer/src/flow/sighting.rs",
             "analyzer/src/semantics/reach.rs",
             "analyzer/src/replay/proof.rs",

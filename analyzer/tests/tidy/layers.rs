@@ -14,7 +14,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     // Other tools' recordings become the rows that a tape is written of.
     ("import", &[]),
     ("identity", &["findings", "tape"]),
-    ("flow", &["findings", "tape", "identity"]),
+    ("flow", &["findings", "sorted", "tape", "identity"]),
     // What everything about policies builds on knows nothing of tapes, time or evidence.
     ("policy", &["sorted"]),
     ("semantics", &["findings", "policy"]),
@@ -80,6 +80,7 @@ const LAYERS: &[(&str, &[&str])] = &[
         "render",
         &[
             "escape",
+            "sorted",
             "findings",
             "tape",
             "identity",

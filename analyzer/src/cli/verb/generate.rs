@@ -24,6 +24,7 @@ use crate::identity::cluster::Cluster;
 use crate::json;
 use crate::render::kind::Kind;
 use crate::render::text;
+use crate::replay::world::world;
 use crate::synthesis::landmarks::landmarks;
 use crate::synthesis::{Generated, synthesize};
 use crate::tape::{self, Tape};
@@ -44,7 +45,8 @@ pub(in crate::cli) fn run(args: &GenerateArgs, global: &Global) -> Result<ExitSt
     let settings = settings::settings(&options, &tape);
     let generated = synthesize(&flows.edges, &cluster, &settings, &mut findings)
         .map_err(|error| Failure::of("cannot make a policy set of this recording", &error))?;
-    let proof = proof::prove(&flows, &cluster, &generated, &mut findings);
+    let world = world(&cluster);
+    let proof = proof::prove(&flows, (&cluster, &world), &generated, &mut findings);
     let landmarks = landmarks(&flows.edges, &cluster, &generated.set);
     let writing = Writing {
         kind: settings::kind(options.kind),
@@ -55,7 +57,7 @@ pub(in crate::cli) fn run(args: &GenerateArgs, global: &Global) -> Result<ExitSt
     // Other kinds are each one plugin's own, and it reads them as they are meant.
     let differences = if writing.kind == Kind::NetworkPolicy {
         let chosen = settings::profile(options.cni);
-        enforcer::report(chosen, &generated.set, &flows, &cluster, &mut findings)
+        enforcer::report(chosen, &generated.set, &flows, (&cluster, &world), &mut findings)
     } else {
         Vec::new()
     };

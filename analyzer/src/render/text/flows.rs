@@ -1,12 +1,11 @@
 //! Edges with their evidence as a table.
 
-use std::collections::BTreeSet;
-
 use flowtape_schemas::node::Outcome;
 use flowtape_schemas::value::Words as _;
 
 use super::{Align, columns, seconds};
 use crate::flow::edge::{Edge, EdgeKey, Evidence, ServiceUse, Translation};
+use crate::sorted::Sorted;
 
 const HEAD: [&str; 9] = [
     "FROM", "TO", "PORT", "SERVICE", "OUTCOME", "COUNT", "SEEN BY", "FIRST", "LAST",
@@ -78,9 +77,9 @@ fn row(edge: &Edge) -> Vec<String> {
 
 /// The Services, and what happened on the way to them.
 fn through(
-    (services, rivalled): (&BTreeSet<ServiceUse>, &BTreeSet<ServiceUse>),
-    node_ports: &BTreeSet<u16>,
-    translated: &BTreeSet<Translation>,
+    (services, rivalled): (&Sorted<ServiceUse>, &Sorted<ServiceUse>),
+    node_ports: &Sorted<u16>,
+    translated: &Sorted<Translation>,
 ) -> String {
     let service = |service: &ServiceUse| {
         let doubt = if rivalled.contains(service) { " (supposed)" } else { "" };

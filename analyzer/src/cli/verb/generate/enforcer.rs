@@ -6,7 +6,7 @@ use crate::flow::Flows;
 use crate::identity::cluster::Cluster;
 use crate::policy::model::PolicySet;
 use crate::policy::profile::Profile;
-use crate::replay::world::world;
+use crate::semantics::world::World;
 
 /// Rules that are named in a finding; the document has all.
 const NAMED: usize = 3;
@@ -16,10 +16,10 @@ pub(super) fn report(
     chosen: Profile,
     set: &PolicySet,
     flows: &Flows,
-    cluster: &Cluster,
+    (cluster, world): (&Cluster, &World),
     findings: &mut Findings,
 ) -> Vec<Difference> {
-    let found = differences(set, &flows.edges, cluster, &world(cluster));
+    let found = differences(set, &flows.edges, cluster, world);
     for Difference { profile, aspect, rules } in &found {
         let code = if *profile == chosen {
             Code::NotEnforced
@@ -30,8 +30,8 @@ pub(super) fn report(
         if rules.len() > NAMED {
             named.push_str(", ...");
         }
-        let (word, meaning, remedy) = (profile.word(), aspect.meaning(), aspect.remedy(*profile));
-        let message = format!("{word} reads {named} differently: {meaning}; {remedy}");
+        let (plugin, meaning, remedy) = (profile.word(), aspect.meaning(), aspect.remedy(*profile));
+        let message = format!("{plugin} reads {named} differently: {meaning}; {remedy}");
         findings.report_many(code, message, rules.len() as u64);
     }
     found

@@ -13,11 +13,17 @@ use crate::replay::soundness::{Denied, denied};
 use crate::replay::world::world;
 use crate::semantics::eval::RuleId;
 use crate::semantics::index::Part;
+use crate::semantics::world::World;
 use crate::synthesis::Generated;
 use crate::synthesis::additions::Addition;
 
 /// Proves a generated set against the edges it was made of, and reports what does not hold.
-pub(super) fn prove(flows: &Flows, cluster: &Cluster, generated: &Generated, findings: &mut Findings) -> Proof {
+pub(super) fn prove(
+    flows: &Flows,
+    (cluster, world): (&Cluster, &World),
+    generated: &Generated,
+    findings: &mut Findings,
+) -> Proof {
     let Generated {
         set,
         additions,
@@ -31,7 +37,7 @@ pub(super) fn prove(flows: &Flows, cluster: &Cluster, generated: &Generated, fin
         added: &added,
         overlaps,
     };
-    let proof = proof::prove(&flows.edges, cluster, set, &world(cluster), stated);
+    let proof = proof::prove(&flows.edges, cluster, set, world, stated);
     report(&proof, flows, set, findings);
     proof
 }
@@ -141,6 +147,7 @@ mod tests {
     use crate::policy::one_or_more::OneOrMore;
     use crate::policy::ports::{PortRange, Protocol};
     use crate::policy::select::Selector;
+    use crate::replay::world::world;
     use crate::synthesis::settings::Settings;
     use crate::synthesis::{Generated, synthesize};
     use crate::tape;
@@ -186,7 +193,12 @@ mod tests {
     /// What is found of it, by code, and whether the proof holds.
     fn found(made: &Made) -> (Vec<String>, bool) {
         let mut findings = Findings::default();
-        let proof = prove(&made.flows, &made.cluster, &made.generated, &mut findings);
+        let proof = prove(
+            &made.flows,
+            (&made.cluster, &world(&made.cluster)),
+            &made.generated,
+            &mut findings,
+        );
         let list = findings.list();
         (
             list.iter()
