@@ -1,9 +1,10 @@
 //! Edges as they were recorded against edges as the scenario compiles.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use flowtape::flow::edge::{Edge, EdgeKey, Endpoint, Evidence, ServiceUse, Side, Translation};
 use flowtape::identity::Identity;
+use flowtape::sorted::Sorted;
 
 use crate::Outcome;
 use crate::recorded::Opened;
@@ -12,11 +13,11 @@ use crate::recorded::Opened;
 #[derive(Debug, PartialEq, Eq)]
 struct Facts<'a> {
     count: u64,
-    services: &'a BTreeSet<ServiceUse>,
-    node_ports: &'a BTreeSet<u16>,
-    translated: &'a BTreeSet<Translation>,
-    seen_by: &'a BTreeSet<Side>,
-    pairs: &'a BTreeSet<(Endpoint, Endpoint)>,
+    services: &'a Sorted<ServiceUse>,
+    node_ports: &'a Sorted<u16>,
+    translated: &'a Sorted<Translation>,
+    seen_by: &'a Sorted<Side>,
+    pairs: &'a Sorted<(Endpoint, Endpoint)>,
     port_name: Option<&'a str>,
     assumed: bool,
     predates_window: bool,

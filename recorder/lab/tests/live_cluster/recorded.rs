@@ -199,6 +199,13 @@ impl Opened {
         Ok(Self { tape, flows, findings })
     }
 
+    /// What counts say without samples: all that a recording without events has.
+    pub(crate) fn by_counts(&self) -> Flows {
+        let mut findings = Findings::default();
+        let cluster = Cluster::new(&self.tape.cluster, &mut findings);
+        flow::edges(&self.tape, &cluster, &mut findings)
+    }
+
     pub(crate) fn directory(path: PathBuf) -> Outcome<Self> {
         Self::directories(&[path])
     }
