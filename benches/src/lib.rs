@@ -1,5 +1,6 @@
 //! Seeded clusters and traffic for benchmarks: the same seed is the same text, on every machine.
 
+pub mod policies;
 pub mod program;
 pub mod recording;
 

@@ -17,10 +17,15 @@ pub struct Cost {
 
 /// Runs a program to its end, without what it says. An error if it cannot be started, or fails.
 pub fn run(command: &mut Command) -> io::Result<Cost> {
+    run_into(Stdio::null(), command)
+}
+
+/// The same, and what it says goes somewhere.
+pub fn run_into(stdout: Stdio, command: &mut Command) -> io::Result<Cost> {
     let began = Instant::now();
     let child = command
         .stdin(Stdio::null())
-        .stdout(Stdio::null())
+        .stdout(stdout)
         .stderr(Stdio::null())
         .spawn()?;
     let (status, usage) = wait(child.id())?;

@@ -6,6 +6,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use rayon::iter::{IntoParallelRefIterator as _, ParallelIterator as _};
+
 use crate::policy::model::{Policy, PolicySet, PolicySetError, Source};
 
 use super::marked::{self, Node, Value};
@@ -31,9 +33,17 @@ pub struct Parsed {
 ///
 /// Either everything is valid, or all problems of all files are returned, by place.
 pub fn parse<'a>(files: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<Parsed, Problems> {
-    let mut found = Found::default();
-    for (name, text) in files {
+    let files: Vec<(&str, &str)> = files.into_iter().collect();
+    let read = |&(name, text): &(&str, &str)| {
+        let mut found = Found::default();
         found.file(&Arc::from(name), text);
+        found
+    };
+    // Collected in the order of the files, whatever thread read which.
+    let all: Vec<Found> = files.par_iter().map(read).collect();
+    let mut found = Found::default();
+    for one in all {
+        found.append(one);
     }
     found.report_duplicates();
     let Found {
@@ -65,6 +75,19 @@ struct Found {
 }
 
 impl Found {
+    fn append(&mut self, other: Self) {
+        let Self {
+            policies,
+            skipped,
+            warnings,
+            problems,
+        } = other;
+        self.policies.extend(policies);
+        self.skipped.extend(skipped);
+        self.warnings.extend(warnings);
+        self.problems.extend(problems);
+    }
+
     fn file(&mut self, name: &Arc<str>, text: &str) {
         let (documents, faults) = marked::documents(text);
         let place = |line| Source {

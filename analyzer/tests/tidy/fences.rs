@@ -66,6 +66,7 @@ const FENCES: &[Fence] = &[
             "analyzer/src/import/mod.rs",
             "analyzer/src/enforcer.rs",
             "analyzer/src/flow/sighting.rs",
+            "analyzer/src/parse/kubernetes.rs",
             "analyzer/src/semantics/reach.rs",
             "analyzer/src/replay/proof.rs",
             "analyzer/src/synthesis/finish.rs",
