@@ -31,8 +31,11 @@ use crate::tape::{self, Health};
 /// Clients that are answered for at once by one thread.
 const TOGETHER: usize = 64;
 
-/// Pieces of work between two writes: enough for all threads, and few enough to hold their lines.
+/// Pieces of work between two rounds of writing: enough for all threads.
 const AT_ONCE: usize = 16;
+
+/// Clients whose lines are in memory at once: each may have one with everybody.
+const WRITTEN: usize = 16;
 
 pub(in crate::cli) fn run(args: &ConnectivityArgs, global: &Global) -> Result<ExitStatus, Failure> {
     let form = match global.format {
@@ -72,8 +75,11 @@ pub(in crate::cli) fn run(args: &ConnectivityArgs, global: &Global) -> Result<Ex
         let mut first = true;
         output::data(head(form))?;
         question.answers(|answers| {
-            let texts: Vec<String> = answers.par_iter().map(|(from, sent)| lines.of(*from, sent)).collect();
-            print(form, &texts.concat(), &mut first)
+            for some in answers.chunks(WRITTEN) {
+                let texts: Vec<String> = some.par_iter().map(|(from, sent)| lines.of(*from, sent)).collect();
+                print(form, &texts.concat(), &mut first)?;
+            }
+            Ok(())
         })
     })
 }
