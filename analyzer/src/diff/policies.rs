@@ -228,7 +228,8 @@ impl<'n> Notes<'n> {
         let only = [before.difference(after), after.difference(before)];
         let any = [!before.is_empty(), !after.is_empty()];
         let classes = self.sides.reach[0].classes();
-        let alone = is_alone(classes, *from, &self.peers[*from]);
+        let alone = only_pod(classes, *from, &self.peers[*from]);
+        let is_itself = |to: usize| alone.is_some() && alone == only_pod(classes, to, &self.peers[to]);
         for (side, only) in only.iter().enumerate().filter(|(_, only)| !only.is_empty()) {
             let difference = |destination| {
                 let mut difference = Difference {
@@ -239,7 +240,7 @@ impl<'n> Notes<'n> {
                 difference.example[side] = Some((*from, destination));
                 difference
             };
-            let mut others = to.iter().filter(|to| !alone || to != from).peekable();
+            let mut others = to.iter().filter(|to| !is_itself(*to)).peekable();
             let [received, sent] = &self.sides.open[side];
             let sent = sent.contains(*from);
             if let (true, Some(first)) = (sent, others.peek()) {
@@ -279,9 +280,13 @@ impl<'n> Notes<'n> {
     }
 }
 
-/// Whether a class is a single pod without a second of its kind, which always reaches itself.
-fn is_alone(classes: &Classes<'_>, class: usize, peers: &[Peer]) -> bool {
-    classes.list()[class].pods.len() == 1 && peers.iter().all(is_single)
+/// The pod that a class consists of, under one address or several, if there is no second of its kind: it always reaches
+/// itself.
+fn only_pod<'a>(classes: &Classes<'a>, class: usize, peers: &[Peer]) -> Option<(&'a str, &'a str)> {
+    let mut pods = classes.list()[class].pods.iter();
+    let name = |(pod, _): &(&'a Pod, _)| (pod.namespace.as_str(), pod.name.as_str());
+    let first = pods.next().map(name)?;
+    (pods.all(|other| name(other) == first) && peers.iter().all(is_single)).then_some(first)
 }
 
 /// Whether a peer is one pod, and stands for no others.

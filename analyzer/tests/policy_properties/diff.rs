@@ -2,15 +2,18 @@
 //! same in other words is no difference.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use flowtape::diff::change::{Change, Diff, Side};
 use flowtape::diff::peer::Peer as Compared;
 use flowtape::diff::policy_sets_in;
 use flowtape::identity::Workload;
+use flowtape::parse::kubernetes;
 use flowtape::policy::cidr::Cidr;
 use flowtape::policy::model::{Peer, Peers, Policy, PolicySet, PortMatch, PortRule, Ports, Rule};
 use flowtape::policy::one_or_more::OneOrMore;
 use flowtape::policy::ports::{PortRange, PortSet, Protocol};
+use flowtape::policy::select::Labels;
 use flowtape::semantics::class::Classes;
 use flowtape::semantics::eval::{Connection, eval};
 use flowtape::semantics::representative::with_representatives;
@@ -18,6 +21,7 @@ use flowtape::semantics::world::{Endpoint, Pod, World};
 use proptest::prelude::{Strategy, prop_assert, prop_assert_eq, proptest};
 
 use super::arbitrary::{policy_set, quiet, small_selector};
+use super::cases::pod;
 use super::reach::{PORTS, is_governed, worlds};
 
 fn sets() -> impl Strategy<Value = PolicySet> {
@@ -180,6 +184,41 @@ proptest! {
         prop_assert_eq!(said.changes, vec![]);
         // Names are compared by standing for numbers that no rule has; where rules have nearly all of them it is said that they are not.
         prop_assert!(said.unresolved.is_empty() || has_nearly_every_number(&words), "{:?}", said.unresolved);
+    }
+}
+
+/// Under whichever of its addresses: what a pod may send to itself is no matter of policies.
+#[test]
+fn a_pod_of_several_addresses_is_no_other_to_itself() {
+    let before = "apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: only-tcp-out, namespace: x}
+spec:
+  podSelector: {}
+  policyTypes: [Ingress, Egress]
+  egress:
+    - ports: [{protocol: TCP}]
+    - to: [{ipBlock: {cidr: 2001:db8::2/128}}]
+      ports: [{protocol: TCP, port: 80}]
+";
+    let before = kubernetes::parse([("file", before)]).unwrap().set;
+    let after = PolicySet::new(Vec::new()).unwrap();
+    let [one, other]: [IpAddr; 2] = ["2001:db8::1", "2001:db8::2"].map(|address| address.parse().unwrap());
+    for addresses in [vec![one, one], vec![one, other]] {
+        let pod = Pod {
+            addresses,
+            ..pod("x", "0", Labels::new(), one)
+        };
+        let namespaces = BTreeMap::from([("x".to_owned(), Labels::new())]);
+        let world = World::new(namespaces, [pod], BTreeMap::new()).unwrap();
+        let changes = diff(&before, &after, &world).changes;
+        let sends = |change: &&Change| matches!(&change.pair.from, Compared::Workload(from) if from.name == "0");
+        let sent: Vec<String> = changes
+            .iter()
+            .filter(sends)
+            .map(|change| change.pair.protocol.to_string())
+            .collect();
+        assert_eq!(sent, ["UDP", "SCTP"], "{changes:?}");
     }
 }
 
