@@ -144,15 +144,13 @@ fn by_hand(text: &mut String, number: usize, workloads: usize, random: &mut Rand
     };
     head(text, number, &subject);
     let mut pick = |choices: usize| random.below(choices);
-    let team = pick(TEAMS);
+    let (team, range) = (pick(TEAMS), 64 + pick(2));
     let _ = write!(
         text,
         "  ingress:\n  - from:\n    - namespaceSelector:\n        matchLabels:\n          team: t{team}\n      podSelector:\n        \
-         matchExpressions:\n        - {{key: tier, operator: NotIn, values: [{}, batch]}}\n    - ipBlock:\n        cidr: 10.{}.0.0/16\n        \
-         except: [10.{}.{}.0/24]\n    ports:\n    - port: http\n    - port: {}\n      endPort: {}\n",
+         matchExpressions:\n        - {{key: tier, operator: NotIn, values: [{}, batch]}}\n    - ipBlock:\n        cidr: 10.{range}.0.0/16\n        \
+         except: [10.{range}.{}.0/24]\n    ports:\n    - port: http\n    - port: {}\n      endPort: {}\n",
         TIERS[pick(3)],
-        64 + pick(2),
-        64,
         pick(8),
         9000 + pick(10),
         9100
