@@ -8,9 +8,8 @@
 use std::error::Error;
 use std::fs::{self, File};
 use std::io::{self, Write as _};
-use std::os::unix::process::CommandExt as _;
 use std::path::Path;
-use std::process::{Command, ExitCode, Stdio};
+use std::process::{ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
 use flowtape::findings::Findings;
@@ -20,15 +19,12 @@ use flowtape::policy::ports::Protocol;
 use flowtape::replay::world::world;
 use flowtape::semantics::eval::{Connection, eval};
 use flowtape_benches::policies::{Kind, cluster, policies};
-use flowtape_benches::program::{Cost, fastest, run_into};
+use flowtape_benches::program::{self, Cost, fastest, run_into};
 use flowtape_schemas::metadata::{Snapshot, rows};
 
 /// The one that `flowtape` has, because half of the processes here are `flowtape`.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
-/// Set in a process that is to be `flowtape`.
-const AS_FLOWTAPE: &str = "FLOWTAPE_BENCH_AS_FLOWTAPE";
 
 /// Runs of each; the fastest counts.
 const RUNS: usize = 3;
@@ -43,16 +39,7 @@ const NAIVE: [usize; 6] = [50, 100, 200, 400, 800, 1_600];
 const PATIENCE: Duration = Duration::from_secs(30);
 
 fn main() -> ExitCode {
-    if std::env::var_os(AS_FLOWTAPE).is_some() {
-        return flowtape::cli::main();
-    }
-    match tables() {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            let _ = writeln!(io::stderr(), "error: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    program::main(flowtape::cli::main, tables)
 }
 
 fn tables() -> Result<(), Box<dyn Error>> {
@@ -120,16 +107,12 @@ fn write(directory: &Path, kind: Kind, workloads: usize) -> io::Result<usize> {
 
 /// Runs this very program as `flowtape connectivity`.
 fn connectivity(directory: &Path, options: &[&str], found: &Path) -> io::Result<Cost> {
-    let mut command = Command::new(std::env::current_exe()?);
+    let mut command = program::flowtape(["connectivity", "--policies"])?;
     command
-        .arg0("flowtape")
-        .arg("connectivity")
-        .arg("--policies")
         .arg(directory.join("policies"))
         .arg("--cluster")
         .arg(directory.join("cluster.json"))
-        .args(options)
-        .env(AS_FLOWTAPE, "1");
+        .args(options);
     run_into(Stdio::from(File::create(found)?), &mut command)
 }
 

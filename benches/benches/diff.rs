@@ -6,19 +6,15 @@
 use std::error::Error;
 use std::fs::{self, File};
 use std::io::{self, Write as _};
-use std::os::unix::process::CommandExt as _;
 use std::path::Path;
-use std::process::{Command, ExitCode, Stdio};
+use std::process::{ExitCode, Stdio};
 
 use flowtape_benches::policies::{Kind, cluster, policies};
-use flowtape_benches::program::{Cost, fastest, run_into};
+use flowtape_benches::program::{self, Cost, fastest, run_into};
 
 /// The one that `flowtape` has, because half of the processes here are `flowtape`.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
-/// Set in a process that is to be `flowtape`.
-const AS_FLOWTAPE: &str = "FLOWTAPE_BENCH_AS_FLOWTAPE";
 
 /// Runs of each; the fastest counts.
 const RUNS: usize = 3;
@@ -33,16 +29,7 @@ const PORT: (&str, &str) = ("port: 80", "port: 70");
 const CHANGED: [usize; 3] = [0, 10, usize::MAX];
 
 fn main() -> ExitCode {
-    if std::env::var_os(AS_FLOWTAPE).is_some() {
-        return flowtape::cli::main();
-    }
-    match table() {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            let _ = writeln!(io::stderr(), "error: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    program::main(flowtape::cli::main, table)
 }
 
 fn table() -> Result<(), Box<dyn Error>> {
@@ -98,15 +85,12 @@ fn write(directory: &Path, kind: Kind, workloads: usize, changed: usize) -> io::
 
 /// Runs this very program as `flowtape diff`, which is to pass whatever it finds.
 fn diff(directory: &Path, found: &Path) -> io::Result<Cost> {
-    let mut command = Command::new(std::env::current_exe()?);
+    let mut command = program::flowtape(["diff"])?;
     command
-        .arg0("flowtape")
-        .arg("diff")
         .arg(directory.join("before"))
         .arg(directory.join("after"))
         .arg("--cluster")
         .arg(directory.join("cluster.json"))
-        .args(["--fail-on", "none"])
-        .env(AS_FLOWTAPE, "1");
+        .args(["--fail-on", "none"]);
     run_into(Stdio::from(File::create(found)?), &mut command)
 }

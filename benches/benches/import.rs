@@ -6,15 +6,15 @@
 use std::error::Error;
 use std::fs::File;
 use std::io::{self, BufWriter, Write as _};
-use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Command, ExitCode};
 
 use flowtape_benches::program::{self, Cost};
 use flowtape_benches::recording;
 
-/// Set in a process that is to be `flowtape`.
-const AS_FLOWTAPE: &str = "FLOWTAPE_BENCH_AS_FLOWTAPE";
+/// The one that `flowtape` has, because half of the processes here are `flowtape`.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Runs of each; the fastest counts.
 const RUNS: usize = 3;
@@ -46,16 +46,7 @@ const FILTER: &str = "[.flow.time, .flow.IP.source, .flow.IP.destination, .flow.
   .flow.source.pod_name, .flow.destination.pod_name, .flow.traffic_direction, .flow.is_reply]";
 
 fn main() -> ExitCode {
-    if std::env::var_os(AS_FLOWTAPE).is_some() {
-        return flowtape::cli::main();
-    }
-    match tables() {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            let _ = writeln!(io::stderr(), "error: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    program::main(flowtape::cli::main, tables)
 }
 
 fn tables() -> Result<(), Box<dyn Error>> {
@@ -152,9 +143,7 @@ fn row(out: &mut impl io::Write, name: &str, bytes: u64, records: u64, cost: io:
 fn import(format: &str, file: &Path, directory: &Path) -> io::Result<Cost> {
     program::fastest(RUNS, |run| {
         let tape = directory.join(format!("tape-{format}-{run}"));
-        let mut command = Command::new(std::env::current_exe()?);
-        command.arg0("flowtape").env(AS_FLOWTAPE, "1");
-        program::run(command.args(["import", format]).arg(file).arg("-o").arg(tape))
+        program::run(program::flowtape(["import", format])?.arg(file).arg("-o").arg(tape))
     })
 }
 

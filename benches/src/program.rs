@@ -1,8 +1,36 @@
 //! What a program costs from its start to its end.
 
-use std::io;
-use std::process::{Command, Stdio};
+use std::error::Error;
+use std::ffi::OsStr;
+use std::io::{self, Write as _};
+use std::os::unix::process::CommandExt as _;
+use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
+
+/// Set in a process that is to be `flowtape`.
+const AS_FLOWTAPE: &str = "FLOWTAPE_BENCH_AS_FLOWTAPE";
+
+/// A bench whose own executable is `flowtape` as well, so that both are always of one build: does what `flowtape` does where it was called
+/// as that, and prints tables otherwise.
+pub fn main(flowtape: fn() -> ExitCode, tables: fn() -> Result<(), Box<dyn Error>>) -> ExitCode {
+    if std::env::var_os(AS_FLOWTAPE).is_some() {
+        return flowtape();
+    }
+    match tables() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let _ = writeln!(io::stderr(), "error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// This executable as `flowtape`.
+pub fn flowtape<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>) -> io::Result<Command> {
+    let mut command = Command::new(std::env::current_exe()?);
+    command.arg0("flowtape").args(arguments).env(AS_FLOWTAPE, "1");
+    Ok(command)
+}
 
 /// What one run cost.
 #[derive(Clone, Copy, Debug)]
