@@ -7,7 +7,7 @@
 
 use std::error::Error;
 use std::fs::{self, File};
-use std::io::{self, Write as _};
+use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::path::Path;
 use std::process::{ExitCode, Stdio};
 use std::time::{Duration, Instant};
@@ -118,8 +118,18 @@ fn connectivity(directory: &Path, options: &[&str], found: &Path) -> io::Result<
 
 /// Lines and bytes of a file.
 fn size(path: &Path) -> io::Result<(usize, usize)> {
-    let text = fs::read(path)?;
-    Ok((text.split(|byte| *byte == b'\n').count() - 1, text.len()))
+    let mut file = BufReader::with_capacity(1 << 20, File::open(path)?);
+    let (mut lines, mut bytes) = (0, 0);
+    loop {
+        let some = file.fill_buf()?;
+        if some.is_empty() {
+            return Ok((lines, bytes));
+        }
+        lines += some.split(|byte| *byte == b'\n').count() - 1;
+        let read = some.len();
+        bytes += read;
+        file.consume(read);
+    }
 }
 
 /// Asks the naive evaluator about one port of every pair of pods, until it takes too long: how many, and how long for all.

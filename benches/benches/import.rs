@@ -39,7 +39,7 @@ const FIELDS: [&str; 8] = [
 const QUERY: &str = "import duckdb, sys
 print(len(duckdb.sql(f\"\"\"SELECT flow.IP.source, flow.IP.destination, flow.l4.TCP.destination_port, flow.verdict,
   flow.source.namespace, flow.source.pod_name, flow.destination.namespace, flow.destination.pod_name, flow.traffic_direction,
-  flow.is_reply, count(*), min(flow.time), max(flow.time) FROM read_json('{sys.argv[1]}', format='newline_delimited')
+  flow.is_reply, count(*), min(flow.time)::VARCHAR, max(flow.time)::VARCHAR FROM read_json('{sys.argv[1]}', format='newline_delimited')
   GROUP BY ALL\"\"\").fetchall()))";
 
 const FILTER: &str = "[.flow.time, .flow.IP.source, .flow.IP.destination, .flow.l4.TCP.destination_port, .flow.verdict,

@@ -39,7 +39,8 @@ pub struct Cost {
     pub wall: Duration,
     /// On all processors together.
     pub processor: Duration,
-    /// The most memory that was in use, as the system counts it: kibibytes on Linux.
+    /// The most memory that was in use, as the system counts it: kibibytes on Linux, which counts from what the process that started
+    /// it had in use, so that a bench has to stay smaller.
     pub peak: i64,
 }
 
