@@ -23,13 +23,11 @@ pub(super) struct Member {
     pub(super) is_file: bool,
 }
 
-/// The next file of an archive, whose content follows; none at its end.
+/// The next file of an archive, whose content follows; none at its end, which a block of zeros marks. An error where it was
+/// cut off before that.
 pub(super) fn member(archive: &mut impl Read) -> io::Result<Option<Member>> {
     let mut block = [0; BLOCK];
-    if archive.read(&mut block[..1])? == 0 {
-        return Ok(None);
-    }
-    archive.read_exact(&mut block[1..])?;
+    archive.read_exact(&mut block)?;
     if block.iter().all(|byte| *byte == 0) {
         return Ok(None);
     }

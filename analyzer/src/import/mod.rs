@@ -160,6 +160,8 @@ const TOO_MANY: Reject = Reject {
     detail: "there are more nodes, pods or edges than any recording has",
 };
 
+const UNTIMED: Reject = Reject::incomplete("it has no time: say with `--time` when it was taken");
+
 impl Importer {
     fn file(&mut self, format: Option<&'static Format>, source: Source<'_>) -> Result<(), ImportError> {
         let Source { name, content } = source;
@@ -170,64 +172,73 @@ impl Importer {
         let mut content = read::unpacked(content).map_err(failed)?;
         let start = content.fill_buf().map_err(failed)?;
         if archive::is_archive(start) {
-            return self.archive(&name, &mut *content);
+            self.archive(&name, &mut *content);
+            return Ok(());
         }
         let format = format
             .or_else(|| format::of(start))
             .ok_or_else(|| ImportError::Unknown { name: name.clone() })?;
-        self.content(format, &name, content)
+        if matches!(format.kind, Kind::Table(_)) && self.time.is_none() {
+            return Err(ImportError::Untimed { name });
+        }
+        self.content(format, &name, content);
+        Ok(())
     }
 
     /// Every file of an archive that looks like a format, of the node and time that the archive's name tells.
-    fn archive(&mut self, name: &str, mut archive: &mut (dyn BufRead + Send)) -> Result<(), ImportError> {
-        let failed = |source| ImportError::Read {
-            name: name.to_owned(),
-            source,
-        };
+    fn archive(&mut self, name: &str, archive: &mut (dyn BufRead + Send)) {
         let (node, time) = archive::told(name, &self.nodes);
         let time_before = self.time;
         self.time = time_before.or(time);
         // What another node saw of the same connections is told there.
         self.end_connections();
         self.node = node;
-        while let Some(member) = archive::member(&mut archive).map_err(failed)? {
-            let mut content = BufReader::new(Read::take(&mut *archive, member.size));
-            let start = content.fill_buf().map_err(failed)?;
-            let format = format::in_archive(&member.path, start).filter(|_| member.is_file);
-            if let Some(format) = format {
-                self.content(format, &format!("{name}/{}", member.path), &mut content)?;
+        for number in 1.. {
+            match self.member(name, archive) {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(error) => {
+                    self.taken(format::OF_ARCHIVES, name, number, Err(read::stop(&error)));
+                    break;
+                }
             }
-            let left = content.into_inner().limit();
-            archive::skip(&mut archive, &member, left).map_err(failed)?;
         }
         self.end_connections();
         self.node = None;
         self.time = time_before;
-        Ok(())
+    }
+
+    /// The next file of an archive; false at its end.
+    fn member(&mut self, name: &str, mut archive: &mut (dyn BufRead + Send)) -> io::Result<bool> {
+        let Some(member) = archive::member(&mut archive)? else {
+            return Ok(false);
+        };
+        let mut content = BufReader::new(Read::take(&mut *archive, member.size));
+        let format = format::in_archive(&member.path, content.fill_buf()?).filter(|_| member.is_file);
+        if let Some(format) = format {
+            self.content(format, &format!("{name}/{}", member.path), &mut content);
+        }
+        let left = content.into_inner().limit();
+        archive::skip(&mut archive, &member, left)?;
+        Ok(true)
     }
 
     /// One file of a format.
-    fn content(
-        &mut self,
-        format: &'static Format,
-        name: &str,
-        mut content: impl BufRead + Send,
-    ) -> Result<(), ImportError> {
+    fn content(&mut self, format: &'static Format, name: &str, mut content: impl BufRead + Send) {
         let import = self.imports.entry(format.name).or_insert_with(|| recording(format));
         import.files.push(name.to_owned());
         let time = self.time;
         match format.kind {
             Kind::Objects(parse) => self.text(format, name, Pieces::new(content, true), parse),
             Kind::Lines(parse) => self.text(format, name, Pieces::new(content, false), |line| parse(line, time)),
-            Kind::Table(parse) => {
-                let time = time.ok_or_else(|| ImportError::Untimed { name: name.to_owned() })?;
-                self.table(format, name, Pieces::new(content, false), |lines| parse(lines, time));
-            }
+            Kind::Table(parse) => match time {
+                Some(time) => self.table(format, name, Pieces::new(content, false), |lines| parse(lines, time)),
+                None => self.taken(format, name, 1, Err(UNTIMED)),
+            },
             Kind::Packets(read) => read(&mut content, &mut |position, records| {
                 self.taken(format, name, position, records);
             }),
         }
-        Ok(())
     }
 
     /// Reads records that each stand by themselves, batch by batch.

@@ -4,6 +4,7 @@ use std::io::Cursor;
 use std::path::Path;
 
 use flowtape::import::{ImportError, Imported, Source, Untold, import};
+use flowtape_schemas::import::QuarantineReason;
 use flowtape_schemas::metadata::{Snapshot, rows};
 
 /// Appends a file.
@@ -64,10 +65,23 @@ fn an_archive_is_the_capture_and_the_sockets_in_it() {
     let predating = imported.nodes[0].flows.iter().filter(|row| row.predates_window);
     assert_eq!(predating.count(), 5);
 
-    // A name that tells no time leaves the sockets without one.
-    let error = read("capture.tar", content.clone()).unwrap_err();
-    assert!(matches!(error, ImportError::Untimed { .. }), "{error}");
-    // What was cut off is an error of the file, whose name it tells.
+    let flows = imported.nodes[0].flows.len();
+    // A name that tells no time leaves the sockets without one; the capture is read.
+    let untimed = read("capture.tar", content.clone()).unwrap();
+    let told: Vec<(&str, QuarantineReason)> = set_aside(&untimed).collect();
+    assert_eq!(told, [("capture.tar/socket-stats.txt", QuarantineReason::Incomplete)]);
+    assert_eq!(untimed.nodes[0].flows.len(), flows - 5);
+    // Cut off anywhere, what was read before is there, and it is said that there was more.
+    for left in [content.len() - 1_024, content.len() - 1_025, content.len() - 3_000] {
+        let cut = read(name, content[..left].to_vec()).unwrap();
+        let told: Vec<(&str, QuarantineReason)> = set_aside(&cut).collect();
+        assert!(told.contains(&(name, QuarantineReason::CutOff)), "{left}: {told:?}");
+        assert!(cut.nodes[0].flows.len() >= flows - 5, "{left}");
+    }
     let error = read(name, content[..700].to_vec()).unwrap_err();
     assert!(error.to_string().contains(name), "{error}");
+}
+
+fn set_aside(imported: &Imported) -> impl Iterator<Item = (&str, QuarantineReason)> {
+    imported.quarantine.iter().map(|row| (row.file.as_str(), row.reason))
 }

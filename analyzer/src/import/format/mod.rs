@@ -93,13 +93,16 @@ pub fn of(start: &[u8]) -> Option<&'static Format> {
     ALL.iter().find(|format| (format.claims)(start))
 }
 
+/// What archives are made for.
+pub(super) const OF_ARCHIVES: &Format = &pcap::FORMAT;
+
 /// The format of a file of an archive, which may hold much that is of none.
 #[must_use]
 pub fn in_archive(path: &str, start: &[u8]) -> Option<&'static Format> {
     if path.ends_with("socket-stats.txt") {
         return Some(&ss::FORMAT);
     }
-    (pcap::FORMAT.claims)(start).then_some(&pcap::FORMAT)
+    (OF_ARCHIVES.claims)(start).then_some(OF_ARCHIVES)
 }
 
 /// The pages of all formats.

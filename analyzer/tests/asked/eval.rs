@@ -1,12 +1,9 @@
 //! `flowtape eval` as a user runs it: whole output, whole messages, exit codes.
 
-#![expect(clippy::unwrap_used, reason = "what a test prepares must be there")]
-
-use std::path::Path;
-use std::process::Command;
-
 use flowtape_scenario::{Scenario, tape};
 use serde_json::Value;
+
+use crate::{Ran, run};
 
 /// Pods, a Deployment without pods, a node, and a namespace with a label of its own.
 const CLUSTER: &str = r#"
@@ -52,12 +49,6 @@ spec:
 
 struct Files(tempfile::TempDir);
 
-struct Ran {
-    code: i32,
-    stdout: String,
-    stderr: String,
-}
-
 impl Files {
     fn new() -> Self {
         let files = Self(tempfile::tempdir().unwrap());
@@ -81,19 +72,6 @@ impl Files {
 
     fn run(&self, arguments: &str) -> Ran {
         run(self.0.path(), &format!("eval -p policies.yaml {arguments}"))
-    }
-}
-
-fn run(directory: &Path, arguments: &str) -> Ran {
-    let output = Command::new(env!("CARGO_BIN_EXE_flowtape"))
-        .args(arguments.split_whitespace())
-        .current_dir(directory)
-        .output()
-        .unwrap();
-    Ran {
-        code: output.status.code().unwrap(),
-        stdout: String::from_utf8(output.stdout).unwrap(),
-        stderr: String::from_utf8(output.stderr).unwrap(),
     }
 }
 

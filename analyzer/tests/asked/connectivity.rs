@@ -1,11 +1,8 @@
 //! `flowtape connectivity` as a user runs it: filters, formats, exit codes, and that it says what `eval` says.
 
-#![expect(clippy::unwrap_used, reason = "what a test prepares must be there")]
-
-use std::path::Path;
-use std::process::Command;
-
 use serde_json::Value;
+
+use crate::{Ran, run};
 
 const CLUSTER: &str = r#"
 apiVersion: v1
@@ -64,12 +61,6 @@ spec:
 
 struct Files(tempfile::TempDir);
 
-struct Ran {
-    code: i32,
-    stdout: String,
-    stderr: String,
-}
-
 impl Files {
     fn new() -> Self {
         let files = Self(tempfile::tempdir().unwrap());
@@ -84,19 +75,6 @@ impl Files {
 
     fn ask(&self, question: &str) -> Ran {
         run(self.0.path(), &format!("connectivity -p policies.yaml {question}"))
-    }
-}
-
-fn run(directory: &Path, arguments: &str) -> Ran {
-    let output = Command::new(env!("CARGO_BIN_EXE_flowtape"))
-        .args(arguments.split_whitespace())
-        .current_dir(directory)
-        .output()
-        .unwrap();
-    Ran {
-        code: output.status.code().unwrap(),
-        stdout: String::from_utf8(output.stdout).unwrap(),
-        stderr: String::from_utf8(output.stderr).unwrap(),
     }
 }
 
