@@ -4,6 +4,7 @@
 
 pub mod baseline;
 pub mod cli;
+pub mod counted;
 pub mod diff;
 pub mod enforcer;
 pub mod escape;

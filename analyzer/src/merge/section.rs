@@ -6,6 +6,7 @@ use super::change::{Change, Kind};
 use super::cover::{Need, missing, need};
 use super::lines::Lines;
 use super::{MergeError, Settings};
+use crate::counted::counted;
 use crate::policy::model::{Direction, Policy, Rule};
 use crate::render::kubernetes;
 
@@ -149,7 +150,7 @@ impl Section<'_> {
                 };
                 let since = span.mark.map_or(start, |(_, since)| since.min(start));
                 let age = end.0.saturating_sub(since.0);
-                let message = format!("not exercised since {since}, for {} days", age / DAY);
+                let message = format!("not exercised since {since}, for {}", counted(age / DAY, "day", "days"));
                 if self.settings.prune_after.is_some_and(|limit| age >= limit) {
                     lines.remove(span.comments..span.end);
                     changes.push(change(Kind::Pruned).saying(message));

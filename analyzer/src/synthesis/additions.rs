@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::net::IpAddr;
 
+use crate::counted::counted;
 use crate::identity::cluster::Cluster;
 use crate::identity::published::PublishedPort;
 use crate::policy::cidr::Cidr;
@@ -153,11 +154,13 @@ impl fmt::Display for Addition {
             None => write!(formatter, "{port}: {reason}"),
             Some(Beyond::Addresses { count, recorded }) => write!(
                 formatter,
-                "{peer} on {port}: {count} addresses beyond {recorded} recorded ({reason})"
+                "{peer} on {port}: {} beyond {recorded} recorded ({reason})",
+                counted(*count, "address", "addresses")
             ),
             Some(Beyond::Ports { count, recorded }) => write!(
                 formatter,
-                "{peer} on {port}: {count} ports beyond {recorded} recorded ({reason})"
+                "{peer} on {port}: {} beyond {recorded} recorded ({reason})",
+                counted(*count, "port", "ports")
             ),
             Some(Beyond::Pods { recorded }) => write!(
                 formatter,

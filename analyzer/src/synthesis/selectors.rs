@@ -6,6 +6,7 @@ use flowtape_schemas::cluster::WorkloadRow;
 use rayon::iter::{IntoParallelIterator as _, ParallelIterator as _};
 
 use super::volatile::{is_controlled, is_volatile};
+use crate::counted::counted;
 use crate::findings::{Code, Findings};
 use crate::identity::Workload;
 use crate::identity::cluster::{Cluster, Pod};
@@ -84,8 +85,10 @@ impl OfWorkload {
             Some(selector) => {
                 if chosen == Some(Chosen::OfPods) && workload.kind != "Pod" {
                     let count = cluster.pods_of(workload).count();
-                    let message =
-                        format!("the selector of {workload} is what the labels of its {count} pods have in common");
+                    let message = format!(
+                        "the selector of {workload} is what the labels of its {} have in common",
+                        counted(count, "pod", "pods")
+                    );
                     findings.report(Code::SelectorOfPods, message);
                 }
                 overlaps = prove(cluster, workload, selector, &mut findings);

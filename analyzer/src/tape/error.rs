@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use flowtape_schemas::manifest::ManifestError;
 use flowtape_schemas::version::VersionError;
 
+use crate::counted::counted;
+
 /// Why a tape cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum TapeError {
@@ -74,7 +76,7 @@ pub enum TapeError {
         path: PathBuf,
     },
     /// The manifest lists files that are not there.
-    #[error("{} of the manifest {} missing from the tape `{}`", counted(files.len(), "file"), if files.len() == 1 { "is" } else { "are" }, path.display())]
+    #[error("{} of the manifest {} missing from the tape `{}`", counted(files.len(), "file", "files"), if files.len() == 1 { "is" } else { "are" }, path.display())]
     MissingFiles {
         /// Paths below the tape.
         files: Vec<String>,
@@ -110,7 +112,7 @@ pub enum TapeError {
         path: PathBuf,
     },
     /// Files are damaged, or not what the manifest says.
-    #[error("{} of the tape cannot be used", counted(files.len(), "file"))]
+    #[error("{} of the tape cannot be used", counted(files.len(), "file", "files"))]
     Damaged {
         /// Every one of them.
         files: Vec<Damage>,
@@ -214,8 +216,4 @@ impl Damage {
         let sentence = |problem: &String| format!("{problem}: `{}`", self.path.display());
         self.problems.iter().map(sentence).collect()
     }
-}
-
-fn counted(number: usize, noun: &str) -> String {
-    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }

@@ -7,10 +7,11 @@ use crate::{assert_accepted, assert_refused, assert_tidy};
 /// Part of `analyzer/src` and the parts it may name, besides itself. The longest matching path decides. A part that is
 /// not here is refused: a new one says where it stands in the flow before it is merged.
 const LAYERS: &[(&str, &[&str])] = &[
+    ("counted", &[]),
     ("escape", &[]),
     ("sorted", &[]),
     ("findings", &["sorted"]),
-    ("tape", &["findings"]),
+    ("tape", &["counted", "findings"]),
     // Other tools' recordings become the rows that a tape is written of.
     ("import", &[]),
     ("identity", &["findings", "tape"]),
@@ -19,7 +20,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("policy", &["sorted"]),
     ("semantics", &["findings", "policy"]),
     ("parse", &["findings", "policy"]),
-    ("synthesis", &["findings", "identity", "flow", "policy"]),
+    ("synthesis", &["counted", "findings", "identity", "flow", "policy"]),
     ("replay", &["identity", "flow", "policy", "semantics"]),
     // What somebody accepted of a diff or of denials.
     ("baseline", &["findings", "flow", "policy"]),
@@ -79,6 +80,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     (
         "render",
         &[
+            "counted",
             "escape",
             "sorted",
             "findings",
@@ -99,10 +101,11 @@ const LAYERS: &[(&str, &[&str])] = &[
         ],
     ),
     // Existing manifests are read, edited line by line, and read again.
-    ("merge", &["policy", "parse", "render"]),
+    ("merge", &["counted", "policy", "parse", "render"]),
     (
         "cli",
         &[
+            "counted",
             "escape",
             "findings",
             "tape",

@@ -37,4 +37,7 @@ pub struct ExplainArgs {
     /// Ask these policies, a file or a directory, instead of those that `generate` makes of the recording
     #[arg(long, value_name = "PATH")]
     pub policies: Option<PathBuf>,
+    /// Read settings of `generate` from this file [default: `flowtape.toml`, where there is one]
+    #[arg(long, value_name = "FILE", conflicts_with = "policies")]
+    pub config: Option<PathBuf>,
 }

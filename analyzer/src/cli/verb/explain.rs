@@ -4,10 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
-use flowtape_schemas::manifest::NodeRecording;
-
 use crate::cli::args::Global;
 use crate::cli::args::explain::ExplainArgs;
+use crate::cli::args::generate::Options;
 use crate::cli::args::port::Port;
 use crate::cli::edges::edges;
 use crate::cli::exit::ExitStatus;
@@ -32,9 +31,10 @@ use crate::replay::world::world;
 use crate::semantics::eval::RuleId;
 use crate::semantics::world::World;
 use crate::synthesis::additions::Addition;
-use crate::synthesis::settings::Settings;
 use crate::synthesis::{Generated, synthesize};
 use crate::tape::{self, Tape};
+
+use super::generate::{config, settings};
 
 pub(in crate::cli) fn run(args: &ExplainArgs, global: &Global) -> Result<ExitStatus, Failure> {
     if args.rule.is_some() || args.edge.is_some() || args.from.is_some() {
@@ -112,9 +112,11 @@ fn open(args: &ExplainArgs, findings: &mut Findings) -> Result<(Asked, Option<In
         policies::say_what_is_odd(&given.parsed, findings);
         (given.parsed.set, BTreeSet::new(), Some(given.input))
     } else {
+        let options = config::options(&Options::default(), args.config.as_deref())?;
+        let settings = settings::settings(&options, &tape);
         // What synthesis has to say is said by `generate`, of which this is a question.
         let silent = &mut Findings::default();
-        let Generated { set, additions, .. } = synthesize(&flows.edges, &cluster, &settings(&tape), silent)
+        let Generated { set, additions, .. } = synthesize(&flows.edges, &cluster, &settings, silent)
             .map_err(|error| Failure::of("cannot make a policy set of this recording", &error))?;
         (set, additions, None)
     };
@@ -127,14 +129,6 @@ fn open(args: &ExplainArgs, findings: &mut Findings) -> Result<(Asked, Option<In
         additions,
     };
     Ok((asked, input))
-}
-
-fn settings(tape: &Tape) -> Settings {
-    let mut recordings = tape.nodes.iter().flat_map(|node| &node.recordings);
-    Settings {
-        redacted: recordings.any(NodeRecording::is_redacted),
-        ..Settings::default()
-    }
 }
 
 fn rules(wanted: &RulePattern, asked: &Asked) -> Result<Explain, Failure> {

@@ -1,13 +1,13 @@
 //! `flowtape generate`: policies that allow what was recorded and nothing else, with the proof.
 
-mod config;
+pub(super) mod config;
 mod enforcer;
 mod into;
 mod kustomization;
 mod lock;
 mod output;
 mod proof;
-mod settings;
+pub(super) mod settings;
 mod stale;
 
 use crate::cli::args::generate::{Evidence, GenerateArgs, Layout};
@@ -32,7 +32,7 @@ use into::Into;
 use stale::Stale;
 
 pub(in crate::cli) fn run(args: &GenerateArgs, global: &Global) -> Result<ExitStatus, Failure> {
-    let options = config::options(args)?;
+    let options = config::options(&args.options, args.config.as_deref())?;
     let mut findings = Findings::default();
     let tape = tape::open(&args.input.tapes, &mut findings)?;
     refuse_empty_window(&tape)?;

@@ -18,6 +18,7 @@ use crate::cli::directory;
 use crate::cli::exit::ExitStatus;
 use crate::cli::failure::Failure;
 use crate::cli::report::Report;
+use crate::counted::counted;
 use crate::findings::Findings;
 use crate::import::format::{self, Format};
 use crate::import::{self, ImportError, Imported, NodeRows, Source, Untold};
@@ -209,12 +210,11 @@ fn text(body: &Import) -> String {
             quarantined,
             ..
         } = import;
-        let number = files.len();
-        let plural = if number == 1 { "" } else { "s" };
-        let _ = writeln!(
-            text,
-            "{format}: {number} file{plural}, {records} records, {quarantined} set aside"
+        let (files, records) = (
+            counted(files.len(), "file", "files"),
+            counted(*records, "record", "records"),
         );
+        let _ = writeln!(text, "{format}: {files}, {records}, {quarantined} set aside");
         for (what, count) in passed_over {
             let _ = writeln!(text, "  passed over {count}: {what}");
         }

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::{Align, columns};
+use crate::counted::counted;
 use crate::escape::escaped;
 use crate::json::activity::Process;
 use crate::json::diff::By;
@@ -101,8 +102,7 @@ fn recorded(edges: &[Recorded]) -> String {
 }
 
 fn process(process: &Process) -> String {
-    let plural = if process.samples == 1 { "" } else { "s" };
-    format!("{} ({} sample{plural})", process.name, process.samples)
+    format!("{} ({})", process.name, counted(process.samples, "sample", "samples"))
 }
 
 fn answer(answer: &Answer) -> String {

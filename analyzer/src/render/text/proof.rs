@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use crate::counted::counted;
 use crate::json::proof::{Neighbours, Proof, Rule};
 
 /// One line: what holds, with its numbers, and what does not.
@@ -10,8 +11,8 @@ pub fn text(proof: &Proof) -> String {
     let holds = proof.sound && proof.tight && proof.closed;
     let mut text = String::from(if holds { "proof: " } else { "proof failed: " });
     let (judged, denied) = (proof.connections.judged, proof.connections.denied.len());
-    let plural = if judged == 1 { "" } else { "s" };
-    let _ = write!(text, "{judged} recorded connection{plural}, ");
+    text.push_str(&counted(judged, "recorded connection", "recorded connections"));
+    text.push_str(", ");
     match denied {
         0 => text.push_str("all allowed; "),
         1 => text.push_str("those of 1 edge denied; "),
@@ -54,6 +55,6 @@ fn neighbours(neighbours: &Neighbours) -> String {
     ] {
         said.extend((count > 0).then(|| format!("{count} {what}")));
     }
-    let plural = if *asked == 1 { "" } else { "s" };
-    format!("{asked} neighbour{plural} never recorded: {}", said.join(", "))
+    let asked = counted(*asked, "neighbour", "neighbours");
+    format!("{asked} never recorded: {}", said.join(", "))
 }

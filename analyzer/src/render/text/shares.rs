@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use crate::counted::counted;
 use crate::json::{Share, Shares};
 
 /// One line for each side.
@@ -15,8 +16,7 @@ pub fn text(sides: &[Shares]) -> String {
     } in sides
     {
         let side = side.map_or_else(String::new, |side| format!("{side}: "));
-        let plural = if edges.total == 1 { "" } else { "s" };
-        let _ = write!(text, "{side}peers of {} edge{plural}: ", edges.total);
+        let _ = write!(text, "{side}peers of {}: ", counted(edges.total, "edge", "edges"));
         if is_doubted(*edges) || is_doubted(*operations) {
             let _ = write!(text, "{}", doubted(*edges));
         } else {

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use crate::cli::args::generate::{GenerateArgs, Options};
+use crate::cli::args::generate::Options;
 use crate::cli::failure::Failure;
 use crate::cli::output;
 
@@ -23,13 +23,14 @@ struct Config {
     generate: Options,
 }
 
-/// What the command line asks for, and for the rest what the file of settings does.
-pub(super) fn options(args: &GenerateArgs) -> Result<Options, Failure> {
-    let path = args.config.as_deref().unwrap_or_else(|| Path::new(FILE));
+/// What the command line asks for, and for the rest what the file of settings does: the one that is named, or that of the
+/// working directory.
+pub(in crate::cli::verb) fn options(asked: &Options, named: Option<&Path>) -> Result<Options, Failure> {
+    let path = named.unwrap_or_else(|| Path::new(FILE));
     let text = match text(path) {
         Ok(text) => text,
-        Err(error) if error.kind() == io::ErrorKind::NotFound && args.config.is_none() => {
-            return Ok(args.options.clone());
+        Err(error) if error.kind() == io::ErrorKind::NotFound && named.is_none() => {
+            return Ok(asked.clone());
         }
         Err(error) => return Err(Failure::of(format!("cannot read `{}`", path.display()), &error)),
     };
@@ -40,7 +41,7 @@ pub(super) fn options(args: &GenerateArgs) -> Result<Options, Failure> {
         failure.hint("`flowtape generate --help` lists the options; in the file they have the same names without `--`")
     })?;
     output::say(&format!("settings of `{}`", path.display()));
-    Ok(over(args.options.clone(), config.generate))
+    Ok(over(asked.clone(), config.generate))
 }
 
 fn text(path: &Path) -> io::Result<String> {

@@ -7,6 +7,7 @@ use crate::cli::args::generate::{GenerateArgs, Options};
 use crate::cli::directory;
 use crate::cli::failure::Failure;
 use crate::cli::policies;
+use crate::counted::counted;
 use crate::escape::escaped;
 use crate::findings::{Code, Findings};
 use crate::flow::Flows;
@@ -90,7 +91,8 @@ impl<'a> Into<'a> {
             let left: usize = rules(&into.set);
             let covered = rules(&generated.set).saturating_sub(left);
             if covered > 0 {
-                let message = format!("{covered} rules are left out, policies by hand have them");
+                let covered = counted(covered, "rule is", "rules are");
+                let message = format!("{covered} left out, policies by hand have them");
                 findings.report(Code::Covered, message);
             }
             let both = together(&existing, &into.set).map_err(|error| failed(&error))?;

@@ -9,7 +9,7 @@ use crate::synthesis::settings::{DefaultDeny, Dns, Published, Settings};
 use crate::tape::Tape;
 
 /// How the policies of this tape are to be derived.
-pub(super) fn settings(options: &Options, tape: &Tape) -> Settings {
+pub(in crate::cli::verb) fn settings(options: &Options, tape: &Tape) -> Settings {
     let Options {
         namespaces,
         default_deny,
