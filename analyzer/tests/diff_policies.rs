@@ -19,6 +19,7 @@ use flowtape::identity::cluster::Cluster;
 use flowtape::identity::{Identity, Workload};
 use flowtape::parse::kubernetes::parse;
 use flowtape::policy::cidr::Cidr;
+use flowtape::policy::kind::PolicyKind;
 use flowtape::policy::model::{Direction, PolicySet};
 use flowtape::policy::ports::Protocol;
 use flowtape::replay::soundness::pair_verdict;
@@ -365,7 +366,7 @@ proptest! {
         for change in &diff.changes {
             prop_assert!(!change.by.is_empty());
             for by in &change.by {
-                let policy = set.get(&by.namespace, &by.name).unwrap();
+                let policy = set.get(PolicyKind::NetworkPolicy, &by.namespace, &by.name).unwrap();
                 let rule = by.rule.unwrap();
                 prop_assert!(policy.rules(rule.direction).unwrap().len() > rule.index);
             }

@@ -67,13 +67,7 @@ impl<'a> Named<'a> {
             policy,
             direction,
             rule,
-            by: By {
-                kind: "NetworkPolicy",
-                namespace: policy.namespace.clone(),
-                name: policy.name.clone(),
-                rule: Some(RuleId { direction, index }),
-                source: rule.source.clone().or_else(|| policy.source.clone()),
-            },
+            by: By::of(policy, Some((RuleId { direction, index }, rule))),
             peers_alone: PolicySet::new([alone]).expect("one policy has a unique name"),
         }
     }

@@ -32,15 +32,7 @@ pub(super) fn allowing(
         for part in index.side(&connection, direction).parts {
             let policy = &set.policies()[part.policy];
             let rule = policy.rules(direction).and_then(|rules| rules.get(part.rule.index));
-            by.push(By {
-                kind: "NetworkPolicy",
-                namespace: policy.namespace.clone(),
-                name: policy.name.clone(),
-                rule: Some(part.rule),
-                source: rule
-                    .and_then(|rule| rule.source.clone())
-                    .or_else(|| policy.source.clone()),
-            });
+            by.extend(rule.map(|rule| By::of(policy, Some((part.rule, rule)))));
         }
     }
     by.sort_unstable();
@@ -56,14 +48,7 @@ pub(super) fn isolating(set: &PolicySet, classes: &Classes<'_>, class: usize, di
     let selects = set.iter().filter(|policy| {
         policy.namespace == pod.namespace && policy.rules(direction).is_some() && policy.subject.matches(&pod.labels)
     });
-    let by = selects.map(|policy| By {
-        kind: "NetworkPolicy",
-        namespace: policy.namespace.clone(),
-        name: policy.name.clone(),
-        rule: None,
-        source: policy.source.clone(),
-    });
-    by.collect()
+    selects.map(|policy| By::of(policy, None)).collect()
 }
 
 /// The pod of an end as another one of its kind, on no node.

@@ -53,21 +53,13 @@ impl Rewrite {
 pub(super) fn rewrites(before: &PolicySet, after: &PolicySet) -> Vec<Rewrite> {
     let (old, new) = (before.bare(), after.bare());
     let absent = |from: &PolicySet, to: &PolicySet| -> Vec<Policy> {
-        let absent = |policy: &&Policy| to.get(&policy.namespace, &policy.name).is_none();
+        let absent = |policy: &&Policy| to.namesake(policy).is_none();
         from.iter().filter(absent).cloned().collect()
     };
     let mut added = absent(&new, &old);
-    let by = |set: &PolicySet, policy: &Policy| By {
-        kind: "NetworkPolicy",
-        namespace: policy.namespace.clone(),
-        name: policy.name.clone(),
-        rule: None,
-        source: set
-            .get(&policy.namespace, &policy.name)
-            .and_then(|policy| policy.source.clone()),
-    };
+    let by = |set: &PolicySet, policy: &Policy| By::of(set.namesake(policy).unwrap_or(policy), None);
     let changed = old.iter().filter(|policy| {
-        let other = new.get(&policy.namespace, &policy.name);
+        let other = new.namesake(policy);
         other.is_some_and(|other| other != *policy)
     });
     let mut rewrites: Vec<Rewrite> = changed

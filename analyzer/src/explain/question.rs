@@ -145,7 +145,7 @@ fn end(direction: Direction, side: Side, connection: &Connection<'_>, set: &Poli
     }
     let mut near = Vec::new();
     for isolating in &side.by {
-        let Some(policy) = set.get(&isolating.namespace, &isolating.name) else {
+        let Some(policy) = set.iter().find(|policy| By::of(policy, None) == *isolating) else {
             continue;
         };
         for (index, rule) in policy.rules(direction).unwrap_or_default().iter().enumerate() {
@@ -154,11 +154,7 @@ fn end(direction: Direction, side: Side, connection: &Connection<'_>, set: &Poli
                 (false, true) => Lacks::Peer,
                 (true, true) | (false, false) => continue,
             };
-            let by = By {
-                rule: Some(RuleId { direction, index }),
-                source: rule.source.clone().or_else(|| isolating.source.clone()),
-                ..isolating.clone()
-            };
+            let by = By::of(policy, Some((RuleId { direction, index }, rule)));
             near.push(Near { by, lacks });
         }
     }

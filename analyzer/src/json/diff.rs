@@ -101,7 +101,7 @@ pub struct Change {
 /// A policy that decided something.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct By {
-    /// `NetworkPolicy`.
+    /// `NetworkPolicy`, or the name of another kind.
     pub kind: &'static str,
     /// Its namespace.
     pub namespace: String,

@@ -254,9 +254,9 @@ fn check(
     if found == meant {
         return Ok(());
     }
-    let differs = |policy: &&Policy| meant.get(&policy.namespace, &policy.name) != Some(policy);
+    let differs = |policy: &&Policy| meant.namesake(policy) != Some(policy);
     let culprit = found.iter().find(differs);
-    let source = culprit.and_then(|policy| parsed.set.get(&policy.namespace, &policy.name)?.source.clone());
+    let source = culprit.and_then(|policy| parsed.set.namesake(policy)?.source.clone());
     let file = source.map(|source| source.file.to_string());
     Err(wrong(file.or_else(|| changed.keys().next().cloned())))
 }

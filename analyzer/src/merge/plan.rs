@@ -45,7 +45,7 @@ pub(super) fn plan(
             return Err(form(key, "its spec is not written line by line"));
         }
     };
-    let named = wanted.set.get(&policy.namespace, &policy.name);
+    let named = wanted.set.namesake(policy);
     if let Some(wanted) = named.filter(|wanted| wanted.subject != policy.subject) {
         let line = entry(spec, "podSelector").map_or(key, |(line, _)| line);
         select(line - 1, wanted, lines)?;
@@ -95,7 +95,7 @@ pub(super) fn plan(
 
 /// The rules of the policy of a set that has the name of another.
 fn rules_of<'a>(set: &'a PolicySet, policy: &Policy, direction: Direction) -> &'a [Rule] {
-    let same = set.get(&policy.namespace, &policy.name);
+    let same = set.namesake(policy);
     same.and_then(|same| same.rules(direction)).unwrap_or_default()
 }
 

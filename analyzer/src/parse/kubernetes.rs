@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use rayon::iter::{IntoParallelRefIterator as _, ParallelIterator as _};
 
+use crate::policy::kind::PolicyKind;
 use crate::policy::model::{Policy, PolicySet, PolicySetError, Source};
 
 use super::marked::{self, Node, Value};
@@ -179,14 +180,15 @@ impl Found {
     /// Reports every policy whose name another one has already, in the order of their places.
     fn report_duplicates(&mut self) {
         self.policies.sort_by(|left, right| left.source.cmp(&right.source));
-        let mut first: BTreeMap<(&str, &str), &Policy> = BTreeMap::new();
+        let mut first: BTreeMap<(PolicyKind, &str, &str), &Policy> = BTreeMap::new();
         for policy in &self.policies {
-            let key = (policy.namespace.as_str(), policy.name.as_str());
+            let key = (policy.kind, policy.namespace.as_str(), policy.name.as_str());
             let Some(earlier) = first.get(&key) else {
                 first.insert(key, policy);
                 continue;
             };
             let error = PolicySetError::Duplicate {
+                kind: policy.kind,
                 namespace: policy.namespace.clone(),
                 name: policy.name.clone(),
                 first: earlier.source.clone(),

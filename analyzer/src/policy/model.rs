@@ -1,6 +1,6 @@
 //! The policy set: namespaced allow-rules, as NetworkPolicy v1 means them.
 //!
-//! Invariants: a set holds each (namespace, name) once, in ascending order; each isolates in some direction; peers and ports of a rule are sorted and
+//! Invariants: a set holds each (namespace, name, kind) once, in ascending order; each isolates in some direction; peers and ports of a rule are sorted and
 //! deduplicated, and a list of them is never empty. Rules keep their order, because `ingress/0` must mean to the reader
 //! what stands first in his file; the order has no effect on what is allowed.
 
@@ -11,6 +11,7 @@ use std::sync::Arc;
 use thiserror::Error;
 
 use super::cidr::Cidr;
+use super::kind::PolicyKind;
 use super::one_or_more::OneOrMore;
 use super::ports::{PortRange, Protocol};
 use super::select::Selector;
@@ -59,9 +60,11 @@ impl fmt::Display for Direction {
 /// One policy: which pods it isolates in which directions, and what it allows them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
+    /// What it was written as; a policy of another kind and the same name is another policy.
+    pub kind: PolicyKind,
     /// The namespace of the policy and of the pods it selects.
     pub namespace: String,
-    /// The name, unique in the namespace.
+    /// The name, unique in the namespace among those of its kind.
     pub name: String,
     /// The pods of the namespace that the policy applies to.
     pub subject: Selector,
@@ -89,6 +92,7 @@ impl Policy {
     #[must_use]
     pub fn bare(&self) -> Self {
         let Self {
+            kind,
             namespace,
             name,
             subject,
@@ -98,6 +102,7 @@ impl Policy {
             source: _,
         } = self;
         Self {
+            kind: *kind,
             namespace: namespace.clone(),
             name: name.clone(),
             subject: subject.clone(),
@@ -112,6 +117,7 @@ impl Policy {
     #[must_use]
     pub fn says_the_same(&self, other: &Self) -> bool {
         let Self {
+            kind,
             namespace,
             name,
             subject,
@@ -128,7 +134,8 @@ impl Policy {
             (None, None) => true,
             (Some(_), None) | (None, Some(_)) => false,
         };
-        *namespace == other.namespace
+        *kind == other.kind
+            && *namespace == other.namespace
             && *name == other.name
             && *subject == other.subject
             && same_rules(ingress, &other.ingress)
@@ -282,12 +289,15 @@ pub enum PortMatch {
 /// Why policies do not make a set.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum PolicySetError {
-    /// Two policies with the same namespace and name: a cluster would hold only the last one applied.
+    /// Two policies of one kind with the same namespace and name: a cluster would hold only the last one applied.
     #[error(
-        "policy `{namespace}/{name}` is defined twice{}, keep one of them",
+        "{} `{namespace}/{name}` is defined twice{}, keep one of them",
+        described_kind(*kind),
         described_places(first.as_ref(), second.as_ref())
     )]
     Duplicate {
+        /// Of which kind both are.
+        kind: PolicyKind,
         /// The namespace.
         namespace: String,
         /// The name.
@@ -308,6 +318,13 @@ pub enum PolicySetError {
     },
 }
 
+fn described_kind(kind: PolicyKind) -> &'static str {
+    match kind {
+        PolicyKind::NetworkPolicy => "policy",
+        PolicyKind::CalicoNetworkPolicy | PolicyKind::CiliumNetworkPolicy => kind.name(),
+    }
+}
+
 fn described_places(first: Option<&Source>, second: Option<&Source>) -> String {
     match (first, second) {
         (Some(first), Some(second)) => format!(" (`{first}` and `{second}`)"),
@@ -316,25 +333,26 @@ fn described_places(first: Option<&Source>, second: Option<&Source>) -> String {
     }
 }
 
-/// A set of policies with unique (namespace, name), in that order.
+/// A set of policies with unique (namespace, name, kind), in that order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PolicySet {
     policies: Vec<Policy>,
 }
 
 impl PolicySet {
-    /// Sorts `policies` and checks that each (namespace, name) occurs once and isolates in some direction.
+    /// Sorts `policies` and checks that each (namespace, name, kind) occurs once and isolates in some direction.
     pub fn new(policies: impl IntoIterator<Item = Policy>) -> Result<Self, PolicySetError> {
-        let mut by_name: BTreeMap<(String, String), Policy> = BTreeMap::new();
+        let mut by_name: BTreeMap<(String, String, PolicyKind), Policy> = BTreeMap::new();
         for policy in policies {
-            let key = (policy.namespace.clone(), policy.name.clone());
+            let key = (policy.namespace.clone(), policy.name.clone(), policy.kind);
             if policy.ingress.is_none() && policy.egress.is_none() {
-                let (namespace, name) = key;
+                let (namespace, name, _) = key;
                 return Err(PolicySetError::NoDirection { namespace, name });
             }
             if let Some(first) = by_name.get(&key) {
-                let (namespace, name) = key;
+                let (namespace, name, kind) = key;
                 return Err(PolicySetError::Duplicate {
+                    kind,
                     namespace,
                     name,
                     first: first.source.clone(),
@@ -348,25 +366,31 @@ impl PolicySet {
         })
     }
 
-    /// The policies by namespace, then name.
+    /// The policies by namespace, name and kind.
     #[must_use]
     pub fn policies(&self) -> &[Policy] {
         &self.policies
     }
 
-    /// The policies by namespace, then name.
+    /// The policies by namespace, name and kind.
     pub fn iter(&self) -> std::slice::Iter<'_, Policy> {
         self.policies.iter()
     }
 
-    /// The policy of this namespace and name.
+    /// The policy of this kind, namespace and name.
     #[must_use]
-    pub fn get(&self, namespace: &str, name: &str) -> Option<&Policy> {
-        let key = (namespace, name);
+    pub fn get(&self, kind: PolicyKind, namespace: &str, name: &str) -> Option<&Policy> {
+        let key = (namespace, name, kind);
         let at = self
             .policies
-            .binary_search_by(|policy| (policy.namespace.as_str(), policy.name.as_str()).cmp(&key));
+            .binary_search_by(|policy| (policy.namespace.as_str(), policy.name.as_str(), policy.kind).cmp(&key));
         at.ok().map(|index| &self.policies[index])
+    }
+
+    /// The policy that has the kind, namespace and name of another one.
+    #[must_use]
+    pub fn namesake(&self, other: &Policy) -> Option<&Policy> {
+        self.get(other.kind, &other.namespace, &other.name)
     }
 
     /// Every rule, with the policy it stands in.
@@ -384,7 +408,7 @@ impl PolicySet {
         self.policies.is_empty()
     }
 
-    /// The policies by namespace, then name.
+    /// The policies by namespace, name and kind.
     #[must_use]
     pub fn into_policies(self) -> Vec<Policy> {
         self.policies

@@ -51,6 +51,7 @@ fn joined(notes: &[String], bytes: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::{BYTES, annotations};
+    use crate::policy::kind::PolicyKind;
     use crate::policy::model::{Peers, Policy, Ports, Rule};
     use crate::policy::select::Selector;
 
@@ -58,6 +59,7 @@ mod tests {
         let mut rule = Rule::new(Peers::Any, Ports::Any);
         rule.notes = notes.to_vec();
         Policy {
+            kind: PolicyKind::NetworkPolicy,
             namespace: "shop".to_owned(),
             name: "web".to_owned(),
             subject: Selector::everything(),

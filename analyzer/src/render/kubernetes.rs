@@ -11,6 +11,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelecto
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use thiserror::Error;
 
+use crate::policy::kind::PolicyKind;
 use crate::policy::model::{Direction, Peer, Peers, Policy, PolicySet, PortMatch, PortRule, Ports, Rule};
 use crate::policy::select::{Requirement, Selector, Test};
 
@@ -85,6 +86,7 @@ pub(super) fn tree(policy: &Policy) -> Result<Tree, RenderError> {
 /// Rules of one direction as members of a list, each with its notes, indented so far.
 pub fn rules(direction: Direction, rules: &[Rule], indent: usize) -> Result<String, RenderError> {
     let policy = Policy {
+        kind: PolicyKind::NetworkPolicy,
         namespace: String::new(),
         name: String::new(),
         subject: Selector::everything(),
@@ -111,6 +113,7 @@ pub fn pod_selector(policy: &Policy, indent: usize) -> Result<String, RenderErro
 /// One policy as the typed object of the API. Notes have no place in it.
 fn object(policy: &Policy) -> NetworkPolicy {
     let Policy {
+        kind: _,
         namespace,
         name,
         subject,

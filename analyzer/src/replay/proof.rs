@@ -300,6 +300,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::compare;
+    use crate::policy::kind::PolicyKind;
     use crate::policy::model::{Policy, PolicySet};
     use crate::policy::ports::Protocol;
     use crate::policy::select::Selector;
@@ -323,6 +324,7 @@ mod tests {
         let namespaces = BTreeMap::from([("shop".to_owned(), BTreeMap::new())]);
         let world = World::new(namespaces, [pod], BTreeMap::new()).expect("one pod of one namespace");
         let denies = Policy {
+            kind: PolicyKind::NetworkPolicy,
             namespace: "shop".to_owned(),
             name: "deny".to_owned(),
             subject: Selector::everything(),

@@ -21,6 +21,7 @@
 use std::fmt;
 
 use crate::policy::cidr::Cidr;
+use crate::policy::kind::PolicyKind;
 use crate::policy::model::{Direction, Peer, Peers, Policy, PolicySet, PortMatch, PortRule, Ports, Rule, Source};
 use crate::policy::ports::Protocol;
 
@@ -123,16 +124,35 @@ pub struct By {
     pub source: Option<Source>,
 }
 
+impl By {
+    /// A rule of a policy; `None` for the policy as what isolates.
+    #[must_use]
+    pub fn of(policy: &Policy, rule: Option<(RuleId, &Rule)>) -> Self {
+        let rule_source = rule.and_then(|(_, rule)| rule.source.clone());
+        Self {
+            kind: policy.kind.name(),
+            namespace: policy.namespace.clone(),
+            name: policy.name.clone(),
+            rule: rule.map(|(id, _)| id),
+            source: rule_source.or_else(|| policy.source.clone()),
+        }
+    }
+}
+
 impl fmt::Display for By {
-    /// `shop/web egress/0 (web.yaml:11)`; without the rule where the policy isolates.
+    /// `shop/web egress/0 (web.yaml:11)`; without the rule where the policy isolates, and with the kind before it where that is
+    /// not NetworkPolicy.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
-            kind: _,
+            kind,
             namespace,
             name,
             rule,
             source,
         } = self;
+        if *kind != PolicyKind::NetworkPolicy.name() {
+            write!(f, "{kind} ")?;
+        }
         write!(f, "{namespace}/{name}")?;
         if let Some(rule) = rule {
             write!(f, " {rule}")?;
@@ -182,10 +202,10 @@ pub fn side(set: &PolicySet, world: &World, connection: &Connection<'_>, directi
             continue;
         }
         let Some(rules) = policy.rules(direction) else { continue };
-        isolating.push(by(policy, None));
+        isolating.push(By::of(policy, None));
         for (index, rule) in rules.iter().enumerate() {
             if peers_match(&rule.peers, policy, world, peer) && ports_match(&rule.ports, connection) {
-                matching.push(by(policy, Some((RuleId { direction, index }, rule))));
+                matching.push(By::of(policy, Some((RuleId { direction, index }, rule))));
             }
         }
     }
@@ -235,17 +255,6 @@ fn without_rules(basis: Basis) -> Side {
         allowed: basis.allows(),
         basis,
         by: Vec::new(),
-    }
-}
-
-fn by(policy: &Policy, rule: Option<(RuleId, &Rule)>) -> By {
-    let rule_source = rule.and_then(|(_, rule)| rule.source.clone());
-    By {
-        kind: "NetworkPolicy",
-        namespace: policy.namespace.clone(),
-        name: policy.name.clone(),
-        rule: rule.map(|(id, _)| id),
-        source: rule_source.or_else(|| policy.source.clone()),
     }
 }
 

@@ -15,6 +15,7 @@ use super::{Generated, RuleEvidence};
 use crate::findings::{Code, Findings};
 use crate::flow::edge::EdgeKey;
 use crate::identity::Workload;
+use crate::policy::kind::PolicyKind;
 use crate::policy::model::{Direction, Policy, PolicySet, PolicySetError, Rule};
 use crate::policy::select::{Labels, Selector};
 
@@ -117,6 +118,7 @@ impl Synthesis<'_> {
         }
         let [of_ingress, of_egress] = names;
         let policy = |name, ingress, egress| Policy {
+            kind: PolicyKind::NetworkPolicy,
             namespace: workload.namespace.clone(),
             name,
             subject: subject.selector.clone(),
@@ -189,6 +191,7 @@ impl Synthesis<'_> {
                 name.push_str("-all");
             }
             denials.push(Policy {
+                kind: PolicyKind::NetworkPolicy,
                 namespace: namespace.to_owned(),
                 name,
                 subject: Selector::everything(),

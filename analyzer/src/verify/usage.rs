@@ -98,15 +98,8 @@ impl Usage {
 }
 
 fn rule_use(policy: &Policy, id: RuleId, rule: &Rule, used: Option<&Used>) -> RuleUse {
-    let by = By {
-        kind: "NetworkPolicy",
-        namespace: policy.namespace.clone(),
-        name: policy.name.clone(),
-        rule: Some(id),
-        source: rule.source.clone().or_else(|| policy.source.clone()),
-    };
     let mut found = RuleUse {
-        by,
+        by: By::of(policy, Some((id, rule))),
         edges: used.map_or(0, |used| used.edges),
         last_seen: used.map(|used| used.last_seen),
         unused_peers: Vec::new(),

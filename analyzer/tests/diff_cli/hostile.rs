@@ -10,6 +10,7 @@ use flowtape::flow::activity;
 use flowtape::flow::edge::{Edge, EdgeKey, Evidence, Peer, ServiceUse, Side, Transport};
 use flowtape::flow::process::Processes;
 use flowtape::identity::{Identity, Workload};
+use flowtape::policy::kind::PolicyKind;
 use flowtape::policy::model::Direction;
 use flowtape::render::review::Bases;
 use flowtape::render::review::verify::review;
@@ -94,7 +95,7 @@ fn tables_and_changes_stay_on_their_lines() {
         edge: &with.edges[0],
         direction: Direction::Egress,
         by: vec![By {
-            kind: "NetworkPolicy",
+            kind: PolicyKind::NetworkPolicy.name(),
             namespace: HOSTILE.to_owned(),
             name: HOSTILE.to_owned(),
             rule: None,

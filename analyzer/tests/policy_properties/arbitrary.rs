@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use flowtape::policy::cidr::Cidr;
+use flowtape::policy::kind::PolicyKind;
 use flowtape::policy::model::{Peer, Peers, Policy, PolicySet, PortMatch, PortRule, Ports, Rule};
 use flowtape::policy::one_or_more::OneOrMore;
 use flowtape::policy::ports::{PortRange, Protocol};
@@ -227,6 +228,7 @@ pub(crate) fn policy_set(of: impl Strategy<Value = Selector> + Clone) -> impl St
                 };
                 let (namespace, name) = (namespace.to_owned(), format!("policy-{at}"));
                 Policy {
+                    kind: PolicyKind::NetworkPolicy,
                     namespace,
                     name,
                     subject,

@@ -86,7 +86,7 @@ proptest! {
     ) {
         // The same policies select the same pods here; another selector is a case of its own.
         let new = PolicySet::new(new.iter().map(|policy| {
-            let subject = old.get(&policy.namespace, &policy.name).map_or(&policy.subject, |old| &old.subject);
+            let subject = old.namesake(policy).map_or(&policy.subject, |old| &old.subject);
             flowtape::policy::model::Policy { subject: subject.clone(), ..policy.clone() }
         })).unwrap();
         let files = one_file(&old);

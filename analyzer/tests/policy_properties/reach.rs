@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use flowtape::policy::kind::PolicyKind;
 use flowtape::policy::model::{Peer, Peers, Policy, PolicySet, Ports, Rule};
 use flowtape::policy::one_or_more::OneOrMore;
 use flowtape::policy::ports::Protocol;
@@ -215,6 +216,7 @@ fn every_label() -> Vec<BTreeMap<String, String>> {
 fn only_from(server: &str, client: &str) -> Policy {
     let app = |value: &str| Selector::from_labels([("app", value)]);
     Policy {
+        kind: PolicyKind::NetworkPolicy,
         namespace: "x".to_owned(),
         name: server.to_owned(),
         subject: app(server),

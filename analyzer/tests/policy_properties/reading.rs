@@ -1,6 +1,7 @@
 //! The parser: what it takes, what it refuses, and what it says about it.
 
 use flowtape::parse::kubernetes::{Parsed, parse};
+use flowtape::policy::kind::PolicyKind;
 use flowtape::policy::model::{Direction, Peer, Peers, PortMatch, Ports};
 use flowtape::policy::select::{Requirement, Selector};
 
@@ -237,7 +238,7 @@ spec:
              direction",
         ]
     );
-    let policy = parsed.set.get("default", "p").unwrap();
+    let policy = parsed.set.get(PolicyKind::NetworkPolicy, "default", "p").unwrap();
     assert_eq!(policy.egress, None);
     let ingress = policy.rules(Direction::Ingress).unwrap();
     assert_eq!((&ingress[0].peers, &ingress[0].ports), (&Peers::Any, &Ports::Any));
@@ -249,7 +250,7 @@ fn nulls_are_what_a_server_makes_of_them() {
     let parsed = read(&with_spec(
         "{podSelector: {matchLabels: {app: }}, ingress: [{from: , ports: [{port: , protocol: ~}]}], egress: null}",
     ));
-    let policy = parsed.set.get("shop", "p").unwrap();
+    let policy = parsed.set.get(PolicyKind::NetworkPolicy, "shop", "p").unwrap();
     assert_eq!(policy.subject, Selector::new([Requirement::equals("app", "")]));
     let rule = &policy.rules(Direction::Ingress).unwrap()[0];
     assert_eq!(rule.peers, Peers::Any);
@@ -274,7 +275,12 @@ fn anchors_aliases_and_merges_are_followed() {
     - podSelector:
         matchLabels: {<<: [*labels, {app: other, zone: a}], tier: front}",
     ));
-    let rule = &parsed.set.get("shop", "p").unwrap().rules(Direction::Ingress).unwrap()[0];
+    let rule = &parsed
+        .set
+        .get(PolicyKind::NetworkPolicy, "shop", "p")
+        .unwrap()
+        .rules(Direction::Ingress)
+        .unwrap()[0];
     let Peers::Of(peers) = &rule.peers else {
         panic!("{rule:?}")
     };

@@ -1,6 +1,7 @@
 //! The writer: what it writes is read back as what was meant.
 
 use flowtape::parse::kubernetes::parse;
+use flowtape::policy::kind::PolicyKind;
 use flowtape::policy::model::{Peer, Peers, Policy, PolicySet, PolicySetError, PortMatch, PortRule, Ports, Rule};
 use flowtape::policy::one_or_more::OneOrMore;
 use flowtape::policy::ports::{PortRange, Protocol};
@@ -40,6 +41,7 @@ fn one<T: Ord>(member: T) -> OneOrMore<T> {
 
 fn policy(ingress: Option<Vec<Rule>>, egress: Option<Vec<Rule>>) -> Policy {
     Policy {
+        kind: PolicyKind::NetworkPolicy,
         namespace: "shop".to_owned(),
         name: "web".to_owned(),
         subject: Selector::everything(),

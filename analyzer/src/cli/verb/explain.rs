@@ -24,7 +24,7 @@ use crate::identity::cluster::Cluster;
 use crate::json::Input;
 use crate::json::edge::id;
 use crate::json::explain::{Answer, Explain, Rule, cases, recorded};
-use crate::policy::model::PolicySet;
+use crate::policy::model::{Policy, PolicySet};
 use crate::render::text::explain as text;
 use crate::replay::named::{Named, endpoints};
 use crate::replay::world::world;
@@ -135,9 +135,11 @@ fn rules(wanted: &RulePattern, asked: &Asked) -> Result<Explain, Failure> {
     let found = behind(&asked.flows.edges, &asked.set, &asked.world, wanted);
     if found.is_empty() {
         let failure = Failure::plain(format!("there is no such rule: `{wanted}`"));
-        return Err(failure.hint(match asked.set.get(&wanted.namespace, &wanted.policy) {
-            Some(_) => "the policy is there; leave the rule out to see all of its rules",
-            None => "`flowtape generate` prints the policies; ask others with `--policies PATH`",
+        let is_there = |policy: &Policy| policy.namespace == wanted.namespace && policy.name == wanted.policy;
+        return Err(failure.hint(if asked.set.iter().any(is_there) {
+            "the policy is there; leave the rule out to see all of its rules"
+        } else {
+            "`flowtape generate` prints the policies; ask others with `--policies PATH`"
         }));
     }
     let edges: Vec<&Edge> = found

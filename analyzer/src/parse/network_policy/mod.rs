@@ -9,6 +9,7 @@ use k8s_openapi::api::networking::v1::{NetworkPolicy, NetworkPolicyPeer, Network
 use k8s_openapi::api::networking::v1::{NetworkPolicyEgressRule, NetworkPolicyIngressRule};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
+use crate::policy::kind::PolicyKind;
 use crate::policy::model::{Direction, Peer, Peers, Policy, PortRule, Ports, Rule};
 use crate::policy::names;
 use crate::policy::one_or_more::OneOrMore;
@@ -113,6 +114,7 @@ impl Reader<'_> {
 
         let source = Some(self.source(&Path::default()));
         Some(Policy {
+            kind: PolicyKind::NetworkPolicy,
             namespace,
             name,
             subject: subject?,

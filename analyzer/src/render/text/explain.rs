@@ -9,6 +9,7 @@ use crate::json::activity::Process;
 use crate::json::diff::By;
 use crate::json::explain::{Answer, Case, End, Explain, Near, Recorded, Rule};
 use crate::json::verify::Pair;
+use crate::policy::kind::PolicyKind;
 
 /// Pairs of pods that are listed of one edge.
 const PAIRS: usize = 5;
@@ -174,7 +175,12 @@ fn said(end: &End) -> String {
 }
 
 fn by_text(by: &By) -> String {
-    let mut text = format!("{}/{}", by.namespace, by.name);
+    let mut text = if by.kind == PolicyKind::NetworkPolicy.name() {
+        String::new()
+    } else {
+        format!("{} ", by.kind)
+    };
+    let _ = write!(text, "{}/{}", by.namespace, by.name);
     if let Some(rule) = &by.rule {
         let _ = write!(text, " {rule}");
     }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use flowtape::policy::cidr::Cidr;
+use flowtape::policy::kind::PolicyKind;
 use flowtape::policy::landmark::Landmarks;
 use flowtape::policy::model::{Peer, Peers, Policy, PortMatch, PortRule, Ports, Rule};
 use flowtape::policy::one_or_more::OneOrMore;
@@ -34,6 +35,7 @@ fn dns_pods() -> Peer {
 
 fn web(egress: Vec<Rule>) -> Policy {
     Policy {
+        kind: PolicyKind::NetworkPolicy,
         namespace: "shop".to_owned(),
         name: "web".to_owned(),
         subject: Selector::from_labels([("app", "web")]),
