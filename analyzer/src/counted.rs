@@ -3,7 +3,7 @@
 use std::fmt::Display;
 
 /// `1 rule`, `2 rules`: the singular and the plural of the noun are both given.
-pub fn counted<N: Display + PartialEq + From<u8>>(number: N, one: &str, many: &str) -> String {
+pub fn counted<N: Copy + Display + PartialEq + From<u8>>(number: N, one: &str, many: &str) -> String {
     let noun = if number == N::from(1) { one } else { many };
     format!("{number} {noun}")
 }
