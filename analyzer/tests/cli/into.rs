@@ -146,10 +146,18 @@ fn new_files_enter_a_kustomization_that_nobody_else_wrote() {
         shown.stderr
     );
     assert!(!scratch.path("out/kube-system").exists());
-    let edited = kustomization() + "namePrefix: test-\n";
+    // Neither a comment nor the end of another path names it.
+    let edited = kustomization() + "- old/kube-system/coredns.yaml\n# kube-system/coredns.yaml\nnamePrefix: test-\n";
     scratch.file("out/kustomization.yaml", &edited);
     let shown = scratch.run("generate tape -n kube-system --into out");
     let told = "which `kustomization.yaml` does not name; somebody wrote that, so add `kube-system/coredns.yaml` there";
     assert!(shown.stdout.contains(told), "{}", shown.stdout);
     assert_eq!(kustomization(), edited);
+    std::fs::remove_dir_all(scratch.path("out/kube-system")).unwrap();
+    let theirs =
+        "apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\nresources: [./kube-system/coredns.yaml]\n";
+    scratch.file("out/kustomization.yaml", theirs);
+    let shown = scratch.run("generate tape -n kube-system --into out");
+    let told = "a new policy, which `kustomization.yaml` names already (kube-system/coredns.yaml)";
+    assert!(shown.stdout.contains(told), "{} {}", shown.stdout, shown.stderr);
 }

@@ -6,6 +6,7 @@ use super::lock::{Locked, hash};
 use crate::cli::directory::Files;
 use crate::cli::failure::Failure;
 use crate::merge::change::{Change, Kind};
+use crate::parse::objects;
 use crate::render::yaml;
 
 /// Where it stands, below the directory of the policies.
@@ -34,12 +35,13 @@ pub(super) fn extend(
         return Ok(());
     };
     let ours = locked.get(FILE) == Some(&hash(text_there));
+    let listed = resources(text_there);
     let mut named: BTreeSet<String> = BTreeSet::new();
     for change in changes.iter_mut().filter(|change| change.kind == Kind::Created) {
         let file = &change.file;
         let told = if ours {
             format!("named in `{FILE}`")
-        } else if text_there.contains(file.as_str()) {
+        } else if listed.contains(file.as_str()) {
             format!("which `{FILE}` names already")
         } else {
             format!("which `{FILE}` does not name; somebody wrote that, so add `{file}` there")
@@ -57,4 +59,15 @@ pub(super) fn extend(
         files.insert(FILE.to_owned(), text(named.iter().map(String::as_str))?);
     }
     Ok(())
+}
+
+/// The files that a kustomization applies; none of a text that is no YAML.
+fn resources(text: &str) -> BTreeSet<String> {
+    let documents = objects::values(text.as_bytes()).unwrap_or_default();
+    let entries = documents
+        .iter()
+        .filter_map(|document| document.get("resources")?.as_array())
+        .flatten();
+    let names = entries.filter_map(|entry| entry.as_str());
+    names.map(|name| name.trim_start_matches("./").to_owned()).collect()
 }
