@@ -108,7 +108,11 @@ fn parse(text: &[u8], taken: Option<Time>) -> Result<Vec<Record>, Reject> {
 /// An entry of the table: a connection that began before, whenever that was.
 fn entry(text: &str, at: Time, protocol: u8, client: Socket, server: Socket, asked: Socket) -> Record {
     let words = || text.split_ascii_whitespace();
+    // What a flow table forwards is listed without its state, and what was not answered gets there only of UDP
+    // (`Documentation/networking/nf_flowtable.rst` and `net/netfilter/nf_conntrack_standalone.c`, Linux 6.6).
+    let is_forwarded = words().any(|word| matches!(word, "[OFFLOAD]" | "[HW_OFFLOAD]"));
     let made = match protocol {
+        6 if is_forwarded => true,
         6 => words().any(|word| {
             matches!(
                 word,
