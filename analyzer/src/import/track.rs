@@ -72,6 +72,8 @@ impl Signs {
     const DROPPED: u8 = 16;
     /// One end said that it has no more to send, or ended it at once.
     const CLOSED: u8 = 32;
+    /// Something of it was not dropped.
+    const PASSED: u8 = 128;
 
     const fn has(self, sign: u8) -> bool {
         self.0 & sign != 0
@@ -88,13 +90,28 @@ pub(super) struct Tracker {
     open: BTreeMap<Key, Connection>,
     /// Ports that were asked for by whoever began: servers, for connections whose beginning was not seen.
     servers: BTreeSet<(u8, Socket)>,
-    /// Where the handshake of a client and a sequence number was seen to go first, and when last.
-    handshakes: BTreeMap<(Socket, u32), (Socket, Time)>,
+    /// Of a client and a sequence number, where its handshake was read to go first.
+    handshakes: BTreeMap<(Socket, u32), Handshake>,
     /// Connections that were seen again with another server's address.
     before_translation: BTreeSet<Key>,
     /// Talks of datagrams that are over, and may be one before and after a translation.
     talks: Talks,
     ended: Vec<Contact>,
+}
+
+/// Where a handshake went, and from when to when it was sent.
+#[derive(Clone, Copy, Debug)]
+struct Handshake {
+    server: Socket,
+    first: Time,
+    last: Time,
+}
+
+impl Handshake {
+    /// Whether it was on its way at a time, or as long before or after as this.
+    fn is_near(&self, time: Time, nanos: i64) -> bool {
+        (self.first.0.saturating_sub(nanos)..=self.last.0.saturating_add(nanos)).contains(&time.0)
+    }
 }
 
 #[derive(Debug)]
@@ -149,11 +166,13 @@ impl Tracker {
             ((protocol, target, source), Which::Second)
         };
         let is_server = |socket| self.servers.contains(&(protocol, socket));
-        if dropped && way == Way::Untold && is_server(source) && !is_server(target) {
+        let begins = flags.is_some_and(|flags| flags.has(Flags::SYN) && !flags.has(Flags::ACK)) && way != Way::Reply;
+        // Between equal ports, either end may ask.
+        let may_answer = dropped && way == Way::Untold && !begins && source.1 != target.1;
+        if may_answer && is_server(source) && !is_server(target) {
             // An answer to a connection that whoever dropped it knew no more.
             return true;
         }
-        let begins = flags.is_some_and(|flags| flags.has(Flags::SYN) && !flags.has(Flags::ACK)) && way != Way::Reply;
         let mut asked = asked;
         if let Some(sequence) = sequence.filter(|_| begins) {
             asked = asked.or_else(|| self.translated(key, sender, sequence, time));
@@ -168,7 +187,7 @@ impl Tracker {
         let connection = self.open.entry(key).or_insert_with(|| Connection::new(time));
         connection.first = connection.first.min(time);
         connection.last = connection.last.max(time);
-        connection.learn_client(sender, way, flags, protocol);
+        connection.learn_client(sender, way, flags, protocol, dropped);
         let places = connection.points.len();
         if places < POINTS || connection.points.contains_key(&point) {
             let passed = connection.points.entry(point).or_default();
@@ -188,10 +207,12 @@ impl Tracker {
             *known = node;
         }
         connection.asked = connection.asked.or(asked);
-        if let (Some(client), true) = (
-            connection.client,
-            (connection.told && connection.signs.has(Signs::BEGAN)) || protocol != TCP,
-        ) {
+        let certain = if protocol == TCP {
+            connection.told && connection.signs.has(Signs::BEGAN)
+        } else {
+            connection.told || !connection.is_only_dropped()
+        };
+        if let Some(client) = connection.client.filter(|_| certain) {
             let server = if client == Which::First { key.2 } else { key.1 };
             if self.servers.len() < OPEN {
                 self.servers.insert((protocol, server));
@@ -200,39 +221,57 @@ impl Tracker {
         true
     }
 
-    /// What the client had asked for, if the handshake of this sequence number was just seen on its way to another server:
-    /// then an address was translated in between, and both are one connection.
+    /// What the client had asked for, if the handshake of this sequence number is also on its way to another server: then an
+    /// address was translated in between, and both are one connection. The one before the translation is the earlier one,
+    /// whichever was read first.
     fn translated(&mut self, key: Key, sender: Which, sequence: u32, time: Time) -> Option<Socket> {
         let (client, server) = if sender == Which::First {
             (key.1, key.2)
         } else {
             (key.2, key.1)
         };
-        if self.handshakes.len() >= OPEN {
+        if self.handshakes.len() >= OPEN || self.before_translation.len() >= OPEN {
             self.handshakes.clear();
             self.before_translation.clear();
         }
-        let seen = self.handshakes.get(&(client, sequence)).copied();
-        let recent = |at: Time| time.0.abs_diff(at.0) <= TRANSLATION_NANOS.unsigned_abs();
-        let Some((before, _)) = seen.filter(|(before, at)| *before == server || recent(*at)) else {
-            self.handshakes.insert((client, sequence), (server, time));
+        let near = |known: &&mut Handshake| {
+            let nanos = if known.server == server {
+                HANDSHAKE_NANOS
+            } else {
+                TRANSLATION_NANOS
+            };
+            known.is_near(time, nanos)
+        };
+        let Some(known) = self.handshakes.get_mut(&(client, sequence)).filter(near) else {
+            let (first, last) = (time, time);
+            self.handshakes
+                .insert((client, sequence), Handshake { server, first, last });
             // Its ports may have been used for another connection before.
             self.before_translation.remove(&key);
             return None;
         };
-        if before == server {
-            // Sent again, it may be translated again.
-            self.handshakes.insert((client, sequence), (server, time));
+        if known.server == server {
+            (known.first, known.last) = (known.first.min(time), known.last.max(time));
             return None;
         }
-        let other = if client <= before {
-            (key.0, client, before)
+        let other = if client <= known.server {
+            (key.0, client, known.server)
         } else {
-            (key.0, before, client)
+            (key.0, known.server, client)
         };
+        let is_before =
+            !self.before_translation.contains(&other) && (self.before_translation.contains(&key) || time < known.first);
+        if is_before {
+            self.open.remove(&key);
+            self.before_translation.insert(key);
+            if let Some(after) = self.open.get_mut(&other) {
+                after.asked = after.asked.or(Some(server));
+            }
+            return None;
+        }
         self.open.remove(&other);
         self.before_translation.insert(other);
-        Some(before)
+        Some(known.server)
     }
 
     /// What has ended since it was asked last.
@@ -297,15 +336,21 @@ impl Tracker {
 
     fn end(&mut self, key: Key, mut connection: Connection) {
         let (protocol, first, second) = key;
-        let client = connection.client.filter(|_| connection.told).or_else(|| {
+        if !connection.told {
             let serves = |socket| self.servers.contains(&(protocol, socket));
-            match (serves(first), serves(second)) {
+            let asker = match (serves(first), serves(second)) {
                 (true, false) => Some(Which::Second),
                 (false, true) => Some(Which::First),
-                (true, true) | (false, false) => connection.client,
+                (true, true) | (false, false) => None,
+            };
+            let guess = connection.client;
+            if guess.is_none() || !connection.is_only_dropped() {
+                connection.client = asker.or(guess);
+            } else if asker.is_some_and(|asker| Some(asker) != guess) && first.1 != second.1 {
+                // An answer to a connection that whoever dropped it knew no more.
+                return;
             }
-        });
-        connection.client = client;
+        }
         if protocol == TCP {
             self.ended.extend(connection.contacts(protocol, [first, second]));
             return;
@@ -338,7 +383,12 @@ impl Connection {
         }
     }
 
-    fn learn_client(&mut self, sender: Which, way: Way, flags: Option<Flags>, protocol: u8) {
+    /// Nothing of it got through, as far as was seen.
+    const fn is_only_dropped(&self) -> bool {
+        self.signs.has(Signs::DROPPED) && !self.signs.has(Signs::PASSED)
+    }
+
+    fn learn_client(&mut self, sender: Which, way: Way, flags: Option<Flags>, protocol: u8, dropped: bool) {
         let syn = flags.filter(|flags| flags.has(Flags::SYN));
         let told = match (way, syn) {
             (Way::Reply, _) => Some(sender.other()),
@@ -350,17 +400,19 @@ impl Connection {
             self.client = Some(client);
             self.told = true;
         }
-        // Who sends the first datagram asks. Of TCP, a first segment without a handshake says nothing.
-        if self.client.is_none() && protocol != TCP {
+        // Who sends the first datagram asks. Of TCP, a first segment without a handshake says nothing; where a source has no
+        // flags, what is dropped was most likely sent by who asks, until somebody is told to.
+        if self.client.is_none() && (protocol != TCP || (dropped && flags.is_none())) {
             self.client = Some(sender);
         }
     }
 
     fn learn_state(&mut self, sender: Which, flags: Option<Flags>, dropped: bool) {
         let forward = self.client == Some(sender);
-        let begins = flags.is_some_and(|flags| flags.has(Flags::SYN));
+        let begins = flags.map_or(dropped, |flags| flags.has(Flags::SYN));
         self.signs.note(Signs::BEGAN, begins);
         self.signs.note(Signs::DROPPED, dropped);
+        self.signs.note(Signs::PASSED, !dropped);
         if dropped {
             return;
         }

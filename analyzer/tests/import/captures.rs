@@ -257,15 +257,40 @@ fn one_sequence_number_to_two_servers_is_a_translation_only_at_once() {
     assert_eq!(handshakes(&[(8, 0), (9, 600_000)]), both);
 }
 
-/// Datagrams of one client's socket to servers in 10.244.2.0/24, each as it passed an interface of a router.
+#[test]
+fn what_was_asked_for_was_sent_earlier_and_not_read_earlier() {
+    let row = |server: &str, asked: Option<&str>| {
+        let server = format!("{server}:5432/6");
+        (server, asked.map(str::to_owned), Outcome::Unknown, 1)
+    };
+    let translated = [row("10.244.2.9", Some("10.244.2.8"))];
+    // One interface's capture is read after the other's, whichever that is.
+    assert_eq!(handshakes(&[(9, 1), (8, 0)]), translated);
+    let (pod, service) = ([(9, 1), (9, 1_021), (9, 3_041)], [(8, 0), (8, 1_020), (8, 3_040)]);
+    assert_eq!(handshakes(&[pod, service].concat()), translated);
+    assert_eq!(handshakes(&[service, pod].concat()), translated);
+    let both = [row("10.244.2.8", None), row("10.244.2.9", None)];
+    assert_eq!(handshakes(&[(9, 1_001), (8, 0)]), both);
+}
+
+/// Datagrams of one client's socket to servers in 10.244.2.0/24, each as it passed an interface of a router, all at once.
 fn datagrams(passed: &[(u8, u8, &[u8])]) -> Vec<(String, Option<String>, Outcome, u64)> {
+    let at_once: Vec<(u32, u8, u8, &[u8])> = passed
+        .iter()
+        .map(|(interface, server, content)| (0, *interface, *server, *content))
+        .collect();
+    datagrams_at(&at_once)
+}
+
+/// The same, each so many seconds after the first.
+fn datagrams_at(passed: &[(u32, u8, u8, &[u8])]) -> Vec<(String, Option<String>, Outcome, u64)> {
     let header = PcapHeader {
         datalink: DataLink::LINUX_SLL2,
         ts_resolution: TsResolution::NanoSecond,
         ..PcapHeader::default()
     };
     let mut writer = PcapWriter::with_header(Vec::new(), header).unwrap();
-    for (number, (interface, server, content)) in (0..).zip(passed) {
+    for (number, (second, interface, server, content)) in (0..).zip(passed) {
         // Protocol, interface, kind of hardware, direction and address of the cooked header.
         let mut frame = vec![0x08, 0, 0, 0, 0, 0, 0, *interface, 0, 1, 0, 6, 0, 0, 0, 0, 0, 0, 0, 0];
         let length = |header: usize| u16::try_from(header + content.len()).unwrap().to_be_bytes();
@@ -278,7 +303,7 @@ fn datagrams(passed: &[(u8, u8, &[u8])]) -> Vec<(String, Option<String>, Outcome
         frame.extend(*content);
         let length = u32::try_from(frame.len()).unwrap();
         let packet = RawPcapPacket {
-            ts_sec: 1_767_225_600,
+            ts_sec: 1_767_225_600 + second,
             ts_frac: number,
             incl_len: length,
             orig_len: length,
@@ -311,4 +336,57 @@ fn datagrams_before_and_after_a_translation_are_one_talk() {
     assert_eq!(datagrams(&[(1, 8, b"one"), (1, 9, b"one")]), both);
     // Something else is another talk.
     assert_eq!(datagrams(&[(1, 8, b"one"), (2, 9, b"two")]), both);
+}
+
+#[test]
+fn a_talk_of_hours_is_united_minute_by_minute() {
+    let row = |server: &str, asked: Option<&str>, count: u64| {
+        let server = format!("{server}:53/17");
+        (server, asked.map(str::to_owned), Outcome::Unknown, count)
+    };
+    // The same content from one socket for ever, as what says that it is alive sends it.
+    let minutes: Vec<u32> = (0..600).map(|minute| minute * 61).collect();
+    let beats: Vec<(u32, u8, u8, &[u8])> = minutes
+        .iter()
+        .flat_map(|second| [(*second, 1, 8, b"alive".as_slice()), (*second, 2, 9, b"alive")])
+        .collect();
+    let rows = datagrams_at(&beats);
+    assert_eq!(rows.iter().map(|(.., count)| count).sum::<u64>(), 600);
+    assert!(
+        rows.iter()
+            .all(|row_there| *row_there == row("10.244.2.9", Some("10.244.2.8"), 1)),
+        "{rows:?}"
+    );
+    // The same sent to another server later is another talk.
+    let both = [row("10.244.2.8", None, 1), row("10.244.2.9", None, 1)];
+    assert_eq!(datagrams_at(&[(0, 1, 8, b"one"), (600, 2, 9, b"one")]), both);
+}
+
+#[test]
+fn a_talk_that_fits_two_others_is_united_with_neither() {
+    let servers = |passed: &[(u8, u8, &[u8])]| -> Vec<(String, Option<String>)> {
+        let rows = datagrams(passed).into_iter();
+        rows.map(|(server, asked, ..)| (server, asked)).collect()
+    };
+    let untranslated = |all: &[u8]| -> Vec<(String, Option<String>)> {
+        all.iter()
+            .map(|server| (format!("10.244.2.{server}:53/17"), None))
+            .collect()
+    };
+    // A client asks a listener of its node and the address of a Service at once, in either order; the pod behind the
+    // latter is asked at the other interface.
+    let content = b"one".as_slice();
+    assert_eq!(
+        servers(&[(1, 7, content), (1, 8, content), (2, 9, content)]),
+        untranslated(&[7, 8, 9])
+    );
+    assert_eq!(
+        servers(&[(1, 8, content), (1, 7, content), (2, 9, content)]),
+        untranslated(&[7, 8, 9])
+    );
+    // More servers at once than anybody asks.
+    let many: Vec<(u8, u8, &[u8])> = (1..=200).map(|server| (server, server, content)).collect();
+    let mut all = untranslated(&(1..=200).collect::<Vec<u8>>());
+    all.sort();
+    assert_eq!(servers(&many), all);
 }

@@ -4,5 +4,6 @@
 
 mod archives;
 mod captures;
+mod directions;
 mod hostile;
 mod samples;

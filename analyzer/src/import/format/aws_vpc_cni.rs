@@ -16,7 +16,7 @@ pub(super) const FORMAT: Format = Format {
     page: include_str!("aws_vpc_cni.md"),
     clock: "the wall clock of each node when its agent wrote the line, to the millisecond",
     limits: &[
-        Limit::Detail("a connection that was allowed is taken for established, answered or not"),
+        Limit::Detail("a connection of TCP that was allowed is taken for established, answered or not"),
         Limit::Detail("datagrams are not counted: what the agent tracks as one counts as one"),
         Limit::Detail("it tells of no pods and no processes: whose the sockets were follows from their addresses"),
         Limit::Edges("pods that no policy selects may have no agent watching them"),
@@ -149,14 +149,14 @@ fn records(flow: &Flow<'_>) -> Result<Vec<Record>, Reject> {
         port: Some(port),
         who: Who::Untold,
     };
-    let packet = |flags: u8| {
+    let packet = |flags: Option<u8>| {
         Record::Packet(Box::new(Packet {
             time: flow.time,
             node: flow.node.clone(),
             protocol,
             from: end(source),
             to: end(target),
-            flags: (protocol == 6).then_some(Flags(flags)),
+            flags: flags.filter(|_| protocol == 6).map(Flags),
             // What is denied may be the answer to something that the agent tracks no more.
             way: if dropped { Way::Untold } else { Way::Forward },
             view: match flow.direction {
@@ -171,8 +171,9 @@ fn records(flow: &Flow<'_>) -> Result<Vec<Record>, Reject> {
             sequence: None,
         }))
     };
-    let mut records = vec![packet(Flags::SYN)];
-    records.extend((!dropped && protocol == 6).then(|| packet(Flags::ACK)));
+    // Who is allowed begins a connection. What is denied is any packet that belongs to none.
+    let mut records = vec![packet((!dropped).then_some(Flags::SYN))];
+    records.extend((!dropped && protocol == 6).then(|| packet(Some(Flags::ACK))));
     Ok(records)
 }
 

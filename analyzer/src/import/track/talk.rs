@@ -1,12 +1,17 @@
 //! Datagrams before and after a translation of addresses: one talk that passed two interfaces of a router.
 //!
 //! What a client sent passes one interface on its way to the address of a Service, and another on its way to the pod behind it. The
-//! same content, as often, from the same socket, and no interface at which both were seen: that is one talk. A client that
-//! asks two servers the same is seen to ask both wherever it is seen.
+//! same content, as often, from the same socket, begun at once, and no interface at which both were seen: that is one talk. A
+//! client that asks two servers the same is seen to ask both wherever it is seen; where a talk fits two others, none is united.
 
 use std::collections::BTreeMap;
 
-use super::{Connection, Key, Passed, Socket, Which};
+use flowtape_schemas::time::Time;
+
+use super::{Connection, Key, Passed, Socket, TRANSLATION_NANOS, Which};
+
+/// Talks of the same content that one socket begins at once. Whoever begins more asks many servers, and nothing tells which is which.
+const AT_ONCE: usize = 16;
 
 /// Talks that are over.
 #[derive(Debug, Default)]
@@ -23,32 +28,58 @@ impl Talks {
 
     /// All talks, of which those before a translation became what was asked for in those after it.
     pub(super) fn united(self) -> Vec<(Key, Connection)> {
-        let mut talks: Vec<Option<(Key, Connection)>> = self.0.into_iter().map(Some).collect();
         let mut alike: BTreeMap<(u8, Socket, u64, u64), Vec<usize>> = BTreeMap::new();
-        for (place, (key, talk)) in talks
-            .iter()
-            .enumerate()
-            .filter_map(|(place, talk)| Some((place, talk.as_ref()?)))
-        {
+        for (place, (key, talk)) in self.0.iter().enumerate() {
             if let Some(print) = print(*key, talk) {
                 alike.entry(print).or_default().push(place);
             }
         }
-        for mut places in alike.into_values().filter(|places| places.len() > 1) {
-            // Of a router, what comes in is seen before what goes out.
-            places.sort_by_key(|place| talks[*place].as_ref().map(|(_, talk)| talk.first));
-            for (number, before) in places.iter().enumerate() {
-                let later = places[number + 1..]
-                    .iter()
-                    .find(|after| are_one(&talks, *before, **after));
-                let Some(after) = later else { continue };
-                let asked = talks[*before].take().and_then(|(key, talk)| server(key, &talk));
-                if let Some((_, talk)) = &mut talks[*after] {
-                    talk.asked = talk.asked.or(asked);
-                }
+        let alike = alike.into_values().filter(|places| places.len() > 1);
+        let pairs: Vec<(usize, usize)> = alike.flat_map(|places| self.pairs(places)).collect();
+        let mut talks: Vec<Option<(Key, Connection)>> = self.0.into_iter().map(Some).collect();
+        for (before, after) in pairs {
+            let asked = talks[before].take().and_then(|(key, talk)| server(key, &talk));
+            if let Some((_, talk)) = &mut talks[after] {
+                talk.asked = asked;
             }
         }
         talks.into_iter().flatten().collect()
+    }
+
+    /// Those of some alike talks that are one before and after a translation: each fits no other.
+    fn pairs(&self, mut places: Vec<usize>) -> Vec<(usize, usize)> {
+        // Of a router, what comes in is seen before what goes out.
+        places.sort_by_key(|place| self.first(*place));
+        let numbers = 0..places.len();
+        let pairs = numbers.filter_map(|before| {
+            let after = self.only(&places, before).filter(|after| *after > before)?;
+            (self.only(&places, after) == Some(before)).then_some((places[before], places[after]))
+        });
+        pairs.collect()
+    }
+
+    /// The only talk that fits one, by their numbers among alike ones in the order of time.
+    fn only(&self, places: &[usize], number: usize) -> Option<usize> {
+        let first = self.first(places[number]).0;
+        let start = places.partition_point(|place| self.first(*place).0 < first.saturating_sub(TRANSLATION_NANOS));
+        let end = places.partition_point(|place| self.first(*place).0 <= first.saturating_add(TRANSLATION_NANOS));
+        if end - start > AT_ONCE {
+            return None;
+        }
+        let mut fitting = (start..end).filter(|other| *other != number && self.are_one(places[number], places[*other]));
+        let only = fitting.next();
+        only.filter(|_| fitting.next().is_none())
+    }
+
+    fn first(&self, place: usize) -> Time {
+        self.0[place].1.first
+    }
+
+    /// Whether nothing saw both of two talks, and the source does not know what either asked for.
+    fn are_one(&self, one: usize, other: usize) -> bool {
+        let (one, other) = (&self.0[one].1, &self.0[other].1);
+        let apart = one.points.keys().all(|point| !other.points.contains_key(point));
+        apart && one.asked.is_none() && other.asked.is_none()
     }
 }
 
@@ -63,12 +94,4 @@ fn print(key: Key, talk: &Connection) -> Option<(u8, Socket, u64, u64)> {
 
 fn server(key: Key, talk: &Connection) -> Option<Socket> {
     Some(if talk.client? == Which::First { key.2 } else { key.1 })
-}
-
-fn are_one(talks: &[Option<(Key, Connection)>], before: usize, after: usize) -> bool {
-    let (Some((_, before)), Some((_, after))) = (&talks[before], &talks[after]) else {
-        return false;
-    };
-    let apart = before.points.keys().all(|point| !after.points.contains_key(point));
-    apart && after.asked.is_none()
 }
