@@ -194,7 +194,7 @@ impl Importer {
         self.end_connections();
         self.node = node;
         for number in 1.. {
-            match self.member(name, archive) {
+            match self.member(name, number, archive) {
                 Ok(true) => {}
                 Ok(false) => break,
                 Err(error) => {
@@ -209,14 +209,18 @@ impl Importer {
     }
 
     /// The next file of an archive; false at its end.
-    fn member(&mut self, name: &str, mut archive: &mut (dyn BufRead + Send)) -> io::Result<bool> {
+    fn member(&mut self, name: &str, number: u64, mut archive: &mut (dyn BufRead + Send)) -> io::Result<bool> {
         let Some(member) = archive::member(&mut archive)? else {
             return Ok(false);
         };
         let mut content = BufReader::new(Read::take(&mut *archive, member.size));
-        let format = format::in_archive(&member.path, content.fill_buf()?).filter(|_| member.is_file);
-        if let Some(format) = format {
-            self.content(format, &format!("{name}/{}", member.path), &mut content);
+        match format::in_archive(&member.path, content.fill_buf()?) {
+            _ if !member.is_file => {}
+            Some(format) => self.content(format, &format!("{name}/{}", member.path), &mut content),
+            None => {
+                let passed_over = Record::PassedOver("file of an archive that is no capture and no list of sockets");
+                self.taken(format::OF_ARCHIVES, name, number, Ok(vec![passed_over]));
+            }
         }
         let left = content.into_inner().limit();
         archive::skip(&mut archive, &member, left)?;

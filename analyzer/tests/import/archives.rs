@@ -62,6 +62,14 @@ fn an_archive_is_the_capture_and_the_sockets_in_it() {
             &format!("{name}/socket-stats.txt")
         ]
     );
+    // What else there was is counted.
+    let other = "file of an archive that is no capture and no list of sockets";
+    let passed_over: Vec<u64> = imported
+        .imports
+        .iter()
+        .filter_map(|import| import.passed_over.get(other).copied())
+        .collect();
+    assert_eq!(passed_over, [2]);
     let predating = imported.nodes[0].flows.iter().filter(|row| row.predates_window);
     assert_eq!(predating.count(), 5);
 
@@ -80,6 +88,13 @@ fn an_archive_is_the_capture_and_the_sockets_in_it() {
     }
     let error = read(name, content[..700].to_vec()).unwrap_err();
     assert!(error.to_string().contains(name), "{error}");
+    let mut logs = tar::Builder::new(Vec::new());
+    add(&mut logs, "kubelet.log", b"began\n");
+    let error = read("logs.tar", logs.into_inner().unwrap()).unwrap_err();
+    let ImportError::Nothing { found, .. } = error else {
+        panic!("{error}");
+    };
+    assert_eq!(found, [format!("passed over 1: {other}")]);
 }
 
 fn set_aside(imported: &Imported) -> impl Iterator<Item = (&str, QuarantineReason)> {

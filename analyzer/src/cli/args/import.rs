@@ -8,6 +8,8 @@ use flowtape_schemas::time::Time;
 #[derive(Debug, clap::Args)]
 pub struct ImportArgs {
     /// Format of the files: `auto`, or one that `flowtape schema import` describes
+    ///
+    /// Of an archive, whatever is said here, the captures and lists of sockets in it are read.
     #[arg(value_name = "FORMAT")]
     pub import_format: String,
     /// Files, packed with gzip or zstd or not; `-` is stdin
