@@ -80,6 +80,21 @@ impl Baseline {
         })
     }
 
+    /// Without the entries that say which class of changes they are about: those are for `diff`, and mean less to `verify` than they
+    /// would accept there.
+    #[must_use]
+    pub fn of_verify(mut self) -> Self {
+        self.accept.retain(|entry| entry.change.is_none());
+        self
+    }
+
+    /// Without the entries that say which end denies: those are for `verify`.
+    #[must_use]
+    pub fn of_diff(mut self) -> Self {
+        self.accept.retain(|entry| entry.direction.is_none());
+        self
+    }
+
     /// The first entry that runs out at some time, in words.
     #[must_use]
     pub fn limited(&self) -> Option<String> {

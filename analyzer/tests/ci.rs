@@ -201,6 +201,16 @@ fn a_pipeline_verifies_policies_and_says_what_is_unreadable() {
         ("FLOWTAPE", program),
     ]);
     assert_eq!(run.codes, [1]);
+    // A verb that is none is no other one.
+    let run = github(&[("verb", "Verify"), ("before", &after), ("after", &policies)]);
+    assert_eq!(run.codes, [2, 0]);
+    let run = gitlab(&[
+        ("VERB", "Verify"),
+        ("BEFORE", &after),
+        ("AFTER", &policies),
+        ("FLOWTAPE", program),
+    ]);
+    assert_eq!(run.codes, [2]);
     let run = github(&[("before", "nowhere"), ("after", &after)]);
     assert_eq!(
         (run.codes.as_slice(), run.file("summary.md").as_str()),

@@ -14,6 +14,7 @@ use super::policies;
 use super::report::Report;
 use crate::baseline::Baseline;
 use crate::findings::Finding;
+use crate::render::review::Base;
 use crate::render::review::Review;
 use crate::render::{junit, markdown, sarif};
 use crate::tape::Health;
@@ -88,18 +89,34 @@ fn data<B: Serialize>(
     }))
 }
 
-/// What stands before the names of files that were read from a path, so that the whole is a path from where the verb runs.
-pub(super) fn base(path: &Path) -> String {
+/// Where policies are: what stands before the names of the files that were read from there makes them paths from where the verb runs.
+pub(super) fn base(path: &Path) -> Base {
     let directory = if path.is_dir() {
         path
     } else {
         path.parent().unwrap_or_else(|| Path::new(""))
     };
-    let text = directory.to_string_lossy();
-    let text = text.trim_end_matches('/');
-    let text = text.strip_prefix("./").unwrap_or(text);
-    if text.is_empty() || text == "." {
-        return String::new();
+    let files = match plain(directory).as_str() {
+        "" | "." => String::new(),
+        text => format!("{text}/"),
+    };
+    Base {
+        path: plain(path),
+        files,
     }
-    format!("{text}/")
+}
+
+/// Where a recording is, of whose files no report names any.
+pub(super) fn recording(path: &Path) -> Base {
+    Base {
+        path: plain(path),
+        files: String::new(),
+    }
+}
+
+/// A path without what means nothing at its ends.
+fn plain(path: &Path) -> String {
+    let text = path.to_string_lossy();
+    let text = text.trim_end_matches('/');
+    text.strip_prefix("./").unwrap_or(text).to_owned()
 }

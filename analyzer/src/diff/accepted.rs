@@ -1,7 +1,5 @@
 //! Changes that somebody accepted. A change of several ports is accepted port by port.
 
-use std::net::{IpAddr, Ipv4Addr};
-
 use flowtape_schemas::address::Address;
 use flowtape_schemas::time::Time;
 
@@ -60,10 +58,8 @@ fn names(entry: &Accepted, change: &Change) -> bool {
 /// Whether a pattern means a peer; of a prefix all of it.
 fn is_asked(pattern: &PeerPattern, peer: &Peer) -> bool {
     match peer {
-        // Whoever accepts every address accepts everybody.
-        Peer::Everybody => [Ipv4Addr::UNSPECIFIED, Ipv4Addr::BROADCAST]
-            .iter()
-            .all(|&end| pattern.holds(Address::from(IpAddr::V4(end)))),
+        // An address is one outside, and everybody is every pod as well.
+        Peer::Everybody => *pattern == PeerPattern::Type("any"),
         Peer::Workload(workload) => pattern.names(workload),
         Peer::Service { namespace, name } => pattern.means(&Identity::Service {
             namespace: namespace.clone(),

@@ -1,6 +1,6 @@
 //! One address that stands for a prefix.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 
 use crate::policy::cidr::Cidr;
 
@@ -15,18 +15,10 @@ pub(super) fn first_outside(cidr: Cidr, holes: impl IntoIterator<Item = Cidr>) -
     let mut candidate = cidr.network();
     for hole in holes {
         if hole.contains(candidate) {
-            candidate = after(hole)?;
+            candidate = hole.after()?;
         }
     }
     cidr.contains(candidate).then_some(candidate)
-}
-
-/// The address after the last one of a prefix.
-fn after(cidr: Cidr) -> Option<IpAddr> {
-    match cidr.last() {
-        IpAddr::V4(last) => Some(Ipv4Addr::from_bits(last.to_bits().checked_add(1)?).into()),
-        IpAddr::V6(last) => Some(Ipv6Addr::from_bits(last.to_bits().checked_add(1)?).into()),
-    }
 }
 
 #[cfg(test)]

@@ -17,6 +17,10 @@ pub(super) fn cause(change: &Change, own: Recording<'_>, other: Recording<'_>) -
             _,
         ) => false,
     };
+    let is_unknown = |peer: &Peer| matches!(peer, Peer::Workload(_)) && other.workloads.is_none();
+    if is_unknown(&change.pair.from) || is_unknown(&change.pair.to) {
+        return None;
+    }
     Some(match (is_absent(&change.pair.from), is_absent(&change.pair.to)) {
         (true, true) => Cause::BothAbsent,
         (true, false) => Cause::ClientAbsent,

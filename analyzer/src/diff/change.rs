@@ -4,6 +4,7 @@ use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use crate::counted::counted;
 use crate::findings::{Code, Findings};
 use crate::flow::edge::Transport;
 use crate::identity::Workload;
@@ -332,8 +333,10 @@ pub struct Diff {
     pub unidentified: Vec<Unidentified>,
     /// Of two policy sets, what happened to the policies themselves; sorted. Whether that makes a difference, the changes say.
     pub rewrites: Vec<Rewrite>,
-    /// Of two policy sets, names of ports that differ and that no pod has, so that what they allow cannot be compared.
+    /// Of two policy sets, names of ports that differ and whose number no pod tells, so that what they allow cannot be compared.
     pub unresolved: BTreeSet<(Protocol, String)>,
+    /// Of two policy sets, pairs of policies that may isolate one pod together, of which none was looked at.
+    pub uncombined: usize,
 }
 
 /// A connection with a peer that a recording cannot identify.
@@ -367,6 +370,7 @@ impl Diff {
             mut unidentified,
             rewrites,
             unresolved,
+            uncombined,
         } = self;
         for change in &mut changes {
             change.class = change.class.mirrored();
@@ -385,6 +389,7 @@ impl Diff {
             unidentified,
             rewrites: rewrites.into_iter().map(Rewrite::mirrored).collect(),
             unresolved,
+            uncombined,
         }
         .sorted()
     }
@@ -402,12 +407,24 @@ impl Diff {
         summary
     }
 
-    /// Reports every direction in which everything is allowed, and names of ports that mean nothing here.
+    /// Reports every direction in which everything is allowed, and what could not be compared.
     pub fn report(&self, findings: &mut Findings) {
         for (protocol, name) in &self.unresolved {
             findings.report(
                 Code::PortNameUnknown,
-                format!("no pod has a port `{name}` of {protocol}, so what rules with that name allow is not compared"),
+                format!(
+                    "no pod says which number port `{name}` of {protocol} is where rules use that name, so what they allow is \
+                     not compared"
+                ),
+            );
+        }
+        if self.uncombined > 0 {
+            findings.report(
+                Code::PoliciesNotCombined,
+                format!(
+                    "pods that two policies isolate at once are not compared for {}",
+                    counted(self.uncombined, "pair of policies", "pairs of policies")
+                ),
             );
         }
         for Unbounded {

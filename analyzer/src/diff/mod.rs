@@ -27,7 +27,7 @@ use crate::identity::Workload;
 use crate::identity::cluster::Cluster;
 use crate::policy::model::PolicySet;
 use crate::replay::world::world;
-use crate::semantics::representative::with_representatives;
+use crate::semantics::representative::for_comparison;
 use crate::semantics::world::World;
 
 use change::{Diff, Side, Unbounded};
@@ -82,8 +82,7 @@ pub fn with_policies(before: Recording<'_>, cluster: &Cluster, world: &World, se
     diff.sorted()
 }
 
-/// What changed between two policy sets, for the pods of a cluster and for pods that do not exist yet: of every selector of
-/// either set there is one that it selects.
+/// What changed between two policy sets, for the pods of a cluster and for pods that do not exist yet, see [`for_comparison`].
 #[must_use]
 pub fn policy_sets(before: &PolicySet, after: &PolicySet, cluster: Option<&Cluster>) -> Diff {
     let pods = cluster.map_or_else(|| universe::strangers(&[before, after]), world);
@@ -99,10 +98,12 @@ pub fn policy_sets_in(
     pods: &World,
     owners: &BTreeMap<(String, String), Workload>,
 ) -> Diff {
-    let pods = with_representatives(pods, &[before, after]);
+    let (pods, uncombined) = for_comparison(pods, before, after);
+    let diff = policies::compare(before, after, &pods, owners);
     Diff {
         rewrites: rewrite::rewrites(before, after),
-        unresolved: unresolved::unresolved(before, after, &pods, owners),
-        ..policies::compare(before, after, &pods, owners)
+        unresolved: unresolved::unresolved(before, after, &diff.changes, &pods, owners),
+        uncombined,
+        ..diff
     }
 }

@@ -17,6 +17,7 @@ use crate::semantics::class::Classes;
 use crate::semantics::eval::By;
 use crate::semantics::index::Index;
 use crate::semantics::reach::{BLOCK, Reach};
+use crate::semantics::representative::is_made_up;
 use crate::semantics::row::Row;
 use crate::semantics::traffic::Traffic;
 use crate::semantics::world::{Pod, World};
@@ -24,6 +25,9 @@ use crate::semantics::world::{Pod, World};
 use super::behind::{allowing, isolating};
 use super::change::{Change, Class, Diff, Kind, Pair, Reason, Side};
 use super::peer::Peer;
+
+/// Of how many ranges of ports it is said which rules are behind them.
+const RANGES: usize = 16;
 
 /// Who a pod of the universe belongs to, by its namespace and name.
 pub(super) type Owners = BTreeMap<(String, String), Workload>;
@@ -291,12 +295,7 @@ fn only_pod<'a>(classes: &Classes<'a>, class: usize, peers: &[Peer]) -> Option<(
 
 /// Whether a peer is one pod, and stands for no others.
 fn is_single(peer: &Peer) -> bool {
-    matches!(peer, Peer::Workload(workload) if workload.kind == "Pod" && !is_example(&workload.name))
-}
-
-/// Whether a name is one of those that stand for many pods, which no pod can have.
-fn is_example(name: &str) -> bool {
-    name.starts_with(['*', '['])
+    matches!(peer, Peer::Workload(workload) if workload.kind == "Pod" && !is_made_up(&workload.name))
 }
 
 /// What is at the ends of a class: the workloads of its pods, or addresses.
@@ -364,12 +363,14 @@ fn change(
     };
     let with = |protocol: Protocol| {
         let ports: &PortSet = difference.only[own].ports(protocol);
-        let port = ports.ranges().first()?.first();
+        ports.ranges().first()?;
         let by: Vec<By> = match open {
             // One side leaves it open, and the other side's policies are what there is to show.
             Some(Direction::Egress) => isolating(sets[other], classes, client, Direction::Egress),
             Some(Direction::Ingress) => isolating(sets[other], classes, server, Direction::Ingress),
-            None => allowing(sets[own], &indices[own], classes, (client, server), protocol, port),
+            None => rules(ports, |port| {
+                allowing(sets[own], &indices[own], classes, (client, server), protocol, port)
+            }),
         };
         Some(Change {
             class,
@@ -391,6 +392,15 @@ fn change(
         })
     };
     Protocol::ALL.into_iter().filter_map(with).collect()
+}
+
+/// The rules behind ports, of each range those of its first.
+fn rules(ports: &PortSet, behind: impl Fn(u16) -> Vec<By>) -> Vec<By> {
+    let first = ports.ranges().iter().take(RANGES).map(|range| range.first());
+    let mut by: Vec<By> = first.flat_map(behind).collect();
+    by.sort_unstable();
+    by.dedup();
+    by
 }
 
 const fn transport(protocol: Protocol) -> Transport {

@@ -68,7 +68,8 @@ pub(super) fn rewrites(before: &PolicySet, after: &PolicySet) -> Vec<Rewrite> {
     for policy in absent(&old, &new) {
         let same = |other: &Policy| {
             let name = policy.name.clone();
-            policy == Policy { name, ..other.clone() }
+            let alike = policy.namespace == other.namespace && policy.subject == other.subject;
+            alike && policy == Policy { name, ..other.clone() }
         };
         rewrites.push(match added.iter().position(same) {
             Some(at) => Rewrite::Renamed(by(before, &policy), by(after, &added.remove(at))),

@@ -7,9 +7,9 @@ use crate::identity::Workload;
 use crate::identity::cluster::Cluster;
 use crate::policy::cidr::Cidr;
 use crate::policy::model::{Direction, Peer, Peers, Policy, PolicySet};
-use crate::policy::select::Labels;
+use crate::policy::select::{Labels, Requirement, Test};
 use crate::replay::world::{OTHER_POD, representative};
-use crate::semantics::world::{NamedPort, Pod, World};
+use crate::semantics::world::{NAMESPACE_NAME_LABEL, NamedPort, Pod, World};
 
 /// A prefix with its exceptions, as a rule names it.
 pub(super) type Block = (Cidr, Vec<Cidr>);
@@ -119,6 +119,37 @@ pub(super) fn blocks(peers: &Peers) -> Vec<Block> {
     listed.iter().filter_map(block).collect()
 }
 
+/// The labels that a namespace has if rules which name it mean something.
+fn labels_of(namespace: &str, sets: &[&PolicySet]) -> Labels {
+    let mut labels = Labels::new();
+    for (_, rule) in sets.iter().flat_map(|set| set.rules()) {
+        let Peers::Of(peers) = &rule.peers else { continue };
+        for peer in peers {
+            let Peer::Pods {
+                namespaces: Some(selector),
+                ..
+            } = peer
+            else {
+                continue;
+            };
+            let requirements = selector.requirements();
+            let names_it = |one: &Requirement| {
+                one.key == NAMESPACE_NAME_LABEL
+                    && matches!(&one.test, Test::In(names) if names.iter().any(|name| name == namespace))
+            };
+            if requirements.iter().any(names_it) {
+                for Requirement { key, test } in requirements {
+                    let Test::In(values) = test else { continue };
+                    if let Some(value) = values.iter().next() {
+                        labels.entry(key.clone()).or_insert_with(|| value.clone());
+                    }
+                }
+            }
+        }
+    }
+    labels
+}
+
 /// The universe of policies without a cluster: in each of their namespaces, and in one that none of them names, a pod without labels.
 pub(super) fn strangers(sets: &[&PolicySet]) -> World {
     let named = sets
@@ -135,7 +166,7 @@ pub(super) fn strangers(sets: &[&PolicySet]) -> World {
         node: None,
         ports: Vec::new(),
     });
-    let labelled = namespaces.iter().map(|name| (name.clone(), Labels::new()));
+    let labelled = namespaces.iter().map(|name| (name.clone(), labels_of(name, sets)));
     World::new(labelled.collect(), pods, BTreeMap::new()).expect("each namespace has one pod")
 }
 

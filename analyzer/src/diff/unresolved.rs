@@ -1,56 +1,90 @@
-//! Names of ports that no pod has. Which number a name is, each pod says, so what such a rule allows is not known; but two sets
-//! that allow the same under any number do not differ by it.
+//! Names of ports whose number no pod tells. Which number a name is, each pod says, so what such a rule allows is not known; but two
+//! sets that allow the same under any number do not differ by it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::policy::model::{Direction, Peer, Peers, Policy, PolicySet, PortMatch, PortRule, Ports, Rule};
-use crate::policy::one_or_more::OneOrMore;
+use crate::policy::model::{Direction, Peer, Peers, PolicySet, PortMatch, PortRule, Ports, Rule};
 use crate::policy::ports::{PortRange, PortSet, Protocol};
 use crate::policy::select::Selector;
-use crate::semantics::world::World;
+use crate::semantics::representative::is_made_up;
+use crate::semantics::world::{NamedPort, World};
 
-use super::change::Change;
+use super::change::{Change, Pair, Side};
 use super::policies::{Owners, compare};
 
 /// The name of a port, and its protocol.
 type Name = (Protocol, String);
 
-/// Names that no pod has and by which the sets differ.
-pub(super) fn unresolved(before: &PolicySet, after: &PolicySet, world: &World, owners: &Owners) -> BTreeSet<Name> {
-    let known: BTreeSet<Name> = world
-        .pods()
-        .flat_map(|pod| &pod.ports)
-        .map(|port| (port.protocol, port.name.clone()))
-        .collect();
+/// Names by which the sets differ for pods of which none says what number they are: for those that are made up, and for every pod
+/// where none has such a port. `changes` are those of the sets as they stand.
+pub(super) fn unresolved(
+    before: &PolicySet,
+    after: &PolicySet,
+    changes: &[Change],
+    world: &World,
+    owners: &Owners,
+) -> BTreeSet<Name> {
     let (old, new) = (places(before), places(after));
-    let differs = |name: &&Name| old.get(*name) != new.get(*name) && !known.contains(*name);
+    let differs = |name: &&Name| old.get(*name) != new.get(*name);
     let names: BTreeSet<Name> = old.keys().chain(new.keys()).filter(differs).cloned().collect();
     if names.is_empty() {
         return names;
     }
-    // Each name stands for a number of its own, which no rule names. Where there are not enough of them, no name is compared.
-    let free = numbers(before).union(&numbers(after)).complement();
-    let free: Vec<PortRange> = free
+    // Each name stands for a number of its own, which no rule and no pod names. Where there are not enough of them, no name is compared.
+    let free = numbers(before)
+        .union(&numbers(after))
+        .union(&of_pods(world))
+        .complement();
+    let free: Vec<u16> = free
         .ranges()
         .iter()
         .flat_map(|range| range.first()..=range.last())
-        .filter_map(PortRange::single)
         .take(names.len())
         .collect();
     if free.len() < names.len() {
         return names;
     }
-    let stand_ins: BTreeMap<Name, PortRange> = names.into_iter().zip(free).collect();
-    let [old, new] = [before, after].map(|set| numbered(set, &stand_ins));
-    let diff = compare(&old, &new, world, owners);
-    let changes = |(protocol, _): &Name, number: PortRange| {
-        let here = |change: &Change| {
-            change.pair.protocol.to_string() == protocol.name() && change.ports.contains(number.first())
-        };
-        diff.changes.iter().any(here)
+    let stand_ins: BTreeMap<Name, u16> = names.into_iter().zip(free).collect();
+    let diff = compare(before, after, &with_ports(world, &stand_ins), owners);
+    let at = |changes: &[Change], (protocol, _): &Name, number: u16| -> BTreeSet<(Pair, Side)> {
+        let here =
+            |change: &&Change| change.pair.protocol.to_string() == protocol.name() && change.ports.contains(number);
+        let here = changes.iter().filter(here);
+        here.map(|change| (change.pair.clone(), change.side)).collect()
     };
-    let differing = stand_ins.into_iter().filter(|(name, number)| changes(name, *number));
+    let differing = stand_ins
+        .into_iter()
+        .filter(|(name, number)| at(changes, name, *number) != at(&diff.changes, name, *number));
     differing.map(|(name, _)| name).collect()
+}
+
+/// The numbers of ports that pods have a name for.
+fn of_pods(world: &World) -> PortSet {
+    let ports = world.pods().flat_map(|pod| &pod.ports);
+    ports.filter_map(|port| PortRange::single(port.port)).collect()
+}
+
+/// The world in which pods that do not say so have these ports.
+fn with_ports(world: &World, stand_ins: &BTreeMap<Name, u16>) -> World {
+    let known: BTreeSet<(Protocol, &str)> = world
+        .pods()
+        .flat_map(|pod| &pod.ports)
+        .map(|port| (port.protocol, port.name.as_str()))
+        .collect();
+    let pods = world.pods().map(|pod| {
+        let missing = stand_ins
+            .iter()
+            .filter(|((protocol, name), _)| is_made_up(&pod.name) || !known.contains(&(*protocol, name)));
+        let stand_in = |((protocol, name), number): (&Name, &u16)| NamedPort {
+            name: name.clone(),
+            protocol: *protocol,
+            port: *number,
+        };
+        let mut pod = pod.clone();
+        pod.ports.extend(missing.map(stand_in));
+        pod
+    });
+    World::new(world.namespaces().clone(), pods, world.nodes().clone()).expect("the pods are those of a world")
 }
 
 /// Where a name stands: namespace and subject of the policy, the direction, and one peer; nothing for everybody.
@@ -96,37 +130,4 @@ fn listed(rule: &Rule) -> impl Iterator<Item = &PortRule> {
         Ports::Of(ports) => Some(ports),
     };
     listed.into_iter().flatten()
-}
-
-/// The set with numbers in the place of names.
-fn numbered(set: &PolicySet, numbers: &BTreeMap<Name, PortRange>) -> PolicySet {
-    let port = |port: &PortRule| {
-        let number = match &port.port {
-            PortMatch::Named(name) => numbers.get(&(port.protocol, name.clone())),
-            PortMatch::Any | PortMatch::Range(_) => None,
-        };
-        number.map_or_else(
-            || port.clone(),
-            |number| PortRule {
-                protocol: port.protocol,
-                port: PortMatch::Range(*number),
-            },
-        )
-    };
-    let rule = |rule: &Rule| {
-        let ports = match &rule.ports {
-            Ports::Any => Ports::Any,
-            Ports::Of(listed) => {
-                Ports::Of(OneOrMore::new(listed.iter().map(port)).expect("a list that is never empty"))
-            }
-        };
-        Rule::new(rule.peers.clone(), ports)
-    };
-    let rules = |rules: &[Rule]| rules.iter().map(rule).collect::<Vec<_>>();
-    let policies = set.iter().map(|policy| Policy {
-        ingress: policy.ingress.as_deref().map(rules),
-        egress: policy.egress.as_deref().map(rules),
-        ..policy.clone()
-    });
-    PolicySet::new(policies).expect("the names are those of a set")
 }

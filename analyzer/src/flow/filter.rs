@@ -123,8 +123,8 @@ pub enum PeerPatternError {
     },
 }
 
-/// The types of peers, as JSON has them.
-const TYPES: [&str; 5] = ["workload", "service", "node", "external", "unknown"];
+/// The types of peers, as JSON has them. That of everybody only a diff of policies has.
+const TYPES: [&str; 6] = ["workload", "service", "node", "external", "unknown", "any"];
 
 fn type_of(identity: &Identity) -> &'static str {
     match identity {

@@ -78,6 +78,15 @@ impl Cidr {
         self.network
     }
 
+    /// The address after the highest of the prefix; `None` where that is the last of its family.
+    #[must_use]
+    pub fn after(self) -> Option<IpAddr> {
+        match self.last() {
+            IpAddr::V4(last) => Some(Ipv4Addr::from_bits(last.to_bits().checked_add(1)?).into()),
+            IpAddr::V6(last) => Some(Ipv6Addr::from_bits(last.to_bits().checked_add(1)?).into()),
+        }
+    }
+
     /// The highest address of the prefix.
     #[must_use]
     pub fn last(self) -> IpAddr {

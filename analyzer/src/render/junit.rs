@@ -63,7 +63,7 @@ fn case(text: &mut String, review: &Review<'_>, item: &Item) {
     } = item;
     let (kind, subject, why) = (kind.word(), attribute(subject), attribute(why));
     let file = item.source().map_or_else(String::new, |source| {
-        let file = format!("{}{}", review.base(item.side), source.file);
+        let file = format!("{}{}", review.base(item.side).files, source.file);
         format!(" file=\"{}\" line=\"{}\"", attribute(&file), source.line)
     });
     let _ = writeln!(

@@ -10,6 +10,12 @@ use crate::findings::Severity;
 /// Rows of one table. A comment may have some 65,000 characters on the usual hosts, and nobody reads more rows.
 const ROWS: usize = 50;
 
+/// Characters of one text. A policy may name thousands of prefixes.
+const CHARACTERS: usize = 300;
+
+/// A space of no width, which keeps a host from reading more into characters than they are.
+const APART: &str = "&#8203;";
+
 /// The comment. Its first line names the verb, so that a pipeline finds its own comment again.
 #[must_use]
 pub fn text(review: &Review<'_>) -> String {
@@ -27,7 +33,7 @@ pub fn text(review: &Review<'_>) -> String {
     if !health.is_complete() {
         text.push_str("\nWhat was read is incomplete:\n\n");
         for reason in &health.reasons {
-            let _ = writeln!(text, "- {}", escaped(reason));
+            let _ = writeln!(text, "- {}", escaped(&short(reason)));
         }
     }
     let of = |wanted: fn(&Item) -> bool| items.iter().filter(|item| wanted(item)).collect::<Vec<_>>();
@@ -44,7 +50,7 @@ pub fn text(review: &Review<'_>) -> String {
     let said: Vec<String> = findings
         .iter()
         .filter(|finding| finding.code.entry().severity >= Severity::Warning)
-        .map(|finding| format!("- {}: {}\n", finding.code, escaped(&finding.message)))
+        .map(|finding| format!("- {}: {}\n", finding.code, escaped(&short(&finding.message))))
         .collect();
     if !said.is_empty() {
         let listed: String = said.iter().take(ROWS).map(String::as_str).collect();
@@ -82,7 +88,8 @@ fn table(items: &[&Item]) -> String {
                 until: Some(until),
             } => format!("; accepted until {}: {reason}", seconds(*until)),
         };
-        let (subject, why) = (code(&item.subject), escaped(&format!("{}{accepted}", item.why)));
+        let (subject, why) = (short(&item.subject), short(&item.why));
+        let (subject, why) = (code(&subject), escaped(&format!("{why}{}", short(&accepted))));
         let _ = writeln!(text, "| {} {} | {subject} | {why} |", sign(item.kind), item.kind.word());
     }
     more(&mut text, items.len());
@@ -105,6 +112,16 @@ const fn sign(kind: Kind) -> &'static str {
     }
 }
 
+/// A text without what is beyond a length that somebody reads.
+fn short(text: &str) -> String {
+    let mut characters = text.chars();
+    let mut short: String = characters.by_ref().take(CHARACTERS).collect();
+    if characters.next().is_some() {
+        short.push('…');
+    }
+    short
+}
+
 /// A text as code in a cell. Backticks cannot stand in it, and it is never empty.
 fn code(text: &str) -> String {
     let mut safe = String::with_capacity(text.len() + 2);
@@ -122,6 +139,20 @@ fn code(text: &str) -> String {
     safe
 }
 
+/// The text in which nothing begins as a host's address does.
+fn unlinked(text: &str) -> String {
+    let mut safe = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.to_ascii_lowercase().find("www.") {
+        let (before, found) = rest.split_at(at + 3);
+        safe.push_str(before);
+        safe.push_str(APART);
+        rest = found;
+    }
+    safe.push_str(rest);
+    safe
+}
+
 /// A text that means nothing but itself in Markdown and HTML.
 fn escaped(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
@@ -134,9 +165,11 @@ fn escaped(text: &str) -> String {
                 safe.push('\\');
                 safe.push(character);
             }
-            // Hosts make links and notify people and issues by these.
-            '@' => safe.push_str("&#64;"),
-            '#' => safe.push_str("&#35;"),
+            // Hosts make links and notify people and issues by these, also where an entity stands for them.
+            '@' | '#' => {
+                safe.push(character);
+                safe.push_str(APART);
+            }
             hostile if is_hostile(hostile) => {
                 safe.push('\\');
                 safe.extend(hostile.escape_default());
@@ -145,18 +178,35 @@ fn escaped(text: &str) -> String {
         }
     }
     // A link needs no marks where a host makes one of every address.
-    safe.replace("://", ":&#47;/")
+    let safe = safe.replace("://", &format!(":{APART}//"));
+    unlinked(&safe)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{code, escaped};
+    use super::{CHARACTERS, code, escaped, short};
+
+    #[test]
+    fn a_text_has_a_length_that_somebody_reads() {
+        assert_eq!(short("ü"), "ü");
+        let long = "ü".repeat(CHARACTERS);
+        assert_eq!(short(&long), long);
+        assert_eq!(short(&format!("{long}x")), format!("{long}…"));
+    }
+
+    #[test]
+    fn no_name_is_a_host() {
+        assert_eq!(
+            escaped("www.a.example WWW.b.example"),
+            "www&#8203;.a.example WWW&#8203;.b.example"
+        );
+    }
 
     #[test]
     fn nothing_in_a_name_is_markup() {
         assert_eq!(
             escaped("a|b <img src=x> [x](http://y) @all #1 `c` *d*\n"),
-            "a\\|b &lt;img src=x&gt; \\[x\\](http:&#47;/y) &#64;all &#35;1 \\`c\\` \\*d\\*\\\\n"
+            "a\\|b &lt;img src=x&gt; \\[x\\](http:&#8203;//y) @&#8203;all #&#8203;1 \\`c\\` \\*d\\*\\\\n"
         );
         assert_eq!(code("a`b|c\u{1b}"), "`a'b\\|c\\u{1b}`");
     }

@@ -88,16 +88,21 @@ fn result(review: &Review<'_>, item: &Item) -> Value {
     result
 }
 
-/// The line of the first policy or rule behind an item; of an item without one only what it is called.
+/// What an item is called, and the line of the first policy or rule behind it. One without goes to the whole side: code scanners
+/// refuse a log in which a result has no file.
 fn location(review: &Review<'_>, item: &Item, subject: &str) -> Value {
-    let mut location = json!({ "logicalLocations": [{ "fullyQualifiedName": subject }] });
-    if let Some(source) = item.source() {
-        location["physicalLocation"] = json!({
-            "artifactLocation": { "uri": uri(&format!("{}{}", review.base(item.side), source.file)) },
-            "region": { "startLine": source.line.max(1) },
-        });
-    }
-    location
+    let base = review.base(item.side);
+    let (path, line) = match item.source() {
+        Some(source) => (format!("{}{}", base.files, source.file), source.line.max(1)),
+        None => (base.path.clone(), 1),
+    };
+    json!({
+        "logicalLocations": [{ "fullyQualifiedName": subject }],
+        "physicalLocation": {
+            "artifactLocation": { "uri": uri(&path) },
+            "region": { "startLine": line },
+        },
+    })
 }
 
 fn notification(finding: &Finding) -> Value {

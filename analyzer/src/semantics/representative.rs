@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::policy::model::{Peer, Peers, PolicySet};
+use crate::policy::model::{Direction, Peer, Peers, PolicySet};
 use crate::policy::select::{Labels, Selector, Test};
 
 use super::mentioned::{Mentioned, Told};
@@ -19,43 +19,40 @@ pub fn name(labels: &Labels) -> String {
     format!("[{}]", labels.join(","))
 }
 
+/// How many pods are made up that two policies select at once.
+const COMBINED: usize = 4_096;
+
 /// The world with a pod for every selector of these sets that selects some pod which no policy could tell from it. For
 /// selectors of namespaces there are namespaces, where they do not name one.
 #[must_use]
 pub fn with_representatives(world: &World, sets: &[&PolicySet]) -> World {
     let mentioned = Mentioned::new(sets);
-    let mut grown = Grown {
-        known: world
-            .pods()
-            .map(|pod| (pod.namespace.clone(), owned(mentioned.told(&pod.labels))))
-            .collect(),
-        namespaces: world.namespaces().clone(),
-        pods: world.pods().cloned().collect(),
-        mentioned: &mentioned,
-    };
-    for (namespace, namespaces, pods) in selectors(sets) {
-        let within = match namespaces {
-            None => vec![namespace.to_owned()],
-            Some(selector) => grown.namespaces_of(selector),
-        };
-        for namespace in within {
-            for labels in grown.examples(pods) {
-                grown.add(&namespace, labels);
-            }
-        }
-    }
-    // In a namespace that is not there yet there can be pods that nothing selects.
-    let new: Vec<String> = grown
-        .namespaces
-        .keys()
-        .filter(|name| !world.namespaces().contains_key(*name))
-        .cloned()
-        .collect();
-    for namespace in new {
-        grown.add(&namespace, Labels::new());
-    }
-    World::new(grown.namespaces, grown.pods, world.nodes().clone())
-        .expect("pods are added once, and with their namespace")
+    let mut grown = Grown::new(world, &mentioned);
+    grown.selected(sets);
+    grown.into_world(world)
+}
+
+/// The world in which two sets are compared, and how many pairs of policies there are beyond what it has pods for.
+///
+/// Besides those of [`with_representatives`] there are pods that a selector only just leaves out, since leaving fewer out may be
+/// all that changed; and where only one set isolates the pods of a selector, pods that another policy of the namespace isolates
+/// as well: what closes an open pod may open one that was closed. Pods that three policies isolate show nothing that those of
+/// two of them do not, because each policy only adds to what the others allow.
+#[must_use]
+pub fn for_comparison(world: &World, before: &PolicySet, after: &PolicySet) -> (World, usize) {
+    let sets = [before, after];
+    let mentioned = Mentioned::new(&sets);
+    let mut grown = Grown::new(world, &mentioned);
+    grown.selected(&sets);
+    grown.left_out(&sets);
+    let uncombined = grown.selected_twice(sets);
+    (grown.into_world(world), uncombined)
+}
+
+/// Whether a pod was made up, by its name.
+#[must_use]
+pub fn is_made_up(name: &str) -> bool {
+    name.starts_with(['*', '['])
 }
 
 /// The selectors of pods, each with the namespace of its policy and the selector of namespaces, if there is one.
@@ -95,11 +92,93 @@ struct Grown<'m> {
     mentioned: &'m Mentioned<'m>,
 }
 
-impl Grown<'_> {
-    fn add(&mut self, namespace: &str, labels: Labels) {
+impl<'m> Grown<'m> {
+    /// The pods that there are. Those on the network of their node stand for no others: policies do not select them.
+    fn new(world: &World, mentioned: &'m Mentioned<'m>) -> Self {
+        let selectable = world.pods().filter(|pod| !pod.host_network);
+        Self {
+            known: selectable
+                .map(|pod| (pod.namespace.clone(), owned(mentioned.told(&pod.labels))))
+                .collect(),
+            namespaces: world.namespaces().clone(),
+            pods: world.pods().cloned().collect(),
+            mentioned,
+        }
+    }
+
+    fn into_world(mut self, world: &World) -> World {
+        // In a namespace that is not there yet there can be pods that nothing selects.
+        let is_new = |name: &&String| !world.namespaces().contains_key(*name);
+        let new: Vec<String> = self.namespaces.keys().filter(is_new).cloned().collect();
+        for namespace in new {
+            self.add(&namespace, Labels::new());
+        }
+        World::new(self.namespaces, self.pods, world.nodes().clone())
+            .expect("pods are added once, and with their namespace")
+    }
+
+    /// Adds pods that selectors select.
+    fn selected(&mut self, sets: &[&PolicySet]) {
+        for (namespace, namespaces, pods) in selectors(sets) {
+            for namespace in self.within(namespace, namespaces) {
+                for labels in self.examples(pods) {
+                    self.add(&namespace, labels);
+                }
+            }
+        }
+    }
+
+    /// Adds pods that selectors would select but for one label, and such as they would select in another namespace.
+    fn left_out(&mut self, sets: &[&PolicySet]) {
+        for (namespace, namespaces, pods) in selectors(sets) {
+            for namespace in self.within(namespace, namespaces) {
+                for labels in self.beside(pods) {
+                    self.add(&namespace, labels);
+                }
+            }
+            for labels in namespaces.map(|selector| self.beside(selector)).unwrap_or_default() {
+                let namespace = self.namespace(labels);
+                for labels in self.examples(pods) {
+                    self.add(&namespace, labels);
+                }
+            }
+        }
+    }
+
+    /// Adds pods that two policies of a namespace isolate in a direction, one of them on one side only; of how many pairs there
+    /// is none, because there were too many.
+    fn selected_twice(&mut self, sets: [&PolicySet; 2]) -> usize {
+        let (mut combined, mut left) = (0, 0);
+        for direction in [Direction::Ingress, Direction::Egress] {
+            let [before, after] = sets.map(|set| isolated(set, direction));
+            let mut by_namespace: BTreeMap<&str, Vec<(Labels, bool)>> = BTreeMap::new();
+            for (namespace, subject) in before.union(&after) {
+                let flips = before.contains(&(*namespace, *subject)) != after.contains(&(*namespace, *subject));
+                if let Some(labels) = self.examples(subject).into_iter().next() {
+                    by_namespace.entry(namespace).or_default().push((labels, flips));
+                }
+            }
+            for (namespace, isolated) in by_namespace {
+                for (at, (one, flips)) in isolated.iter().enumerate() {
+                    let others = isolated[at + 1..].iter().filter(|(_, other)| *flips || *other);
+                    for labels in others.filter_map(|(other, _)| both(one, other)) {
+                        if combined == COMBINED {
+                            left += 1;
+                        } else if self.add(namespace, labels) {
+                            combined += 1;
+                        }
+                    }
+                }
+            }
+        }
+        left
+    }
+
+    /// Adds a pod, unless there is one that no policy can tell from it.
+    fn add(&mut self, namespace: &str, labels: Labels) -> bool {
         let told = owned(self.mentioned.told(&labels));
         if !self.known.insert((namespace.to_owned(), told)) {
-            return;
+            return false;
         }
         self.namespaces.entry(namespace.to_owned()).or_default();
         self.pods.push(Pod {
@@ -111,24 +190,34 @@ impl Grown<'_> {
             node: None,
             ports: Vec::new(),
         });
+        true
     }
 
-    /// The namespace that a selector names, or one that is not there yet for each way to meet it.
-    fn namespaces_of(&mut self, selector: &Selector) -> Vec<String> {
-        let mut names = Vec::new();
-        for mut labels in self.examples(selector) {
-            // A name that no selector names is no name that a namespace should have for that.
-            let any = self.mentioned.other_value(NAMESPACE_NAME_LABEL);
-            let called = labels.remove(NAMESPACE_NAME_LABEL);
-            let called = called.filter(|name| !name.is_empty() && *name != any);
-            let name = called.unwrap_or_else(|| name(&labels));
-            let known = self.namespaces.entry(name.clone()).or_insert(labels);
-            known.insert(NAMESPACE_NAME_LABEL.to_owned(), name.clone());
-            if selector.matches(known) {
-                names.push(name);
-            }
-        }
-        names
+    /// The namespace that a selector of pods is for: that of its policy, those that a selector names, or one that is not there
+    /// yet for each way to meet it.
+    fn within(&mut self, own: &str, selector: Option<&Selector>) -> Vec<String> {
+        let Some(selector) = selector else {
+            return vec![own.to_owned()];
+        };
+        let named: Vec<String> = self
+            .examples(selector)
+            .into_iter()
+            .map(|labels| self.namespace(labels))
+            .collect();
+        let meets = |name: &String| selector.matches(&self.namespaces[name]);
+        named.into_iter().filter(meets).collect()
+    }
+
+    /// The namespace that is called so in these labels, or else one that has them.
+    fn namespace(&mut self, mut labels: Labels) -> String {
+        // A name that no selector names is no name that a namespace should have for that.
+        let any = self.mentioned.other_value(NAMESPACE_NAME_LABEL);
+        let called = labels.remove(NAMESPACE_NAME_LABEL);
+        let called = called.filter(|name| !name.is_empty() && *name != any);
+        let name = called.unwrap_or_else(|| name(&labels));
+        let known = self.namespaces.entry(name.clone()).or_insert(labels);
+        known.insert(NAMESPACE_NAME_LABEL.to_owned(), name.clone());
+        name
     }
 
     /// Labels that a selector selects: one that meets it, and for each of its keys what else meets it there.
@@ -161,6 +250,28 @@ impl Grown<'_> {
         examples
     }
 
+    /// Labels that a selector leaves out for one of them: of each key that may not have a value, or may not be there, with that value
+    /// or there.
+    fn beside(&self, selector: &Selector) -> Vec<Labels> {
+        let Some(selected) = self.examples(selector).into_iter().next() else {
+            return Vec::new();
+        };
+        let mut beside = Vec::new();
+        for requirement in selector.requirements() {
+            let with = |value: String| {
+                let mut labels = selected.clone();
+                labels.insert(requirement.key.clone(), value);
+                labels
+            };
+            match &requirement.test {
+                Test::NotIn(values) => beside.extend(values.iter().cloned().map(with)),
+                Test::DoesNotExist => beside.push(with(self.mentioned.other_value(&requirement.key))),
+                Test::In(_) | Test::Exists => {}
+            }
+        }
+        beside
+    }
+
     /// The values of a key, or its absence, that a selector takes: all that it names, or an absent key and a value that
     /// nothing names.
     fn choices(&self, key: &str, selector: &Selector) -> Vec<Option<String>> {
@@ -187,6 +298,24 @@ impl Grown<'_> {
         });
         candidates
     }
+}
+
+/// The pods that policies isolate in a direction, by namespace and selector.
+fn isolated(set: &PolicySet, direction: Direction) -> BTreeSet<(&str, &Selector)> {
+    let isolating = set.iter().filter(|policy| policy.rules(direction).is_some());
+    isolating
+        .map(|policy| (policy.namespace.as_str(), &policy.subject))
+        .collect()
+}
+
+/// The labels of both, unless a key has another value in the other.
+fn both(one: &Labels, other: &Labels) -> Option<Labels> {
+    let agree = |(key, value): (&String, &String)| other.get(key).is_none_or(|others| others == value);
+    one.iter().all(agree).then(|| {
+        let mut both = one.clone();
+        both.extend(other.iter().map(|(key, value)| (key.clone(), value.clone())));
+        both
+    })
 }
 
 fn owned(told: Told<'_>) -> OwnedTold {

@@ -100,27 +100,10 @@ impl Cell {
         // What is left out is in ascending order, and does not overlap.
         for hole in &self.except {
             if lowest.is_some_and(|lowest| hole.contains(lowest)) {
-                lowest = next(last(*hole));
+                lowest = hole.after();
             }
         }
         lowest.filter(|&lowest| self.cidr.contains(lowest))
-    }
-}
-
-/// The highest address of a prefix.
-fn last(cidr: Cidr) -> IpAddr {
-    let length = u32::from(cidr.length());
-    match cidr.network() {
-        IpAddr::V4(lowest) => Ipv4Addr::from_bits(lowest.to_bits() | u32::MAX.checked_shr(length).unwrap_or(0)).into(),
-        IpAddr::V6(lowest) => Ipv6Addr::from_bits(lowest.to_bits() | u128::MAX.checked_shr(length).unwrap_or(0)).into(),
-    }
-}
-
-/// The address after; `None` after the highest of the family.
-fn next(address: IpAddr) -> Option<IpAddr> {
-    match address {
-        IpAddr::V4(address) => Some(Ipv4Addr::from_bits(address.to_bits().checked_add(1)?).into()),
-        IpAddr::V6(address) => Some(Ipv6Addr::from_bits(address.to_bits().checked_add(1)?).into()),
     }
 }
 

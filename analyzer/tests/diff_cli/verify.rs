@@ -54,6 +54,39 @@ fn the_exit_code_says_whether_something_would_be_denied() {
     }
 }
 
+/// An entry that one verb reads narrowly does not accept more to the other.
+#[test]
+fn an_entry_that_is_for_diff_accepts_no_denial() {
+    let lab = lab();
+    lab.write("diff.toml", &format!("{BASELINE}change = \"widened\"\n"));
+    assert_eq!(lab.run("verify tape --policies denies --baseline diff.toml").code, 1);
+    lab.write("verify.toml", &format!("{BASELINE}direction = \"ingress\"\n"));
+    lab.traffic("none", "  shop/web -> pod shop/api:8080 at 1s\n");
+    lab.traffic(
+        "both",
+        "  shop/web -> pod shop/api:8080 at 1s\n  shop/web -> service shop/db:5432 at 1s\n",
+    );
+    assert_eq!(lab.run("diff none both --baseline baseline.toml").code, 0);
+    assert_eq!(lab.run("diff none both --baseline verify.toml").code, 1);
+}
+
+/// An address is one outside; everybody is every pod as well.
+#[test]
+fn who_accepts_every_address_does_not_accept_everybody() {
+    let lab = lab();
+    lab.write(
+        "isolated/db.yaml",
+        &ALLOWS.replace("  ingress:", "  ingress:\n  - from: [{podSelector: {}}]"),
+    );
+    lab.write("open/other.yaml", &ALLOWS.replace("app: db", "app: nothing"));
+    for (from, code) in [("0.0.0.0/0", 1), ("type:any", 0)] {
+        let entry = format!("[[accept]]\nfrom = \"{from}\"\nto = \"shop\"\nreason = \"a test\"\n");
+        lab.write("everybody.toml", &entry);
+        let run = lab.run("diff isolated open --fail-on added,widened --baseline everybody.toml");
+        assert_eq!(run.code, code, "{from}: {}", run.stdout);
+    }
+}
+
 #[test]
 fn the_document_names_what_was_read() {
     let document = lab().run("verify tape --policies denies --format json").json();

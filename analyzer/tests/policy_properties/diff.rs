@@ -16,7 +16,7 @@ use flowtape::policy::ports::{PortRange, PortSet, Protocol};
 use flowtape::policy::select::Labels;
 use flowtape::semantics::class::Classes;
 use flowtape::semantics::eval::{Connection, eval};
-use flowtape::semantics::representative::with_representatives;
+use flowtape::semantics::representative::for_comparison;
 use flowtape::semantics::world::{Endpoint, Pod, World};
 use proptest::prelude::{Strategy, prop_assert, prop_assert_eq, proptest};
 
@@ -34,14 +34,14 @@ fn diff(before: &PolicySet, after: &PolicySet, world: &World) -> Diff {
 
 /// Every pod under each of its addresses, each twice, so that a pod can be asked about with another one of its kind; and an
 /// address of every kind.
-struct Ends<'w> {
+pub(super) struct Ends<'w> {
     pods: Vec<[Pod; 2]>,
     world: &'w World,
     outside: Vec<Endpoint<'w>>,
 }
 
 impl<'w> Ends<'w> {
-    fn new(world: &'w World, sets: &[&PolicySet]) -> Self {
+    pub(super) fn new(world: &'w World, sets: &[&PolicySet]) -> Self {
         let classes = Classes::new(world, sets);
         let lowest = classes
             .list()
@@ -68,7 +68,7 @@ impl<'w> Ends<'w> {
     }
 
     /// Calls with each connection that policies decide about, and whether each set allows it.
-    fn judged(&self, sets: [&PolicySet; 2], mut with: impl FnMut(&Connection<'_>, [bool; 2])) {
+    pub(super) fn judged(&self, sets: [&PolicySet; 2], mut with: impl FnMut(&Connection<'_>, [bool; 2])) {
         let (clients, servers) = (self.side(0), self.side(1));
         for from in &clients {
             for to in servers
@@ -136,7 +136,7 @@ proptest! {
     fn a_diff_is_what_nested_loops_find(before in sets(), after in sets(), world in worlds()) {
         let diff = diff(&before, &after, &world);
         let sets = [&before, &after];
-        let world = with_representatives(&world, &sets);
+        let (world, _) = for_comparison(&world, &before, &after);
         let mut found = vec![[false; PORTS.len()]; diff.changes.len()];
         let mut missed = Vec::new();
         Ends::new(&world, &sets).judged(sets, |connection, allowed| {

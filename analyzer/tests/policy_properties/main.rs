@@ -4,6 +4,7 @@
 mod algebra;
 mod arbitrary;
 mod cases;
+mod coming;
 mod diff;
 mod evaluation;
 mod hostile;

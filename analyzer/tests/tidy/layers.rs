@@ -28,6 +28,7 @@ const LAYERS: &[(&str, &[&str])] = &[
         "diff",
         &[
             "baseline",
+            "counted",
             "findings",
             "identity",
             "flow",

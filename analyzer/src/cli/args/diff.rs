@@ -15,7 +15,8 @@ use super::Gated;
         baseline is TOML, one table for each kind of change that is accepted:\n  [[accept]]\n  from = \"ops/job\"\n  to = \
         \"shop/db\"\n  port = \"5432/TCP\"                # every port where it is left out\n  change = \"added\"                 \
         # a class, every one where it is left out\n  reason = \"the new importer\"\n  until = \
-        \"2026-03-01T00:00:00Z\"     # optional: not for recordings that end then or later"
+        \"2026-03-01T00:00:00Z\"     # optional: not for recordings that end then or later\nEntries with a `direction` are for \
+        `verify`, and left out. `type:any` is everybody, inside and outside the cluster."
 )]
 pub struct DiffArgs {
     /// What to compare: a tape, or a file or directory of policies

@@ -13,7 +13,8 @@ use super::{Gated, Tapes};
         baseline is TOML, one table for each kind of denial that is accepted:\n  [[accept]]\n  from = \"ops/job\"\n  to \
         = \"shop/db\"\n  port = \"5432/TCP\"                # every port where it is left out\n  direction = \
         \"ingress\"            # `ingress` or `egress`, both where it is left out\n  reason = \"goes away in March\"\n  \
-        until = \"2026-03-01T00:00:00Z\"     # optional: not for recordings that end then or later"
+        until = \"2026-03-01T00:00:00Z\"     # optional: not for recordings that end then or later\nEntries with a `change` are \
+        for `diff`, and left out."
 )]
 pub struct VerifyArgs {
     /// What to read.

@@ -25,8 +25,8 @@ use crate::identity::Workload;
 use crate::identity::cluster::Cluster;
 use crate::json;
 use crate::json::{Input, Shares};
-use crate::render::review::Bases;
 use crate::render::review::diff::{Judged, review};
+use crate::render::review::{Base, Bases};
 use crate::render::text;
 use crate::replay::world::world;
 use crate::tape::{self, Health};
@@ -74,6 +74,7 @@ pub(in crate::cli) fn run(args: &DiffArgs, global: &Global) -> Result<ExitStatus
     let mut diff = diff.within(&args.namespaces);
     diff.report(&mut findings);
     let (baseline, now) = gate::baseline(&args.gated, end)?;
+    let baseline = baseline.of_diff();
     let excused = accepted::part(&baseline, &mut diff, now, &mut findings);
     let report = Report {
         schema: "flowtape.diff/v1",
@@ -92,10 +93,9 @@ pub(in crate::cli) fn run(args: &DiffArgs, global: &Global) -> Result<ExitStatus
     Ok(strict.max(gate.judge(&diff, judged.doubt)))
 }
 
-/// What stands before the names of files of a side; nothing of a tape, which no report names files of.
-fn base(side: &SidePath) -> String {
+fn base(side: &SidePath) -> Base {
     match side {
-        SidePath::Tape(_) => String::new(),
+        SidePath::Tape(paths) => paths.first().map(|path| gate::recording(path)).unwrap_or_default(),
         SidePath::Policies(path) => gate::base(path),
     }
 }
@@ -309,7 +309,10 @@ impl<'a> Gate<'a> {
         if let Some(one) = diff.unidentified.first() {
             return Some(format!("side `{}` has peers that it cannot identify", one.side.word()));
         }
+        if diff.uncombined > 0 {
+            return Some("not every pair of policies was compared".to_owned());
+        }
         let (protocol, name) = diff.unresolved.first()?;
-        Some(format!("no pod has a port `{name}` of {protocol}"))
+        Some(format!("no pod says which number port `{name}` of {protocol} is"))
     }
 }

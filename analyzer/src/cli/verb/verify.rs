@@ -17,8 +17,8 @@ use crate::identity::cluster::Cluster;
 use crate::json;
 use crate::parse::kubernetes::Parsed;
 use crate::parse::report::Skipped;
-use crate::render::review::Bases;
 use crate::render::review::verify::review;
+use crate::render::review::{Base, Bases};
 use crate::render::text;
 use crate::replay::world::world;
 use crate::tape;
@@ -42,6 +42,7 @@ pub(in crate::cli) fn run(args: &VerifyArgs, global: &Global) -> Result<ExitStat
     }
     let tape = tape::open(&input.tapes, &mut findings)?;
     let (baseline, now) = gate::baseline(gated, tape.window.map(|window| window.end))?;
+    let baseline = baseline.of_verify();
     let cluster = Cluster::new(&tape.cluster, &mut findings);
     let flows = edges(&tape, &cluster, &mut findings)?;
 
@@ -62,7 +63,7 @@ pub(in crate::cli) fn run(args: &VerifyArgs, global: &Global) -> Result<ExitStat
     report.inputs.push(policies);
     let text = || text::verify::text(&verified, &excused, tape.window, &processes);
     let bases = Bases {
-        before: String::new(),
+        before: Base::default(),
         after: gate::base(path),
     };
     let strict = gate::print(&report, gated, global, &body, text, |health, findings| {

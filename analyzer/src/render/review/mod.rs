@@ -29,17 +29,26 @@ pub struct Review<'a> {
     pub health: &'a Health,
     /// What else is to be known.
     pub findings: &'a [Finding],
-    /// What stands before the names of files, of each side; empty or with a slash at its end.
+    /// Where the sides are.
     pub bases: Bases,
 }
 
-/// The directories of policies as they were given, before and after.
+/// Where the sides are, before and after.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Bases {
-    /// Of the first side.
-    pub before: String,
-    /// Of the second, and of what a recording is played against.
-    pub after: String,
+    /// The first side.
+    pub before: Base,
+    /// The second, and what a recording is played against.
+    pub after: Base,
+}
+
+/// Where a side is: a recording, or policies.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Base {
+    /// What it was given as.
+    pub path: String,
+    /// What stands before the names of its files; empty or with a slash at its end.
+    pub files: String,
 }
 
 impl Review<'_> {
@@ -51,9 +60,9 @@ impl Review<'_> {
         self.items = by_risk(items);
     }
 
-    /// What stands before the names of files of a side.
+    /// Where a side is.
     #[must_use]
-    pub fn base(&self, side: Side) -> &str {
+    pub const fn base(&self, side: Side) -> &Base {
         match side {
             Side::Before => &self.bases.before,
             Side::After => &self.bases.after,
