@@ -1,15 +1,17 @@
 //! Recordings of other tools, as the rows of a tape: a stage before `tape`, whose result every verb reads like any other.
 //!
-//! - `read` unpacks a file and divides it into records, within bounds; [`mod@format`] has a file for each format, which makes
-//!   a [`record::Record`] of each, in parallel;
-//! - `track` follows connections, so that what several points saw counts once, and who asked is known;
-//! - `cast` keeps whom the source names, and `rows` counts edges per node and minute.
+//! - `read` unpacks a file into blocks and `divide` makes records of them, within bounds; [`mod@format`] has a file for each format,
+//!   which makes a [`record::Record`] of each, in parallel;
+//! - `ledger` takes them in, one after the other: `cast` keeps whom the source names, `track` follows connections, so that what
+//!   several points saw counts once, and who asked is known, and `rows` counts edges per node and minute.
 //!
 //! What cannot be used is set aside with its place and reason, and never stops the rest.
 
 mod archive;
 mod cast;
+mod divide;
 pub mod format;
+mod ledger;
 mod read;
 pub mod record;
 mod rows;
@@ -18,24 +20,27 @@ mod track;
 use std::collections::BTreeMap;
 use std::io::{self, BufRead, BufReader, Read};
 
-use flowtape_schemas::import::{QuarantineReason, QuarantineRow};
+use flowtape_schemas::import::QuarantineRow;
 use flowtape_schemas::manifest::{ImportLimit, ImportRecording};
 use flowtape_schemas::metadata::ClusterRows;
 use flowtape_schemas::time::Time;
 use rayon::iter::{IntoParallelIterator as _, ParallelIterator as _};
 
+use self::divide::{Divider, Piece};
 use self::format::{Format, Kind, Limit};
-use self::read::{Piece, Pieces};
-use self::record::{Listener, Record, Reject};
+use self::ledger::{Ledger, Taken};
+use self::read::{Block, Blocks};
+use self::record::{Record, Reject};
 pub use self::rows::NodeRows;
-use self::rows::Rows;
-use self::track::Tracker;
 
 /// The longest table whose lines say something together only.
 const TABLE_BYTES: usize = 64 << 20;
 
-/// Sockets that got a port and do not listen yet.
-const BOUND: usize = 1 << 16;
+/// Files of one archive.
+const MEMBERS: u64 = 1 << 16;
+
+/// What a line costs besides its text.
+const LINE_BYTES: usize = 64;
 
 /// A file, or whatever can be read.
 pub struct Source<'a> {
@@ -109,11 +114,8 @@ pub fn import(
 ) -> Result<Imported, ImportError> {
     let mut importer = Importer {
         nodes: cluster.nodes.iter().map(|row| row.name.clone()).collect(),
-        rows: Rows::new(untold.node.to_owned(), &cluster),
-        node: None,
+        ledger: Ledger::new(untold.node.to_owned(), &cluster),
         time: untold.time,
-        tracker: Tracker::default(),
-        bound: BTreeMap::new(),
         quarantine: BTreeMap::new(),
         imports: BTreeMap::new(),
         used: 0,
@@ -128,24 +130,12 @@ pub fn import(
 struct Importer {
     /// Nodes of the metadata.
     nodes: Vec<String>,
-    rows: Rows,
-    /// The node that the archive is of which is being read.
-    node: Option<String>,
+    ledger: Ledger,
     /// When what has no time was taken.
     time: Option<Time>,
-    tracker: Tracker,
-    /// Sockets that may begin to listen.
-    bound: BTreeMap<String, Listener>,
     quarantine: BTreeMap<(String, &'static str, Reject), Told>,
     imports: BTreeMap<&'static str, ImportRecording>,
     used: u64,
-}
-
-/// What became of a record.
-enum Taken {
-    Used,
-    PassedOver(&'static str),
-    Sampling(u64),
 }
 
 /// How often something was set aside, and where.
@@ -154,11 +144,6 @@ struct Told {
     first: u64,
     last: u64,
 }
-
-const TOO_MANY: Reject = Reject {
-    reason: QuarantineReason::TooMany,
-    detail: "there are more nodes, pods or edges than any recording has",
-};
 
 const UNTIMED: Reject = Reject::incomplete("it has no time: say with `--time` when it was taken");
 
@@ -190,12 +175,14 @@ impl Importer {
         let (node, time) = archive::told(name, &self.nodes);
         let time_before = self.time;
         self.time = time_before.or(time);
-        // What another node saw of the same connections is told there.
-        self.end_connections();
-        self.node = node;
+        self.ledger.turn_to(node.as_deref());
         for number in 1.. {
             match self.member(name, number, archive) {
-                Ok(true) => {}
+                Ok(true) if number < MEMBERS => {}
+                Ok(true) => {
+                    self.taken(format::OF_ARCHIVES, name, number, Err(Reject::TOO_MANY));
+                    break;
+                }
                 Ok(false) => break,
                 Err(error) => {
                     self.taken(format::OF_ARCHIVES, name, number, Err(read::stop(&error)));
@@ -203,8 +190,7 @@ impl Importer {
                 }
             }
         }
-        self.end_connections();
-        self.node = None;
+        self.ledger.turn_to(None);
         self.time = time_before;
     }
 
@@ -233,10 +219,10 @@ impl Importer {
         import.files.push(name.to_owned());
         let time = self.time;
         match format.kind {
-            Kind::Objects(parse) => self.text(format, name, Pieces::new(content, true), parse),
-            Kind::Lines(parse) => self.text(format, name, Pieces::new(content, false), |line| parse(line, time)),
+            Kind::Objects(parse) => self.text(format, name, content, Divider::new(true), parse),
+            Kind::Lines(parse) => self.text(format, name, content, Divider::new(false), |line| parse(line, time)),
             Kind::Table(parse) => match time {
-                Some(time) => self.table(format, name, Pieces::new(content, false), |lines| parse(lines, time)),
+                Some(time) => self.table(format, name, content, |lines| parse(lines, time)),
                 None => self.taken(format, name, 1, Err(UNTIMED)),
             },
             Kind::Packets(read) => read(&mut content, &mut |position, records| {
@@ -245,24 +231,30 @@ impl Importer {
         }
     }
 
-    /// Reads records that each stand by themselves, batch by batch.
+    /// Reads records that each stand by themselves: while those of one block are taken in, those of the next are made, and the one
+    /// after it is read.
     fn text(
         &mut self,
         format: &'static Format,
         name: &str,
-        mut pieces: Pieces<impl BufRead>,
+        content: impl BufRead + Send,
+        mut divider: Divider,
         parse: impl Fn(&[u8]) -> Result<Vec<Record>, Reject> + Sync,
     ) {
-        loop {
-            let batch = pieces.batch();
-            if batch.is_empty() {
-                return;
-            }
-            let records = |(position, piece): Piece| (position, piece.and_then(|text| parse(&text)));
-            let parsed: Vec<(u64, Result<Vec<Record>, Reject>)> = batch.into_par_iter().map(records).collect();
-            for (position, records) in parsed {
-                self.taken(format, name, position, records);
-            }
+        let mut blocks = Blocks::new(content);
+        let mut block = blocks.next();
+        let mut made = Vec::new();
+        while let Some(current) = block {
+            let before = std::mem::take(&mut made);
+            let ((), (next, parts)) = rayon::join(
+                || self.all_taken(format, name, before),
+                || rayon::join(|| blocks.next(), || divided(&mut divider, &current, &parse)),
+            );
+            (block, made) = (next, parts);
+        }
+        self.all_taken(format, name, made);
+        if let Some((position, reject)) = divider.end() {
+            self.taken(format, name, position, Err(reject));
         }
     }
 
@@ -271,29 +263,34 @@ impl Importer {
         &mut self,
         format: &'static Format,
         name: &str,
-        mut pieces: Pieces<impl BufRead>,
+        content: impl BufRead,
         parse: impl Fn(&[Vec<u8>]) -> Vec<Result<Vec<Record>, Reject>>,
     ) {
+        let mut blocks = Blocks::new(content);
+        let mut divider = Divider::new(false);
         let (mut positions, mut lines, mut bytes) = (Vec::new(), Vec::new(), 0);
-        loop {
-            let batch = pieces.batch();
-            if batch.is_empty() {
-                break;
-            }
-            for (position, piece) in batch {
+        while let Some(block) = blocks.next() {
+            let parts = divided(&mut divider, &block, &|line: &[u8]| Ok(line.to_vec()));
+            for (position, piece) in parts.into_iter().flatten() {
                 match piece {
                     Ok(line) if bytes < TABLE_BYTES => {
-                        bytes += line.len();
+                        bytes += line.len() + LINE_BYTES;
                         positions.push(position);
                         lines.push(line);
                     }
-                    Ok(_) => self.taken(format, name, position, Err(TOO_MANY)),
+                    Ok(_) => self.taken(format, name, position, Err(Reject::TOO_MANY)),
                     Err(reject) => self.taken(format, name, position, Err(reject)),
                 }
             }
         }
         for (position, records) in positions.into_iter().zip(parse(&lines)) {
             self.taken(format, name, position, records);
+        }
+    }
+
+    fn all_taken(&mut self, format: &'static Format, file: &str, made: Vec<Vec<Piece<Vec<Record>>>>) {
+        for (position, records) in made.into_iter().flatten() {
+            self.taken(format, file, position, records);
         }
     }
 
@@ -307,7 +304,7 @@ impl Importer {
             Err(reject) => problem = Some(reject),
             Ok(records) => {
                 for record in records {
-                    match self.record(self.of_archive(record)) {
+                    match self.ledger.take(record) {
                         Ok(Taken::Used) => used = true,
                         Ok(Taken::PassedOver(what)) => passed_over = Some(what),
                         Ok(Taken::Sampling(one_of)) => sampling = sampling.max(Some(one_of)),
@@ -339,64 +336,9 @@ impl Importer {
         }
     }
 
-    /// A record that names no node is of that of its archive.
-    fn of_archive(&self, mut record: Record) -> Record {
-        let node = match &mut record {
-            Record::Packet(packet) => &mut packet.node,
-            Record::Contact(contact) => &mut contact.node,
-            Record::Listener(listener) | Record::Bound(_, listener) => &mut listener.node,
-            Record::Name(name) => &mut name.node,
-            Record::Loss { node, .. } => node,
-            Record::Listens(_) | Record::Sampling(_) | Record::PassedOver(_) => return record,
-        };
-        if node.is_none() {
-            node.clone_from(&self.node);
-        }
-        record
-    }
-
-    fn record(&mut self, record: Record) -> Result<Taken, Reject> {
-        let enough_room = match record {
-            Record::Packet(packet) => {
-                if !self.tracker.packet(*packet) {
-                    return Err(Reject::incomplete("an end has no address or no port"));
-                }
-                let ended = self.tracker.ended();
-                ended.iter().all(|contact| self.rows.contact(contact))
-            }
-            Record::Contact(contact) => self.rows.contact(&contact),
-            Record::Listener(listener) => self.rows.listener(&listener),
-            Record::Bound(socket, listener) => {
-                if self.bound.len() < BOUND {
-                    self.bound.insert(socket, listener);
-                }
-                true
-            }
-            Record::Listens(socket) => match self.bound.remove(&socket) {
-                Some(listener) => self.rows.listener(&listener),
-                None => true,
-            },
-            Record::Name(name) => self.rows.name(&name),
-            Record::Loss { node, time, count } => {
-                self.rows.loss(node.as_deref(), time, count);
-                true
-            }
-            Record::Sampling(one_of) => return Ok(Taken::Sampling(one_of)),
-            Record::PassedOver(what) => return Ok(Taken::PassedOver(what)),
-        };
-        enough_room.then_some(Taken::Used).ok_or(TOO_MANY)
-    }
-
-    fn end_connections(&mut self) {
-        for contact in std::mem::take(&mut self.tracker).finish() {
-            self.rows.contact(&contact);
-        }
-    }
-
-    fn finish(mut self, files: &[String], mut cluster: ClusterRows) -> Result<Imported, ImportError> {
-        self.end_connections();
+    fn finish(self, files: &[String], mut cluster: ClusterRows) -> Result<Imported, ImportError> {
         let is_known = cluster != ClusterRows::default();
-        let (nodes, named) = self.rows.finish(&mut cluster);
+        let (nodes, named) = self.ledger.finish(&mut cluster);
         let mut imports: Vec<ImportRecording> = self.imports.into_values().collect();
         let row = |((file, format, reject), told): ((String, &str, Reject), Told)| QuarantineRow {
             file,
@@ -425,6 +367,19 @@ impl Importer {
             imports,
         })
     }
+}
+
+/// What is made of the records of a block, part by part.
+fn divided<T: Send>(
+    divider: &mut Divider,
+    block: &Block,
+    parse: &(impl Fn(&[u8]) -> Result<T, Reject> + Sync),
+) -> Vec<Vec<Piece<T>>> {
+    let parts = divider.parts(block);
+    let made: Vec<_> = parts.into_par_iter().map(|part| part.pieces(parse)).collect();
+    let (pieces, mut begun): (Vec<_>, Vec<_>) = made.into_iter().unzip();
+    divider.goes_on(begun.pop().flatten());
+    pieces
 }
 
 fn recording(format: &Format) -> ImportRecording {

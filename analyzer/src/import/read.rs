@@ -1,6 +1,6 @@
-//! Bytes to records: what is packed is unpacked, and a text is divided into lines or JSON objects.
+//! Files to blocks of lines: what is packed is unpacked on the way.
 //!
-//! Nothing is held but one batch, whatever a file claims: a line has an end, and what unpacks to more than a compressor
+//! Nothing is held but a few blocks, whatever a file claims: a line has an end, and what unpacks to more than a compressor
 //! could have made of text is given up.
 
 use std::io::{self, BufRead, BufReader, Read};
@@ -9,13 +9,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use flowtape_schemas::import::QuarantineReason;
 
+use super::divide::too_long;
 use super::record::Reject;
 
-/// The longest record of any text format.
-const RECORD_BYTES: usize = 1 << 20;
-
-/// How much text is read before it is parsed, in parallel.
-const BATCH_BYTES: usize = 4 << 20;
+/// How much text is read before it is parsed.
+const BLOCK_BYTES: usize = 4 << 20;
 
 /// What a packed file may unpack to whatever its size.
 const FREE_BYTES: u64 = 64 << 20;
@@ -96,95 +94,83 @@ pub(super) fn stop(error: &io::Error) -> Reject {
     }
 }
 
-/// One line or object, or why there is none.
-pub(super) type Piece = (u64, Result<Vec<u8>, Reject>);
+/// Some megabytes of whole lines.
+#[derive(Debug, Default)]
+pub(super) struct Block {
+    /// The lines; of the last of a file the end may be missing.
+    pub(super) text: Vec<u8>,
+    /// Why the line behind them cannot be used, if so.
+    pub(super) set_aside: Option<Reject>,
+}
 
-/// Divides a text into records.
-pub(super) struct Pieces<R> {
+/// Reads a text block by block.
+pub(super) struct Blocks<R> {
     source: R,
-    line: u64,
-    /// Whether records are JSON objects, which may take several lines.
-    objects: bool,
-    /// An object whose end has not been read, and its first line.
-    begun: Option<(u64, Vec<u8>, Depth)>,
+    block_bytes: usize,
+    /// A line whose end has not been read.
+    rest: Vec<u8>,
     done: bool,
 }
 
-impl<R: BufRead> Pieces<R> {
-    /// Of lines, or of JSON objects.
-    pub(super) fn new(source: R, objects: bool) -> Self {
+impl<R: BufRead> Blocks<R> {
+    /// Of a text.
+    pub(super) const fn new(source: R) -> Self {
         Self {
             source,
-            line: 0,
-            objects,
-            begun: None,
+            block_bytes: BLOCK_BYTES,
+            rest: Vec::new(),
             done: false,
         }
     }
 
-    /// The next records, some megabytes of them; empty at the end.
-    pub(super) fn batch(&mut self) -> Vec<Piece> {
-        let mut batch = Vec::new();
-        let mut bytes = 0;
-        while bytes < BATCH_BYTES && !self.done {
-            let before = batch.len();
-            self.step(&mut batch);
-            bytes += batch[before..]
-                .iter()
-                .map(|(_, piece)| piece.as_ref().map_or(64, |piece| piece.len() + 64))
-                .sum::<usize>();
+    /// Of a text, with blocks of another length.
+    #[cfg(test)]
+    pub(super) fn of(source: R, block_bytes: usize) -> Self {
+        Self {
+            block_bytes,
+            ..Self::new(source)
         }
-        batch
     }
 
-    fn step(&mut self, batch: &mut Vec<Piece>) {
-        let mut line = Vec::new();
-        let read = (&mut self.source)
-            .take(RECORD_BYTES as u64 + 1)
-            .read_until(b'\n', &mut line);
-        match read {
-            Ok(0) => {
+    /// The next block; none at the end.
+    pub(super) fn next(&mut self) -> Option<Block> {
+        if self.done {
+            return None;
+        }
+        let mut text = Vec::with_capacity(self.block_bytes);
+        text.append(&mut self.rest);
+        let free = self.block_bytes - text.len();
+        let read = Read::take(&mut self.source, free as u64).read_to_end(&mut text);
+        let end = memchr::memrchr(b'\n', &text).map(|place| place + 1);
+        let set_aside = match (read, end) {
+            (Ok(_), _) if text.len() < self.block_bytes => {
                 self.done = true;
-                if let Some((at, ..)) = self.begun.take() {
-                    batch.push((at, Err(cut())));
-                }
-                return;
+                None
             }
-            Ok(_) => self.line += 1,
-            Err(error) => {
+            (Ok(_), Some(end)) => {
+                self.rest = text.split_off(end);
+                None
+            }
+            (Ok(_), None) => {
+                text.clear();
+                self.skip_line();
+                Some(too_long())
+            }
+            (Err(error), end) => {
                 self.done = true;
-                batch.push((self.line + 1, Err(stop(&error))));
-                return;
+                text.truncate(end.unwrap_or(0));
+                Some(stop(&error))
             }
-        }
-        if line.len() > RECORD_BYTES {
-            batch.push((self.line, Err(too_long())));
-            self.begun = None;
-            self.skip_line();
-            return;
-        }
-        let complete = line.ends_with(b"\n");
-        if self.objects {
-            self.object_line(&line, batch);
-        } else {
-            let text = line.trim_ascii();
-            if !text.is_empty() {
-                batch.push((self.line, Ok(text.to_vec())));
-            }
-        }
-        if !complete && self.begun.is_some() {
-            self.done = true;
-            if let Some((at, ..)) = self.begun.take() {
-                batch.push((at, Err(cut())));
-            }
-        }
+        };
+        let is_empty = text.is_empty() && set_aside.is_none();
+        (!is_empty).then_some(Block { text, set_aside })
     }
 
     /// Reads over the rest of a line, however long it is.
     fn skip_line(&mut self) {
         loop {
             let Ok(buffer) = self.source.fill_buf() else { return };
-            let (used, end) = match buffer.iter().position(|byte| *byte == b'\n') {
+            let (used, end) = match memchr::memchr(b'\n', buffer) {
                 Some(place) => (place + 1, true),
                 None => (buffer.len(), buffer.is_empty()),
             };
@@ -193,105 +179,5 @@ impl<R: BufRead> Pieces<R> {
                 return;
             }
         }
-    }
-
-    /// A line of a text of objects: one whole object, or a part of one that is written over several lines.
-    fn object_line(&mut self, line: &[u8], batch: &mut Vec<Piece>) {
-        // An object that begins at the start of a line where another has not ended: that one was cut off.
-        if line.starts_with(b"{\"")
-            && let Some((at, ..)) = self.begun.take()
-        {
-            batch.push((at, Err(cut())));
-        }
-        if let Some((at, mut object, mut depth)) = self.begun.take() {
-            depth.add(line);
-            object.extend_from_slice(line);
-            if object.len() > RECORD_BYTES {
-                batch.push((at, Err(too_long())));
-            } else if depth.is_closed() {
-                batch.push((at, Ok(plain(&object).to_vec())));
-            } else {
-                self.begun = Some((at, object, depth));
-            }
-            return;
-        }
-        let text = plain(line);
-        if text.is_empty() {
-            return;
-        }
-        let mut depth = Depth::default();
-        depth.add(text);
-        if text.starts_with(b"{") && !depth.is_closed() {
-            self.begun = Some((self.line, text.to_vec(), depth));
-        } else {
-            batch.push((self.line, Ok(text.to_vec())));
-        }
-    }
-}
-
-/// A record without what stands around it in an array.
-fn plain(line: &[u8]) -> &[u8] {
-    let mut text = line.trim_ascii();
-    while let Some(rest) = text.strip_prefix(b"[").or_else(|| text.strip_prefix(b",")) {
-        text = rest.trim_ascii_start();
-    }
-    while let Some(rest) = text.strip_suffix(b",").or_else(|| text.strip_suffix(b"]")) {
-        // The end of an array that stands in the object is part of it.
-        if !text.starts_with(b"{") || rest.trim_ascii_end().ends_with(b"}") || rest.trim_ascii_end().is_empty() {
-            text = rest.trim_ascii_end();
-        } else {
-            break;
-        }
-    }
-    text
-}
-
-const fn cut() -> Reject {
-    Reject {
-        reason: QuarantineReason::CutOff,
-        detail: "it ends before it is complete",
-    }
-}
-
-const fn too_long() -> Reject {
-    Reject {
-        reason: QuarantineReason::TooLong,
-        detail: "it is longer than a megabyte",
-    }
-}
-
-/// How deep in braces a text is, outside of its strings.
-#[derive(Default)]
-struct Depth {
-    braces: u64,
-    in_string: bool,
-    escaped: bool,
-}
-
-impl Depth {
-    fn add(&mut self, text: &[u8]) {
-        // No string goes on in the next line.
-        (self.in_string, self.escaped) = (false, false);
-        for byte in text {
-            if self.in_string {
-                match (self.escaped, byte) {
-                    (true, _) => self.escaped = false,
-                    (false, b'\\') => self.escaped = true,
-                    (false, b'"') => self.in_string = false,
-                    (false, _) => {}
-                }
-            } else {
-                match byte {
-                    b'"' => self.in_string = true,
-                    b'{' => self.braces += 1,
-                    b'}' => self.braces = self.braces.saturating_sub(1),
-                    _ => {}
-                }
-            }
-        }
-    }
-
-    fn is_closed(&self) -> bool {
-        self.braces == 0
     }
 }

@@ -65,6 +65,12 @@ impl Reject {
         }
     }
 
+    /// There is no room for it in any recording.
+    pub const TOO_MANY: Self = Self {
+        reason: QuarantineReason::TooMany,
+        detail: "there are more files, nodes, pods, names or edges than any recording has",
+    };
+
     /// It is of a kind that is not known.
     #[must_use]
     pub const fn unknown(detail: &'static str) -> Self {
@@ -100,15 +106,15 @@ pub enum Who {
     Host,
 }
 
-/// One end of a connection.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct End {
+/// One end of a connection, and whose it is, in words of the source or as a member of the cast.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct End<W = Who> {
     /// Its address.
     pub address: Option<Address>,
     /// Its port.
     pub port: Option<u16>,
     /// Whose it is.
-    pub who: Who,
+    pub who: W,
 }
 
 /// Which end of a connection the source stood at.
@@ -185,21 +191,22 @@ pub struct Packet {
     pub sequence: Option<u32>,
 }
 
-/// Connections or datagrams whose client the source knows.
+/// Connections or datagrams whose client the source knows. The node, and whose the ends are, in words of the source or as members of
+/// the cast.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Contact {
+pub struct Contact<N = Option<String>, W = Who> {
     /// The first of them.
     pub first: Time,
     /// The last of them.
     pub last: Time,
     /// On which node they were seen.
-    pub node: Option<String>,
+    pub node: N,
     /// IANA protocol number.
     pub protocol: u8,
     /// Who opened them; of ports only that of the server counts.
-    pub client: End,
+    pub client: End<W>,
     /// Who answered.
-    pub server: End,
+    pub server: End<W>,
     /// What the client had asked for, where it was translated.
     pub asked: Option<(Address, u16)>,
     /// Which end of them was seen.
@@ -224,6 +231,9 @@ pub struct Listener {
     /// Where and whose.
     pub end: End,
 }
+
+/// Bytes of the longest name that is looked at: those of DNS (RFC 1035) and of nodes have a quarter of it.
+pub const NAME_BYTES: usize = 1_024;
 
 /// An address that a name stood for.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,24 +1,24 @@
 //! Contacts, listeners and names to the rows of a tape, node by node.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use flowtape_schemas::address::Address;
 use flowtape_schemas::cluster::Bound;
 use flowtape_schemas::manifest::Window;
-use flowtape_schemas::metadata::ClusterRows;
 use flowtape_schemas::node::{
     CgroupRow, Counter, Direction, FlowRow, Hook, ListenRow, NameRow, NetnsRow, Outcome, StatsRow,
 };
 use flowtape_schemas::time::Time;
 
-use super::cast::Cast;
-use super::record::{Contact, Listener, Name, View, Who};
+use super::cast::{Cast, Known, NodeId, Party};
+use super::record::{End, Name, View};
 
 /// Rows of all tables together. A recording of a large cluster has some hundred thousand edges.
 const ROWS: usize = 1 << 21;
 
-/// Nodes that a source may name.
-const NODES: usize = 1 << 13;
+/// Intervals of a node in which something was lost.
+const LOSSES: usize = 1 << 12;
 
 /// Length of an interval: an address that passes to another pod is told apart by it.
 const INTERVAL_NANOS: i64 = 60_000_000_000;
@@ -50,12 +50,9 @@ pub struct NodeRows {
 }
 
 /// Collects rows.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Rows {
-    /// The node of what names none.
-    node: String,
-    cast: Cast,
-    nodes: BTreeMap<String, Counts>,
+    nodes: BTreeMap<NodeId, Counts>,
     rows: usize,
 }
 
@@ -71,7 +68,7 @@ struct Counts {
     has_host: bool,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct FlowKey {
     interval: i64,
     direction: Direction,
@@ -104,43 +101,32 @@ struct NameCount {
 /// Protocol, address, port, control group and network namespace of a listener.
 type ListenKey = (u8, Option<Address>, u16, Option<u64>, Option<u32>);
 
-impl Rows {
-    /// Of pods that this metadata knows, on this node where a record names none.
-    pub(super) fn new(node: String, metadata: &ClusterRows) -> Self {
-        Self {
-            node,
-            cast: Cast::new(metadata),
-            nodes: BTreeMap::new(),
-            rows: 0,
-        }
-    }
+/// A socket that waits at a port, of a member of the cast.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Waiting {
+    /// When it was seen to begin; none if it was found.
+    pub(super) since: Option<Time>,
+    pub(super) node: NodeId,
+    pub(super) protocol: u8,
+    pub(super) end: End<Party>,
+}
 
-    /// Adds a contact; false if there are too many rows already.
-    pub(super) fn contact(&mut self, contact: &Contact) -> bool {
-        let Some(name) = self.node_name(contact.node.as_deref()) else {
-            return false;
-        };
+impl Rows {
+    /// Adds a contact; false if there are too many rows already, and then it is a loss.
+    pub(super) fn contact(&mut self, cast: &mut Cast, contact: &Known) -> bool {
+        let node = contact.node;
         let (out, into) = match contact.view {
             View::Client => (true, false),
             View::Server => (false, true),
-            View::Between => self.ends_on(contact, &name),
+            View::Between => ends_on(cast, contact, node),
         };
-        (!out || self.seen_from(contact, &name, Direction::Out))
-            && (!into || self.seen_from(contact, &name, Direction::In))
-    }
-
-    /// Which ends of a contact are on the node where it was seen: who stands there sees it as they do. Elsewhere it is
-    /// seen as the client does.
-    fn ends_on(&self, contact: &Contact, node: &str) -> (bool, bool) {
-        let times = (contact.first, contact.last);
-        let has_server = contact.server.port.is_some() && self.cast.is_on(&contact.server, node, times);
-        let has_client = self.cast.is_on(&contact.client, node, times);
-        (has_client || !has_server, has_server)
+        (!out || self.seen_from(cast, contact, node, Direction::Out))
+            && (!into || self.seen_from(cast, contact, node, Direction::In))
     }
 
     /// Adds a contact as an end of it sees it, on this node.
-    fn seen_from(&mut self, contact: &Contact, name: &str, direction: Direction) -> bool {
-        let Contact {
+    fn seen_from(&mut self, cast: &mut Cast, contact: &Known, node: NodeId, direction: Direction) -> bool {
+        let Known {
             first,
             last,
             node: _,
@@ -159,115 +145,115 @@ impl Rows {
         } else {
             (client, server)
         };
-        let cgroup = self.cast.meet(near, Some(name), times);
-        self.cast.meet(far, None, times);
-        let (local, remote) = (self.cast.address(near), self.cast.address(far));
         let port = server.port;
-        let room = self.rows < ROWS;
-        let counts = self.nodes.entry(name.to_owned()).or_default();
-        let is_host = near.who == Who::Host;
-        counts.has_host |= is_host;
+        let is_host = near.who == Party::Host;
         let direction = if port.is_none() { Direction::Unknown } else { direction };
         let key = FlowKey {
             interval: first.0.div_euclid(INTERVAL_NANOS),
             direction,
             protocol: *protocol,
-            local,
-            remote,
+            local: cast.address(near),
+            remote: cast.address(far),
             port,
             asked: asked.filter(|_| direction == Direction::Out),
             outcome: *outcome,
-            cgroup,
+            cgroup: near.who.cgroup(),
             netns: is_host.then_some(HOST_NETNS),
             predates: *count == 0,
         };
-        if !counts.flows.contains_key(&key) {
-            if !room {
+        let counts = self.nodes.entry(node).or_default();
+        let established = retold.then(|| FlowKey {
+            outcome: Outcome::Established,
+            ..key
+        });
+        let sum = match counts.flows.entry(key) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(_) if self.rows >= ROWS => {
+                self.loss(node, *first, (*count).max(1));
                 return false;
             }
-            self.rows += 1;
-        }
-        let sum = counts.flows.entry(key.clone()).or_insert(Count {
-            operations: 0,
-            first: times.0,
-            last: times.1,
-        });
+            Entry::Vacant(place) => {
+                self.rows += 1;
+                place.insert(Count {
+                    operations: 0,
+                    first: times.0,
+                    last: times.1,
+                })
+            }
+        };
         sum.operations = sum.operations.saturating_add(*count);
         sum.first = sum.first.min(times.0);
         sum.last = sum.last.max(times.1);
-        if *retold {
-            let outcome = Outcome::Established;
-            let sum = counts.retold.entry(FlowKey { outcome, ..key }).or_default();
+        if let Some(key) = established {
+            let sum = counts.retold.entry(key).or_default();
             *sum = sum.saturating_add(*count);
         }
+        counts.has_host |= is_host;
         counts.seen(times);
+        cast.meet(near, Some(node), times);
+        cast.meet(far, None, times);
         true
     }
 
     /// Adds a listener; false if there are too many rows already.
-    pub(super) fn listener(&mut self, listener: &Listener) -> bool {
-        let Listener {
+    pub(super) fn listener(&mut self, cast: &mut Cast, waiting: &Waiting) -> bool {
+        let Waiting {
             since,
             node,
             protocol,
             end,
-        } = listener;
-        let Some(name) = self.node_name(node.as_deref()) else {
+        } = *waiting;
+        let Some(port) = end.port else { return true };
+        if self.rows >= ROWS {
             return false;
-        };
-        let Some(port) = end.port.filter(|_| self.rows < ROWS) else {
-            return end.port.is_none();
-        };
-        let time = since.unwrap_or(Time::MAX);
-        let cgroup = since.and_then(|_| self.cast.meet(end, Some(&name), (time, time)));
-        let counts = self.nodes.entry(name).or_default();
-        let is_host = end.who == Who::Host;
+        }
+        let counts = self.nodes.entry(node).or_default();
+        let is_host = end.who == Party::Host;
         counts.has_host |= is_host;
         let netns = is_host.then_some(HOST_NETNS);
         let address = end.address.filter(|address| !address.ip().is_unspecified());
+        let cgroup = since.and_then(|_| end.who.cgroup());
         let known = counts
             .listens
-            .entry((*protocol, address, port, cgroup, netns))
+            .entry((protocol, address, port, cgroup, netns))
             .or_insert_with(|| {
                 self.rows += 1;
-                *since
+                since
             });
-        *known = (*known).min(*since);
-        if since.is_some() {
+        *known = (*known).min(since);
+        if let Some(time) = since {
             counts.seen((time, time));
+            cast.meet(&end, Some(node), (time, time));
         }
         true
     }
 
-    /// Adds a name; false if there are too many rows already.
-    pub(super) fn name(&mut self, told: &Name) -> bool {
+    /// Adds a name that was told on a node; false if there are too many rows already.
+    pub(super) fn name(&mut self, node: NodeId, told: &Name) -> bool {
         let Name {
             time,
-            node,
+            node: _,
             name,
             address,
             client,
             ttl_seconds,
             answered,
         } = told;
-        let Some(node) = self.node_name(node.as_deref()) else {
-            return false;
-        };
         let Some(name) = host_name(name) else { return true };
         let counts = self.nodes.entry(node).or_default();
-        let key = (name, *address, *client);
-        if !counts.names.contains_key(&key) {
-            if self.rows >= ROWS {
-                return false;
+        let known = match counts.names.entry((name, *address, *client)) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(_) if self.rows >= ROWS => return false,
+            Entry::Vacant(place) => {
+                self.rows += 1;
+                place.insert(NameCount {
+                    first: *time,
+                    last: *time,
+                    ttl: *ttl_seconds,
+                    answers: 0,
+                })
             }
-            self.rows += 1;
-        }
-        let known = counts.names.entry(key).or_insert(NameCount {
-            first: *time,
-            last: *time,
-            ttl: *ttl_seconds,
-            answers: 0,
-        });
+        };
         known.first = known.first.min(*time);
         known.last = known.last.max(*time);
         known.ttl = known.ttl.max(*ttl_seconds);
@@ -276,36 +262,37 @@ impl Rows {
         true
     }
 
-    /// Adds a loss.
-    pub(super) fn loss(&mut self, node: Option<&str>, time: Time, count: u64) {
-        if let Some(name) = self.node_name(node) {
-            let counts = self.nodes.entry(name).or_default();
-            let sum = counts.lost.entry(time.0.div_euclid(INTERVAL_NANOS)).or_default();
-            *sum = sum.saturating_add(count);
-            counts.seen((time, time));
+    /// Adds a loss. Where there are too many of them, to another of the same node.
+    pub(super) fn loss(&mut self, node: NodeId, time: Time, count: u64) {
+        let counts = self.nodes.entry(node).or_default();
+        let mut interval = time.0.div_euclid(INTERVAL_NANOS);
+        if counts.lost.len() >= LOSSES && !counts.lost.contains_key(&interval) {
+            let before = counts.lost.range(..interval).next_back();
+            interval = before
+                .or_else(|| counts.lost.iter().next())
+                .map_or(interval, |(at, _)| *at);
         }
+        let sum = counts.lost.entry(interval).or_default();
+        *sum = sum.saturating_add(count);
+        counts.seen((time, time));
     }
 
-    /// The rows of every node, and the pods that the metadata does not know added to it, with their number.
-    pub(super) fn finish(self, cluster: &mut ClusterRows) -> (Vec<NodeRows>, u64) {
-        let Self { cast, nodes, .. } = self;
-        let rows = nodes
-            .into_iter()
-            .map(|(name, counts)| counts.rows(name, &cast))
-            .collect();
-        let named = cast.join(cluster);
-        (rows, named)
+    /// The rows of every node, in the order of their names.
+    pub(super) fn finish(self, cast: &Cast) -> Vec<NodeRows> {
+        let rows = self.nodes.into_iter().map(|(node, counts)| counts.rows(node, cast));
+        let mut rows: Vec<NodeRows> = rows.collect();
+        rows.sort_unstable_by(|one, other| one.name.cmp(&other.name));
+        rows
     }
+}
 
-    /// The name of a node as its directory can have it. Some sources put the name of the cluster before it.
-    fn node_name(&self, name: Option<&str>) -> Option<String> {
-        let name = name.unwrap_or(&self.node);
-        let last = name.rsplit('/').next().unwrap_or(name);
-        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
-        let plain = !last.is_empty() && last.len() <= 253 && !last.starts_with('.') && last.bytes().all(allowed);
-        let name = if plain { last } else { &self.node };
-        (self.nodes.len() < NODES || self.nodes.contains_key(name)).then(|| name.to_owned())
-    }
+/// Which ends of a contact are on the node where it was seen: who stands there sees it as they do. Elsewhere it is
+/// seen as the client does.
+fn ends_on(cast: &Cast, contact: &Known, node: NodeId) -> (bool, bool) {
+    let times = (contact.first, contact.last);
+    let has_server = contact.server.port.is_some() && cast.is_on(&contact.server, node, times);
+    let has_client = cast.is_on(&contact.client, node, times);
+    (has_client || !has_server, has_server)
 }
 
 /// A name as the table has it; none for what no DNS answer is about.
@@ -325,7 +312,7 @@ impl Counts {
         window.end = window.end.max(last);
     }
 
-    fn rows(mut self, name: String, cast: &Cast) -> NodeRows {
+    fn rows(mut self, node: NodeId, cast: &Cast) -> NodeRows {
         for (key, count) in std::mem::take(&mut self.retold) {
             if let Some(known) = self.flows.get_mut(&key) {
                 known.operations = known.operations.saturating_sub(count);
@@ -368,7 +355,7 @@ impl Counts {
             stats: stats.collect(),
             lost: self.lost.values().sum(),
             names: names.collect(),
-            cgroups: cast.cgroups(&name),
+            cgroups: cast.cgroups(node),
             netns: if self.has_host { vec![host] } else { Vec::new() },
             window: self.window,
             flows: self
@@ -377,7 +364,7 @@ impl Counts {
                 .map(|(key, count)| flow_row(&key, count))
                 .collect(),
             listens: self.listens.into_iter().map(listen_row).collect(),
-            name,
+            name: cast.node_name(node).to_owned(),
         }
     }
 }

@@ -1,7 +1,6 @@
 //! Hubble: what `hubble observe -o jsonpb` prints and its exporter writes. Field names: `api/v1/flow/flow.proto` of
 //! cilium/cilium at commit 04bbfcb, of the envelope `api/v1/observer/observer.proto` at commit 25972d8.
 
-use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use flowtape_schemas::address::Address;
@@ -9,9 +8,9 @@ use flowtape_schemas::time::Time;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use super::json::{Number, address, object, time};
+use super::json::{Number, Text, address, object, time};
 use super::{Format, Kind, Limit, holds};
-use crate::import::record::{End, Flags, Name, Packet, Pod, Record, Reject, View, Way, Who};
+use crate::import::record::{End, Flags, NAME_BYTES, Name, Packet, Pod, Record, Reject, View, Way, Who};
 
 pub(super) const FORMAT: Format = Format {
     name: "hubble",
@@ -31,15 +30,16 @@ pub(super) const FORMAT: Format = Format {
 
 #[derive(Deserialize)]
 struct Line<'a> {
+    #[serde(borrow)]
     flow: Option<Flow<'a>>,
     lost_events: Option<Lost>,
     node_status: Option<IgnoredAny>,
     agent_event: Option<IgnoredAny>,
     debug_event: Option<IgnoredAny>,
     #[serde(borrow)]
-    node_name: Option<std::borrow::Cow<'a, str>>,
+    node_name: Option<Text<'a>>,
     #[serde(borrow)]
-    time: Option<std::borrow::Cow<'a, str>>,
+    time: Option<Text<'a>>,
     verdict: Option<IgnoredAny>,
 }
 
@@ -51,34 +51,42 @@ struct Lost {
 #[derive(Deserialize)]
 struct Flow<'a> {
     #[serde(borrow)]
-    time: Option<std::borrow::Cow<'a, str>>,
+    time: Option<Text<'a>>,
     #[serde(borrow)]
-    verdict: Option<std::borrow::Cow<'a, str>>,
-    #[serde(rename = "IP")]
-    ip: Option<Ip>,
+    verdict: Option<Text<'a>>,
+    #[serde(borrow, rename = "IP")]
+    ip: Option<Ip<'a>>,
     l4: Option<Layer4>,
-    l7: Option<Layer7>,
-    source: Option<Endpoint>,
-    destination: Option<Endpoint>,
-    #[serde(rename = "Type")]
-    kind: Option<String>,
     #[serde(borrow)]
-    node_name: Option<std::borrow::Cow<'a, str>>,
-    #[serde(default)]
-    source_names: Vec<String>,
-    #[serde(default)]
-    destination_names: Vec<String>,
+    l7: Option<Layer7<'a>>,
+    #[serde(borrow)]
+    source: Option<Endpoint<'a>>,
+    #[serde(borrow)]
+    destination: Option<Endpoint<'a>>,
+    #[serde(borrow, rename = "Type")]
+    kind: Option<Text<'a>>,
+    #[serde(borrow)]
+    node_name: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    source_names: Vec<Text<'a>>,
+    #[serde(borrow, default)]
+    destination_names: Vec<Text<'a>>,
     event_type: Option<EventType>,
-    traffic_direction: Option<String>,
-    trace_observation_point: Option<String>,
+    #[serde(borrow)]
+    traffic_direction: Option<Text<'a>>,
+    #[serde(borrow)]
+    trace_observation_point: Option<Text<'a>>,
     is_reply: Option<bool>,
-    sock_xlate_point: Option<String>,
+    #[serde(borrow)]
+    sock_xlate_point: Option<Text<'a>>,
 }
 
 #[derive(Deserialize)]
-struct Ip {
-    source: Option<String>,
-    destination: Option<String>,
+struct Ip<'a> {
+    #[serde(borrow)]
+    source: Option<Text<'a>>,
+    #[serde(borrow)]
+    destination: Option<Text<'a>>,
 }
 
 #[derive(Deserialize)]
@@ -101,42 +109,55 @@ struct Ports {
     source_port: u16,
     #[serde(default)]
     destination_port: u16,
-    flags: Option<BTreeMap<String, bool>>,
+    flags: Option<Set>,
+}
+
+/// Flags of TCP; one that is not there is not set.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "UPPERCASE", default)]
+#[expect(clippy::struct_excessive_bools, reason = "as the source has it")]
+struct Set {
+    fin: bool,
+    syn: bool,
+    rst: bool,
+    ack: bool,
 }
 
 #[derive(Deserialize)]
-struct Layer7 {
-    #[serde(rename = "type")]
-    kind: Option<String>,
-    dns: Option<Dns>,
+struct Layer7<'a> {
+    #[serde(borrow, rename = "type")]
+    kind: Option<Text<'a>>,
+    #[serde(borrow)]
+    dns: Option<Dns<'a>>,
 }
 
 #[derive(Deserialize)]
-struct Dns {
-    query: Option<String>,
-    #[serde(default)]
-    ips: Vec<String>,
+struct Dns<'a> {
+    #[serde(borrow)]
+    query: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    ips: Vec<Text<'a>>,
     ttl: Option<u32>,
 }
 
 #[derive(Default, Deserialize)]
-struct Endpoint {
-    #[serde(default)]
-    namespace: String,
-    #[serde(default)]
-    labels: Vec<String>,
-    #[serde(default)]
-    pod_name: String,
-    #[serde(default)]
-    workloads: Vec<Workload>,
+struct Endpoint<'a> {
+    #[serde(borrow, default)]
+    namespace: Text<'a>,
+    #[serde(borrow, default)]
+    labels: Vec<Text<'a>>,
+    #[serde(borrow, default)]
+    pod_name: Text<'a>,
+    #[serde(borrow, default)]
+    workloads: Vec<Workload<'a>>,
 }
 
 #[derive(Deserialize)]
-struct Workload {
-    #[serde(default)]
-    name: String,
-    #[serde(default)]
-    kind: String,
+struct Workload<'a> {
+    #[serde(borrow, default)]
+    name: Text<'a>,
+    #[serde(borrow, default)]
+    kind: Text<'a>,
 }
 
 #[derive(Deserialize)]
@@ -151,7 +172,7 @@ fn parse(text: &[u8]) -> Result<Vec<Record>, Reject> {
     let line: Line<'_> = object(text)?;
     let node = line.node_name.as_deref();
     if let Some(flow) = line.flow {
-        return records(flow, node, line.time.as_deref());
+        return records(&flow, node, line.time.as_deref());
     }
     if let Some(lost) = line.lost_events {
         return Ok(vec![Record::Loss {
@@ -167,28 +188,28 @@ fn parse(text: &[u8]) -> Result<Vec<Record>, Reject> {
         return Ok(vec![Record::PassedOver("event of the agent")]);
     }
     if line.verdict.is_some() {
-        return records(object(text)?, None, None);
+        return records(&object(text)?, None, None);
     }
     Err(Reject::unknown("it is neither a flow nor any other event of Hubble"))
 }
 
-fn records(flow: Flow<'_>, node: Option<&str>, envelope_time: Option<&str>) -> Result<Vec<Record>, Reject> {
+fn records(flow: &Flow<'_>, node: Option<&str>, envelope_time: Option<&str>) -> Result<Vec<Record>, Reject> {
     let at = time(flow.time.as_deref().or(envelope_time))?;
     let node = flow.node_name.as_deref().or(node).map(str::to_owned);
     let Some(ip) = &flow.ip else {
         return Ok(vec![Record::PassedOver("flow without addresses")]);
     };
-    let ends = |text: &Option<String>| text.as_deref().and_then(address);
+    let ends = |text: &Option<Text<'_>>| text.as_deref().and_then(address);
     let (Some(source), Some(destination)) = (ends(&ip.source), ends(&ip.destination)) else {
         return Err(Reject::incomplete("an address is missing or is none"));
     };
-    let mut records = names(&flow, at, node.as_deref(), (source, destination));
-    let Some((protocol, ports)) = ports(&flow) else {
-        records.push(Record::PassedOver(beside(&flow)));
+    let mut records = names(flow, at, node.as_deref(), (source, destination));
+    let Some((protocol, ports)) = ports(flow) else {
+        records.push(Record::PassedOver(beside(flow)));
         return Ok(records);
     };
     let (source, destination) = ((source, ports.source_port), (destination, ports.destination_port));
-    let flags = ports.flags.as_ref().map(flags).filter(|_| protocol == 6);
+    let flags = ports.flags.as_ref().map(Set::flags).filter(|_| protocol == 6);
     let packet = packet(flow, at, node, protocol, (source, destination), flags);
     records.push(Record::Packet(Box::new(packet)));
     Ok(records)
@@ -197,20 +218,26 @@ fn records(flow: Flow<'_>, node: Option<&str>, envelope_time: Option<&str>) -> R
 /// Names that the flow gives to its addresses, and those that it is the answer about.
 fn names(flow: &Flow<'_>, at: Time, node: Option<&str>, (source, destination): (Address, Address)) -> Vec<Record> {
     let told = |name: &str, address, client, ttl_seconds, answered| {
-        Record::Name(Name {
-            time: at,
-            node: node.map(str::to_owned),
-            name: name.to_owned(),
-            address,
-            client: Some(client),
-            ttl_seconds,
-            answered,
+        // One line may have the same name for thousands of addresses.
+        let fits = name.len() <= NAME_BYTES && node.is_none_or(|node| node.len() <= NAME_BYTES);
+        fits.then(|| {
+            Record::Name(Name {
+                time: at,
+                node: node.map(str::to_owned),
+                name: name.to_owned(),
+                address,
+                client: Some(client),
+                ttl_seconds,
+                answered,
+            })
         })
     };
     let to = flow.destination_names.iter();
-    let mut records: Vec<Record> = to.map(|name| told(name, destination, source, None, false)).collect();
+    let mut records: Vec<Record> = to
+        .filter_map(|name| told(name, destination, source, None, false))
+        .collect();
     let from = flow.source_names.iter();
-    records.extend(from.map(|name| told(name, source, destination, None, false)));
+    records.extend(from.filter_map(|name| told(name, source, destination, None, false)));
     let response = flow
         .l7
         .as_ref()
@@ -218,7 +245,7 @@ fn names(flow: &Flow<'_>, at: Time, node: Option<&str>, (source, destination): (
     if let Some(dns) = response.and_then(|layer7| layer7.dns.as_ref()) {
         let name = dns.query.as_deref().unwrap_or_default();
         let ips = dns.ips.iter().filter_map(|ip| address(ip));
-        records.extend(ips.map(|ip| told(name, ip, destination, dns.ttl, true)));
+        records.extend(ips.filter_map(|ip| told(name, ip, destination, dns.ttl, true)));
     }
     records
 }
@@ -252,30 +279,34 @@ fn beside(flow: &Flow<'_>) -> &'static str {
 }
 
 fn packet(
-    flow: Flow<'_>,
+    flow: &Flow<'_>,
     at: Time,
     node: Option<String>,
     protocol: u8,
     (source, destination): ((Address, u16), (Address, u16)),
     flags: Option<Flags>,
 ) -> Packet {
-    let point = point(&flow, node.as_deref());
+    let point = point(flow, node.as_deref());
     let (way, view) = ways(flow.is_reply, flow.traffic_direction.as_deref());
     let local_is_from = matches!(
         (way, view),
         (Way::Reply, View::Server) | (Way::Forward | Way::Untold, View::Client)
     );
-    let end = |(address, port), endpoint: Option<Endpoint>, is_local| End {
+    let end = |(address, port), endpoint: Option<&Endpoint<'_>>, is_local| End {
         address: Some(address),
         port: Some(port),
-        who: who(endpoint.unwrap_or_default(), is_local),
+        who: endpoint.map_or(Who::Untold, |endpoint| who(endpoint, is_local)),
     };
     Packet {
         time: at,
         node,
         protocol,
-        from: end(source, flow.source, local_is_from),
-        to: end(destination, flow.destination, !local_is_from && view != View::Between),
+        from: end(source, flow.source.as_ref(), local_is_from),
+        to: end(
+            destination,
+            flow.destination.as_ref(),
+            !local_is_from && view != View::Between,
+        ),
         flags,
         way,
         view,
@@ -308,24 +339,26 @@ fn point(flow: &Flow<'_>, node: Option<&str>) -> u64 {
     let kind = flow.event_type.as_ref().map(|event| (event.kind, event.sub_type));
     // The hasher is keyed with constants: the same point has the same number in every run.
     let mut hasher = DefaultHasher::new();
-    (node, &flow.trace_observation_point, kind).hash(&mut hasher);
+    (node, flow.trace_observation_point.as_deref(), kind).hash(&mut hasher);
     hasher.finish()
 }
 
-fn flags(set: &BTreeMap<String, bool>) -> Flags {
-    let bits = [
-        ("FIN", Flags::FIN),
-        ("SYN", Flags::SYN),
-        ("RST", Flags::RST),
-        ("ACK", Flags::ACK),
-    ];
-    let is_set = |name: &str| set.get(name).copied().unwrap_or(false);
-    let set = bits.iter().filter(|(name, _)| is_set(name));
-    Flags(set.fold(0, |all, (_, bit)| all | bit))
+impl Set {
+    fn flags(&self) -> Flags {
+        let Self { fin, syn, rst, ack } = *self;
+        let bits = [
+            (fin, Flags::FIN),
+            (syn, Flags::SYN),
+            (rst, Flags::RST),
+            (ack, Flags::ACK),
+        ];
+        let set = bits.iter().filter(|(is_set, _)| *is_set);
+        Flags(set.fold(0, |all, (_, bit)| all | bit))
+    }
 }
 
 /// The pod of an endpoint, with those of its labels that are Kubernetes' own; Cilium adds some that no pod has.
-fn who(endpoint: Endpoint, is_local: bool) -> Who {
+fn who(endpoint: &Endpoint<'_>, is_local: bool) -> Who {
     let Endpoint {
         namespace,
         labels,
@@ -333,24 +366,22 @@ fn who(endpoint: Endpoint, is_local: bool) -> Who {
         workloads,
     } = endpoint;
     if pod_name.is_empty() || namespace.is_empty() {
-        let host = is_local && labels.iter().any(|label| label == "reserved:host");
+        let host = is_local && labels.iter().any(|label| &**label == "reserved:host");
         return if host { Who::Host } else { Who::Untold };
     }
-    let own = |label: &String| {
-        let (key, value) = label
-            .strip_prefix("k8s:")?
-            .split_once('=')
-            .unwrap_or((label.strip_prefix("k8s:")?, ""));
+    let own = |label: &Text<'_>| {
+        let label = label.strip_prefix("k8s:")?;
+        let (key, value) = label.split_once('=').unwrap_or((label, ""));
         let added = key.starts_with("io.cilium.") || key.starts_with("io.kubernetes.pod.");
         (!added).then(|| (key.to_owned(), value.to_owned()))
     };
-    let owner = workloads.into_iter().next();
+    let owner = workloads.first().map(|Workload { name, kind }| (&**kind, &**name));
     Who::Pod(Pod {
-        namespace,
-        name: pod_name,
+        namespace: namespace.to_string(),
+        name: pod_name.to_string(),
         labels: labels.iter().filter_map(own).collect(),
         owner: owner
-            .map(|Workload { name, kind }| (kind, name))
-            .filter(|(kind, name)| !kind.is_empty() && !name.is_empty()),
+            .filter(|(kind, name)| !kind.is_empty() && !name.is_empty())
+            .map(|(kind, name)| (kind.to_owned(), name.to_owned())),
     })
 }

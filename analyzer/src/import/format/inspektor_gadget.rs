@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::json::{address, object};
 use super::{Format, Kind, Limit, holds};
-use crate::import::record::{Contact, End, Name, Pod, Record, Reject, View, Who};
+use crate::import::record::{Contact, End, NAME_BYTES, Name, Pod, Record, Reject, View, Who};
 
 pub(super) const FORMAT: Format = Format {
     name: "inspektor-gadget",
@@ -275,11 +275,16 @@ fn answered(event: &Event) -> Result<Vec<Record>, Reject> {
         Some(Value::Array(values)) => values.iter().filter_map(Value::as_str).collect(),
         Some(Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_)) | None => Vec::new(),
     };
+    let name = event.name.as_deref().unwrap_or_default();
+    if name.len().max(event.k8s.node.as_deref().map_or(0, str::len)) > NAME_BYTES {
+        // One line may have thousands of addresses.
+        return Err(Reject::malformed("a name is longer than any is"));
+    }
     let told = |address| {
         Record::Name(Name {
             time: at,
             node: event.k8s.node.clone(),
-            name: event.name.clone().unwrap_or_default(),
+            name: name.to_owned(),
             address,
             client: None,
             ttl_seconds: None,

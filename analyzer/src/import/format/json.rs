@@ -1,5 +1,8 @@
 //! What formats in JSON have in common.
 
+use std::borrow::Cow;
+use std::ops::Deref;
+
 use flowtape_schemas::address::Address;
 use flowtape_schemas::import::QuarantineReason;
 use flowtape_schemas::time::Time;
@@ -17,7 +20,12 @@ pub(super) fn object<'de, T: Deserialize<'de>>(text: &'de [u8]) -> Result<T, Rej
         };
         return Err(Reject { reason, detail });
     }
-    serde_json::from_slice(text).map_err(|error| match error.classify() {
+    // Of what is text as a whole, no part needs to be looked at again. What is none may be so where nobody reads.
+    let object = match std::str::from_utf8(text) {
+        Ok(text) => serde_json::from_str(text),
+        Err(_) => serde_json::from_slice(text),
+    };
+    object.map_err(|error: serde_json::Error| match error.classify() {
         serde_json::error::Category::Eof => Reject {
             reason: QuarantineReason::CutOff,
             detail: "it ends before it is complete",
@@ -34,6 +42,19 @@ pub(super) fn object<'de, T: Deserialize<'de>>(text: &'de [u8]) -> Result<T, Rej
             }
         }
     })
+}
+
+/// A text, which is a part of its line where nothing in it is escaped.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(transparent)]
+pub(super) struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+
+impl Deref for Text<'_> {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
+    }
 }
 
 /// A number, or a text of one: 64-bit numbers of protobuf are texts in JSON.

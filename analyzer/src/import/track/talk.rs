@@ -8,7 +8,8 @@ use std::collections::BTreeMap;
 
 use flowtape_schemas::time::Time;
 
-use super::{Connection, Key, Passed, Socket, TRANSLATION_NANOS, Which};
+use super::connection::{Connection, Passed};
+use super::{Key, Socket, TRANSLATION_NANOS, Which};
 
 /// Talks of the same content that one socket begins at once. Whoever begins more asks many servers, and nothing tells which is which.
 const AT_ONCE: usize = 16;
@@ -78,7 +79,8 @@ impl Talks {
     /// Whether nothing saw both of two talks, and the source does not know what either asked for.
     fn are_one(&self, one: usize, other: usize) -> bool {
         let (one, other) = (&self.0[one].1, &self.0[other].1);
-        let apart = one.points.keys().all(|point| !other.points.contains_key(point));
+        let passed = |point: u64| other.points.iter().any(|(known, _)| *known == point);
+        let apart = one.points.iter().all(|(point, _)| !passed(*point));
         apart && one.asked.is_none() && other.asked.is_none()
     }
 }
@@ -86,8 +88,8 @@ impl Talks {
 /// Protocol and socket of the client, and what it sent, where it was seen most.
 fn print(key: Key, talk: &Connection) -> Option<(u8, Socket, u64, u64)> {
     let client = talk.client?;
-    let sent = |passed: &Passed| (passed.counts[client as usize], passed.digests[client as usize]);
-    let (count, digest) = talk.points.values().map(sent).max()?;
+    let sent = |(_, passed): &(u64, Passed)| (passed.counts[client as usize], passed.digests[client as usize]);
+    let (count, digest) = talk.points.iter().map(sent).max()?;
     let socket = if client == Which::First { key.1 } else { key.2 };
     (count > 0 && digest > 0).then_some((key.0, socket, count, digest))
 }
