@@ -82,11 +82,11 @@ laptop: cc ## Build what a laptop needs: stable Rust, no root, no kernel object;
 
 ## Change it
 
-validate: cc ## Check policies and reports against the published schemas of NetworkPolicy and SARIF; fetches pinned checkers, or says so
+validate: cc ## Check policies and reports against the published schemas of NetworkPolicy, SARIF and JUnit; fetches pinned checkers, or says so
 	$(say) TEST 'kubernetes-validate'
 	@bash .ci/validate
-	$(say) TEST 'pydantic-sarif'
-	@bash .ci/sarif
+	$(say) TEST 'schemas of SARIF and JUnit'
+	@bash .ci/reports
 
 generated: cc ## Check that every generated file is what its generator writes
 	@bash .ci/generated

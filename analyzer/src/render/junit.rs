@@ -24,10 +24,10 @@ pub fn text(review: &Review<'_>) -> String {
     let failures = items.iter().filter(|item| item.standing == Standing::Fails).count();
     let skipped = items.len() - failures;
     let tests = items.len() + usize::from(*passed);
-    let counts = format!("tests=\"{tests}\" failures=\"{failures}\" errors=\"0\" skipped=\"{skipped}\"");
+    let counts = format!("tests=\"{tests}\" failures=\"{failures}\" errors=\"0\"");
     let name = format!("flowtape {verb}");
     let mut text = format!(
-        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites name=\"{name}\" {counts}>\n  <testsuite name=\"{name}\" {counts}>\n"
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites name=\"{name}\" {counts}>\n  <testsuite name=\"{name}\" {counts} skipped=\"{skipped}\">\n"
     );
     if *passed {
         let _ = writeln!(text, "    <testcase classname=\"{verb}\" name=\"gate\"/>");
