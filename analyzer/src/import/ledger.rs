@@ -6,7 +6,7 @@ use flowtape_schemas::metadata::ClusterRows;
 
 use super::cast::{Cast, NodeId};
 use super::record::{Listener, Record, Reject};
-use super::rows::{NodeRows, Rows, Waiting};
+use super::rows::{NodeRows, ROWS, Rows, Waiting};
 use super::track::Tracker;
 
 /// Sockets that got a port and do not listen yet.
@@ -42,7 +42,7 @@ impl Ledger {
     pub(super) fn new(node: String, metadata: &ClusterRows) -> Self {
         Self {
             cast: Cast::new(node, metadata),
-            rows: Rows::default(),
+            rows: Rows::with_room(ROWS),
             tracker: Tracker::default(),
             bound: BTreeMap::new(),
             node: NodeId::UNTOLD,
@@ -143,5 +143,53 @@ impl Ledger {
         self.end_connections();
         let rows = self.rows.finish(&self.cast);
         (rows, self.cast.join(cluster))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{IpAddr, Ipv4Addr};
+
+    use flowtape_schemas::address::Address;
+    use flowtape_schemas::metadata::ClusterRows;
+    use flowtape_schemas::time::Time;
+
+    use super::super::record::{End, Packet, Record, View, Way, Who};
+    use super::super::rows::Rows;
+    use super::Ledger;
+
+    fn datagram(server: u8) -> Record {
+        let end = |host: u8, port: u16| End {
+            address: Some(Address::from(IpAddr::from(Ipv4Addr::new(10, 0, 0, host)))),
+            port: Some(port),
+            who: Who::Untold,
+        };
+        Record::Packet(Box::new(Packet {
+            time: Time(0),
+            node: None,
+            protocol: 17,
+            from: end(1, 40_000),
+            to: end(server, 53),
+            flags: None,
+            way: Way::Forward,
+            view: View::Client,
+            point: 0,
+            count: 3,
+            dropped: false,
+            asked: None,
+            sequence: None,
+        }))
+    }
+
+    #[test]
+    fn what_ends_with_the_source_and_has_no_room_is_a_loss() {
+        let mut ledger = Ledger::new("n1".to_owned(), &ClusterRows::default());
+        ledger.rows = Rows::with_room(1);
+        for server in [2, 3] {
+            assert!(ledger.take(datagram(server)).is_ok());
+        }
+        let (nodes, _) = ledger.finish(&mut ClusterRows::default());
+        let told: Vec<(usize, u64)> = nodes.iter().map(|node| (node.flows.len(), node.lost)).collect();
+        assert_eq!(told, [(1, 3)]);
     }
 }

@@ -178,11 +178,7 @@ impl Importer {
         self.ledger.turn_to(node.as_deref());
         for number in 1.. {
             match self.member(name, number, archive) {
-                Ok(true) if number < MEMBERS => {}
-                Ok(true) => {
-                    self.taken(format::OF_ARCHIVES, name, number, Err(Reject::TOO_MANY));
-                    break;
-                }
+                Ok(true) => {}
                 Ok(false) => break,
                 Err(error) => {
                     self.taken(format::OF_ARCHIVES, name, number, Err(read::stop(&error)));
@@ -194,11 +190,15 @@ impl Importer {
         self.time = time_before;
     }
 
-    /// The next file of an archive; false at its end.
+    /// The next file of an archive; false at its end, and where there are too many.
     fn member(&mut self, name: &str, number: u64, mut archive: &mut (dyn BufRead + Send)) -> io::Result<bool> {
         let Some(member) = archive::member(&mut archive)? else {
             return Ok(false);
         };
+        if number > MEMBERS {
+            self.taken(format::OF_ARCHIVES, name, number, Err(Reject::TOO_MANY));
+            return Ok(false);
+        }
         let mut content = BufReader::new(Read::take(&mut *archive, member.size));
         match format::in_archive(&member.path, content.fill_buf()?) {
             _ if !member.is_file => {}

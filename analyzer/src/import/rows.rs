@@ -15,7 +15,7 @@ use super::cast::{Cast, Known, NodeId, Party};
 use super::record::{End, Name, View};
 
 /// Rows of all tables together. A recording of a large cluster has some hundred thousand edges.
-const ROWS: usize = 1 << 21;
+pub(super) const ROWS: usize = 1 << 21;
 
 /// Intervals of a node in which something was lost.
 const LOSSES: usize = 1 << 12;
@@ -50,10 +50,11 @@ pub struct NodeRows {
 }
 
 /// Collects rows.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Rows {
     nodes: BTreeMap<NodeId, Counts>,
-    rows: usize,
+    /// How many more there may be.
+    room: usize,
 }
 
 #[derive(Debug, Default)]
@@ -112,6 +113,14 @@ pub(super) struct Waiting {
 }
 
 impl Rows {
+    /// None yet, and room for so many.
+    pub(super) const fn with_room(room: usize) -> Self {
+        Self {
+            nodes: BTreeMap::new(),
+            room,
+        }
+    }
+
     /// Adds a contact; false if there are too many rows already, and then it is a loss.
     pub(super) fn contact(&mut self, cast: &mut Cast, contact: &Known) -> bool {
         let node = contact.node;
@@ -168,12 +177,12 @@ impl Rows {
         });
         let sum = match counts.flows.entry(key) {
             Entry::Occupied(known) => known.into_mut(),
-            Entry::Vacant(_) if self.rows >= ROWS => {
+            Entry::Vacant(_) if self.room == 0 => {
                 self.loss(node, *first, (*count).max(1));
                 return false;
             }
             Entry::Vacant(place) => {
-                self.rows += 1;
+                self.room -= 1;
                 place.insert(Count {
                     operations: 0,
                     first: times.0,
@@ -204,7 +213,7 @@ impl Rows {
             end,
         } = *waiting;
         let Some(port) = end.port else { return true };
-        if self.rows >= ROWS {
+        if self.room == 0 {
             return false;
         }
         let counts = self.nodes.entry(node).or_default();
@@ -217,7 +226,7 @@ impl Rows {
             .listens
             .entry((protocol, address, port, cgroup, netns))
             .or_insert_with(|| {
-                self.rows += 1;
+                self.room -= 1;
                 since
             });
         *known = (*known).min(since);
@@ -243,9 +252,9 @@ impl Rows {
         let counts = self.nodes.entry(node).or_default();
         let known = match counts.names.entry((name, *address, *client)) {
             Entry::Occupied(known) => known.into_mut(),
-            Entry::Vacant(_) if self.rows >= ROWS => return false,
+            Entry::Vacant(_) if self.room == 0 => return false,
             Entry::Vacant(place) => {
-                self.rows += 1;
+                self.room -= 1;
                 place.insert(NameCount {
                     first: *time,
                     last: *time,

@@ -97,6 +97,26 @@ fn an_archive_is_the_capture_and_the_sockets_in_it() {
     assert_eq!(found, [format!("passed over 1: {other}")]);
 }
 
+#[test]
+fn an_archive_of_too_many_files_is_read_up_to_there() {
+    let mut archive = tar::Builder::new(Vec::new());
+    add(&mut archive, "capture.pcap", &testdata("pcap/sample.pcap"));
+    let mut content = archive.into_inner().unwrap();
+    let end_length = 1_024;
+    content.truncate(content.len() - end_length);
+    let mut empty = tar::Header::new_gnu();
+    empty.set_path("socket-stats.txt").unwrap();
+    empty.set_size(0);
+    empty.set_cksum();
+    content.extend(empty.as_bytes().repeat(1 << 16));
+    content.resize(content.len() + end_length, 0);
+    let imported = read("many-n2-20260101000001UTC.tar", content).unwrap();
+    let told: Vec<(&str, QuarantineReason)> = set_aside(&imported).collect();
+    assert_eq!(told, [("many-n2-20260101000001UTC.tar", QuarantineReason::TooMany)]);
+    let files = imported.imports.iter().map(|import| import.files.len());
+    assert_eq!(files.sum::<usize>(), 1 << 16);
+}
+
 fn set_aside(imported: &Imported) -> impl Iterator<Item = (&str, QuarantineReason)> {
     imported.quarantine.iter().map(|row| (row.file.as_str(), row.reason))
 }

@@ -135,6 +135,20 @@ fn packed_files_are_the_same_and_bombs_end() {
 }
 
 #[test]
+fn a_table_of_very_many_lines_ends() {
+    let format = flowtape::import::format::named("ss").unwrap();
+    // Two megabytes of text, of which each line costs as much as a long one.
+    let content = [sample(format), b"x\n".repeat(1_100_000)].concat();
+    let imported = read(Some(format), &content).unwrap();
+    let too_many = imported
+        .quarantine
+        .iter()
+        .filter(|row| row.reason == QuarantineReason::TooMany);
+    assert!(too_many.map(|row| row.count).sum::<u64>() > 50_000);
+    adds_up(&imported);
+}
+
+#[test]
 fn a_packed_file_that_was_cut_off_is_read_up_to_there() {
     let format = flowtape::import::format::named("kubearmor").unwrap();
     let good = sample(format).repeat(40);
