@@ -29,12 +29,22 @@ pub struct Parsed {
     pub warnings: Vec<Warning>,
 }
 
+/// Whether a file is a kustomization without a kind.
+fn is_kustomization(name: &str, text: &str) -> bool {
+    let is_called_so = matches!(
+        name.rsplit('/').next(),
+        Some("kustomization.yaml" | "kustomization.yml")
+    );
+    is_called_so && !text.lines().any(|line| line.starts_with("kind:"))
+}
+
 /// Reads the policies of `files`, given as (name, text). The names occur in messages and in the sources of policies and
-/// are not opened. The order of the files does not matter.
+/// are not opened. The order of the files does not matter. A `kustomization.yaml` without a kind is left out: Kustomize knows it by its name.
 ///
 /// Either everything is valid, or all problems of all files are returned, by place.
 pub fn parse<'a>(files: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<Parsed, Problems> {
-    let files: Vec<(&str, &str)> = files.into_iter().collect();
+    let files = files.into_iter().filter(|(name, text)| !is_kustomization(name, text));
+    let files: Vec<(&str, &str)> = files.collect();
     let read = |&(name, text): &(&str, &str)| {
         let mut found = Found::default();
         found.file(&Arc::from(name), text);

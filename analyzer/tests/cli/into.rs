@@ -160,4 +160,9 @@ fn new_files_enter_a_kustomization_that_nobody_else_wrote() {
     let shown = scratch.run("generate tape -n kube-system --into out");
     let told = "a new policy, which `kustomization.yaml` names already (kube-system/coredns.yaml)";
     assert!(shown.stdout.contains(told), "{} {}", shown.stdout, shown.stderr);
+    // Kustomize knows the file by its name.
+    std::fs::remove_dir_all(scratch.path("out/kube-system")).unwrap();
+    scratch.file("out/kustomization.yaml", "resources:\n- kube-system/coredns.yaml\n");
+    let shown = scratch.run("generate tape -n kube-system --into out");
+    assert!(shown.stdout.contains(told), "{} {}", shown.stdout, shown.stderr);
 }
