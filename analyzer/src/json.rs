@@ -18,14 +18,13 @@ pub mod proof;
 pub mod verify;
 
 use std::fmt::Write as _;
-use std::io;
+use std::io::{self, Write};
 
 use flowtape_schemas::time::Time;
 use flowtape_schemas::value::Words as _;
 use rayon::iter::ParallelIterator as _;
 use rayon::slice::ParallelSlice as _;
 use serde::Serialize;
-use serde_json::ser::{Formatter as _, PrettyFormatter, Serializer};
 
 use crate::diff::change::Side;
 use crate::findings::{Finding as DomainFinding, Sample as DomainSample};
@@ -33,11 +32,11 @@ use crate::flow::edge::Transport;
 use crate::flow::share::{Share as DomainShare, Shares as DomainShares};
 use crate::tape::{Health as DomainHealth, Tape};
 
-/// Members of a list that are written by one thread at a time.
+/// Members of a list that are made by one thread at a time.
 const CHUNK: usize = 64;
 
-/// Members of a list that are in memory twice, by themselves and in the document.
-const AT_ONCE: usize = 16 * CHUNK;
+/// Members of a list whose text is in memory at once.
+const AT_ONCE: usize = 64 * CHUNK;
 
 /// What every document holds besides its body.
 #[derive(Clone, Debug, Serialize)]
@@ -221,46 +220,39 @@ impl<'a, B: Serialize> Document<'a, B> {
         Ok(escaped(text))
     }
 
-    /// The text of the document with these members in the list that its body ends with, which is empty. The members are
-    /// written side by side.
-    pub fn render_list<T: Serialize + Sync>(&self, members: &[T]) -> Result<String, serde_json::Error> {
-        const END: &str = "]\n}\n";
-        let empty = self.render()?;
-        if members.is_empty() {
-            return Ok(empty);
-        }
-        let head = empty.strip_suffix(END).expect("the body ends with an empty list");
-        let mut text = head.to_owned();
-        let mut between = "\n";
-        for some in members.chunks(AT_ONCE) {
-            let chunks = some.par_chunks(CHUNK).map(pretty);
-            let chunks = chunks.collect::<Result<Vec<String>, serde_json::Error>>()?;
-            if text.len() == head.len() {
-                // As long as these are the others, or nearly so: a text that grows is copied each time.
-                let size: usize = chunks.iter().map(String::len).sum();
-                text.reserve(size / some.len() * members.len() / 16 * 17);
-            }
-            for chunk in chunks {
-                text.push_str(std::mem::replace(&mut between, ",\n"));
-                text.push_str(&chunk);
-            }
-        }
-        text.push_str("\n  ");
-        text.push_str(END);
-        Ok(text)
+    /// The text of the document up to where more fields of its body follow.
+    pub fn head(&self) -> Result<String, serde_json::Error> {
+        let mut text = serde_json::to_string_pretty(self)?;
+        text.truncate(text.strip_suffix("\n}").expect("a document has fields").len());
+        Ok(escaped(text))
     }
 }
 
-/// Members of a list in the body of a document, without what stands around them.
-fn pretty<T: Serialize>(members: &[T]) -> Result<String, serde_json::Error> {
+/// Writes a list as the next field of a document, a line for each member: they are made side by side, and few are in memory at once.
+pub fn write_list<'m, T: Sync, S: Serialize>(
+    field: &str,
+    members: &'m [T],
+    shown: impl Fn(&'m T) -> S + Sync,
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    write!(out, ",\n  \"{field}\": [")?;
+    let mut between = "\n    ";
+    for some in members.chunks(AT_ONCE) {
+        let texts = some.par_chunks(CHUNK).map(|members| lines(members, &shown));
+        for text in texts.collect::<Vec<serde_json::Result<String>>>() {
+            out.write_all(std::mem::replace(&mut between, ",\n    ").as_bytes())?;
+            out.write_all(text?.as_bytes())?;
+        }
+    }
+    out.write_all(if members.is_empty() { b"]" } else { b"\n  ]" })
+}
+
+/// Members of a list, a line for each.
+fn lines<'m, T, S: Serialize>(members: &'m [T], shown: impl Fn(&'m T) -> S) -> serde_json::Result<String> {
     let mut text = Vec::new();
     for (at, member) in members.iter().enumerate() {
-        text.extend_from_slice(if at == 0 { b"    " } else { b",\n    " });
-        let mut formatter = PrettyFormatter::new();
-        // As if the object of the document and its list had been opened.
-        formatter.begin_object(&mut io::sink()).map_err(serde_json::Error::io)?;
-        formatter.begin_array(&mut io::sink()).map_err(serde_json::Error::io)?;
-        member.serialize(&mut Serializer::with_formatter(&mut text, formatter))?;
+        text.extend_from_slice(if at == 0 { b"" } else { b",\n    " });
+        serde_json::to_writer(&mut text, &shown(member))?;
     }
     Ok(escaped(String::from_utf8(text).expect("JSON is UTF-8")))
 }

@@ -214,21 +214,34 @@ layout = \"policy\"
 #[test]
 fn evidence_has_the_counts_and_times_behind_each_rule() {
     let scratch = Scratch::with(CLUSTER, TRAFFIC);
-    let document: serde_json::Value = serde_json::from_str(&scratch.written("")["evidence.json"]).unwrap();
+    let text = &scratch.written("")["evidence.json"];
+    let document: serde_json::Value = serde_json::from_str(text).unwrap();
     assert_eq!(document["schema"], "flowtape.evidence/v1");
-    let rules = document["rules"].as_array().unwrap();
-    let told: Vec<String> = rules
+    let edges = document["edges"].as_array().unwrap();
+    let field = |of: &serde_json::Value, field: &str| of[field].as_str().unwrap().to_owned();
+    let told: Vec<String> = document["rules"]
+        .as_array()
+        .unwrap()
         .iter()
         .map(|rule| {
-            let text = |field: &str| rule[field].as_str().unwrap().to_owned();
-            let edges = rule["edges"].as_array().unwrap();
-            assert!(
-                edges
-                    .iter()
-                    .all(|edge| edge["first_seen"].as_str().unwrap() >= text("first_seen").as_str())
+            let ids = rule["edges"].as_array().unwrap();
+            let behind = edges.iter().filter(|edge| ids.contains(&edge["id"]));
+            let behind: Vec<&serde_json::Value> = behind.collect();
+            let count: u64 = behind.iter().map(|edge| edge["count"].as_u64().unwrap()).sum();
+            assert_eq!(rule["count"], count);
+            let first = behind.iter().map(|edge| field(edge, "first_seen")).min();
+            let last = behind.iter().map(|edge| field(edge, "last_seen")).max();
+            assert_eq!(
+                (first, last),
+                (Some(field(rule, "first_seen")), Some(field(rule, "last_seen")))
             );
-            let place = format!("{}/{} {}", text("namespace"), text("policy"), text("rule"));
-            format!("{place}: {} of {} edges", rule["count"], edges.len())
+            let place = format!(
+                "{}/{} {}",
+                field(rule, "namespace"),
+                field(rule, "policy"),
+                field(rule, "rule")
+            );
+            format!("{place}: {count} of {} edges", ids.len())
         })
         .collect();
     assert_eq!(
@@ -239,4 +252,14 @@ fn evidence_has_the_counts_and_times_behind_each_rule() {
             "shop/web egress/0: 3 of 1 edges"
         ]
     );
+    // Each edge is there once, although its client and its server have a rule for it, and its line says all of it.
+    assert_eq!(edges.len(), 2);
+    for edge in edges {
+        let line = text
+            .lines()
+            .find(|line| line.contains(&format!("\"id\":{}", edge["id"])))
+            .unwrap();
+        let alone: serde_json::Value = serde_json::from_str(line.trim().trim_end_matches(',')).unwrap();
+        assert_eq!(alone, *edge);
+    }
 }

@@ -1,8 +1,8 @@
 //! Output directories: nothing is overwritten unasked, and nothing is written unless all of it can be.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use rayon::iter::{IntoParallelRefIterator as _, ParallelIterator as _};
@@ -11,6 +11,23 @@ use super::failure::Failure;
 
 /// Files by their names relative to a directory, with `/` between folder and file.
 pub(super) type Files = BTreeMap<String, String>;
+
+/// What is written into one file.
+pub(super) enum Content<'a> {
+    /// A text.
+    Text(&'a str),
+    /// More than need be in memory at once, as this writes it.
+    Made(Box<dyn Fn(&mut dyn Write) -> io::Result<()> + Sync + 'a>),
+}
+
+/// What is written into files, by their names.
+pub(super) type Contents<'a> = BTreeMap<&'a str, Content<'a>>;
+
+/// Texts as what is written.
+pub(super) fn texts(files: &Files) -> Contents<'_> {
+    let files = files.iter();
+    files.map(|(name, text)| (name.as_str(), Content::Text(text))).collect()
+}
 
 /// Refuses a place that is no directory, and without `force` one that holds anything.
 pub(super) fn check(directory: &Path, force: bool) -> Result<(), Failure> {
@@ -28,7 +45,7 @@ pub(super) fn check(directory: &Path, force: bool) -> Result<(), Failure> {
 }
 
 /// Writes all files, unless one of them cannot be or the directory holds others.
-pub(super) fn write(directory: &Path, files: &Files, force: bool) -> Result<(), Failure> {
+pub(super) fn write(directory: &Path, files: &Contents<'_>, force: bool) -> Result<(), Failure> {
     check(directory, force)?;
     if let Some(name) = files.keys().find(|name| !is_below(name)) {
         let failure = Failure::plain(format!(
@@ -41,7 +58,7 @@ pub(super) fn write(directory: &Path, files: &Files, force: bool) -> Result<(), 
 
 /// Writes files below a directory by their relative names, in the place of those that are there: all beside their places
 /// first, and only then moves them there.
-pub(super) fn replace(directory: &Path, files: &Files) -> Result<(), Failure> {
+pub(super) fn replace(directory: &Path, files: &Contents<'_>) -> Result<(), Failure> {
     let failed = |error: &io::Error| Failure::of(format!("cannot write into `{}`", directory.display()), error);
     let folders: BTreeSet<PathBuf> = files
         .keys()
@@ -51,7 +68,10 @@ pub(super) fn replace(directory: &Path, files: &Files) -> Result<(), Failure> {
         fs::create_dir_all(folder).map_err(|error| failed(&error))?;
     }
     let beside = |name: &str| directory.join(format!("{name}.tmp"));
-    let written = files.par_iter().map(|(name, content)| fs::write(beside(name), content));
+    let written = files.par_iter().map(|(name, content)| match content {
+        Content::Text(text) => fs::write(beside(name), text),
+        Content::Made(made) => made(&mut File::create(beside(name))?),
+    });
     let written: Vec<io::Result<()>> = written.collect();
     if let Some(error) = written.into_iter().find_map(Result::err) {
         for name in files.keys() {

@@ -117,16 +117,13 @@ impl Report {
             .map_err(|error| unwritable(&error))
     }
 
-    /// One JSON document whose body ends with an empty list, with these members in it.
-    pub(super) fn document_of_list<B: Serialize, T: Serialize + Sync>(
-        &self,
-        schema: &'static str,
-        body: &B,
-        members: &[T],
-    ) -> Result<String, Failure> {
+    /// What a JSON document begins with, up to the fields of its body.
+    pub(super) fn head(&self, schema: &'static str) -> Result<String, Failure> {
+        #[derive(Serialize)]
+        struct Nothing {}
         let list = self.findings.list();
-        let document = self.unwritten(schema, &list, body);
-        document.render_list(members).map_err(|error| unwritable(&error))
+        let document = self.unwritten(schema, &list, &Nothing {});
+        document.head().map_err(|error| unwritable(&error))
     }
 
     fn unwritten<'a, B: Serialize>(

@@ -72,6 +72,14 @@ pub struct Service {
 
 impl From<&DomainEdge> for Edge {
     fn from(edge: &DomainEdge) -> Self {
+        Self::new(edge, id(&edge.key))
+    }
+}
+
+impl Edge {
+    /// An edge whose id is known.
+    #[must_use]
+    pub fn new(edge: &DomainEdge, id: String) -> Self {
         let DomainEdge { key, evidence } = edge;
         let EdgeKey {
             from,
@@ -98,7 +106,7 @@ impl From<&DomainEdge> for Edge {
         } = evidence;
         let services: Vec<Service> = services.iter().map(Service::from).collect();
         Self {
-            id: id(key),
+            id,
             from: from.into(),
             to: to.into(),
             protocol: protocol.to_string(),

@@ -1,6 +1,7 @@
 //! Everything that can be wrong with a file of policies, and where.
 
 use std::fmt;
+use std::sync::Arc;
 
 use thiserror::Error;
 
@@ -8,11 +9,20 @@ use crate::policy::cidr::CidrError;
 use crate::policy::model::{Direction, PolicySetError, Source};
 
 /// A place inside an object. Displays as `spec.ingress[0].from`; the object itself as the empty string.
+///
+/// It shares what is before its last step with the place that it was made of: reading takes a step for each value of a file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Path(pub(super) Vec<Step>);
+pub struct Path(Option<Arc<Last>>);
+
+/// The last step of a path.
+#[derive(Debug, PartialEq, Eq)]
+struct Last {
+    before: Path,
+    step: Step,
+}
 
 /// One step of a [`Path`].
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 pub(super) enum Step {
     Field(String),
     Index(usize),
@@ -32,13 +42,22 @@ impl Path {
     }
 
     fn with(&self, step: Step) -> Self {
-        Self(self.0.iter().cloned().chain([step]).collect())
+        let before = self.clone();
+        Self(Some(Arc::new(Last { before, step })))
+    }
+
+    /// The steps from the object on.
+    pub(super) fn steps(&self) -> Vec<&Step> {
+        let back = std::iter::successors(self.0.as_deref(), |last| last.before.0.as_deref());
+        let mut steps: Vec<&Step> = back.map(|last| &last.step).collect();
+        steps.reverse();
+        steps
     }
 }
 
 impl fmt::Display for Path {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (at, step) in self.0.iter().enumerate() {
+        for (at, step) in self.steps().into_iter().enumerate() {
             match step {
                 Step::Field(name) if at == 0 => f.write_str(name)?,
                 Step::Field(name) => write!(f, ".{name}")?,

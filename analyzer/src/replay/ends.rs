@@ -25,7 +25,8 @@ pub(super) enum End {
 
 /// Who is who in a world.
 pub(super) struct Ends<'a> {
-    pods: BTreeMap<(&'a str, String), usize>,
+    /// The number of its workload, by namespace and name.
+    pods: BTreeMap<(&'a str, &'a str), usize>,
     /// By number, in their order.
     workloads: Vec<&'a Workload>,
     nodes: BTreeMap<&'a str, usize>,
@@ -35,12 +36,15 @@ pub(super) struct Ends<'a> {
 impl<'a> Ends<'a> {
     pub(super) fn new(cluster: &'a Cluster, world: &'a World) -> Self {
         let pods = cluster.pods.values();
-        let pods = pods.map(|pod| ((pod.namespace.as_str(), pod.name.clone()), &pod.workload));
+        let pods = pods.map(|pod| (world.pod(&pod.namespace, &pod.name), &pod.workload));
         let templates = cluster.owners.templates().map(|(workload, row)| {
             let name = representative(&workload.kind, &workload.name);
-            ((row.namespace.as_str(), name), workload)
+            (world.pod(&row.namespace, &name), workload)
         });
-        let of_pods: BTreeMap<_, _> = templates.chain(pods).collect();
+        let known = templates.chain(pods);
+        let of_pods: BTreeMap<_, _> = known
+            .filter_map(|(pod, workload)| Some((pod?.full_name(), workload)))
+            .collect();
         let distinct: BTreeSet<&Workload> = of_pods.values().copied().collect();
         let workloads: Vec<&Workload> = distinct.into_iter().collect();
         let numbered = of_pods
@@ -76,7 +80,7 @@ impl<'a> Ends<'a> {
     }
 
     fn number(&self, pod: &Pod) -> Option<usize> {
-        self.pods.get(&(pod.namespace.as_str(), pod.name.clone())).copied()
+        self.pods.get(&pod.full_name()).copied()
     }
 
     /// The workload with a number.

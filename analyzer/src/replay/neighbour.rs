@@ -13,6 +13,7 @@ use crate::policy::ports::Protocol;
 use crate::semantics::eval::{Basis, Connection};
 use crate::semantics::index::{Index, Judged};
 use crate::semantics::world::{Endpoint, Pod, World};
+use crate::sorted::Sorted;
 
 /// Of so many recorded edges the neighbours are asked for, spread evenly over all.
 const EDGES: usize = 1_000;
@@ -61,7 +62,7 @@ pub(super) fn ask(
     world: &World,
     index: &Index<'_>,
     ends: &Ends<'_>,
-    kinds: &BTreeSet<Kind>,
+    kinds: &Sorted<Kind>,
     stated: Stated<'_>,
 ) -> Neighbours {
     let around = Around::new(world, ends);
@@ -96,7 +97,7 @@ enum Side {
 struct Asking<'a> {
     index: &'a Index<'a>,
     ends: &'a Ends<'a>,
-    kinds: &'a BTreeSet<Kind>,
+    kinds: &'a Sorted<Kind>,
     stated: Stated<'a>,
     found: Neighbours,
     /// What was asked for already.
@@ -178,7 +179,7 @@ struct Around<'a> {
 impl<'a> Around<'a> {
     fn new(world: &'a World, ends: &'a Ends<'a>) -> Self {
         let pods: Vec<&Pod> = world.pods().filter(|pod| !pod.host_network).collect();
-        let place = |(at, pod): (usize, &&'a Pod)| ((pod.namespace.as_str(), pod.name.as_str()), at);
+        let place = |(at, pod): (usize, &&'a Pod)| (pod.full_name(), at);
         Self {
             world,
             places: pods.iter().enumerate().map(place).collect(),
@@ -233,7 +234,7 @@ impl<'a> Around<'a> {
         match end {
             Endpoint::Pod { pod, address: _ } => {
                 let own = self.ends.of(end);
-                let place = self.places.get(&(pod.namespace.as_str(), pod.name.as_str()));
+                let place = self.places.get(&pod.full_name());
                 let start = place.map_or(0, |place| place + 1);
                 let others = self.pods[start..].iter().chain(&self.pods[..start]);
                 let is_other =

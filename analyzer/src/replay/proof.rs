@@ -9,8 +9,8 @@
 
 use std::collections::BTreeSet;
 
-use rayon::iter::ParallelIterator as _;
-use rayon::slice::ParallelSlice as _;
+use rayon::iter::{IndexedParallelIterator as _, IntoParallelRefIterator as _, ParallelIterator as _};
+use rayon::slice::{ParallelSlice as _, ParallelSliceMut as _};
 
 use super::ends::{Ends, Kind, kind};
 use super::neighbour::{self, Neighbours};
@@ -19,10 +19,11 @@ use crate::flow::edge::{Edge, EdgeKey};
 use crate::flow::governed::{Governed, governed};
 use crate::identity::Workload;
 use crate::identity::cluster::Cluster;
-use crate::policy::model::{Direction, Peers, PolicySet, Ports, Rule};
+use crate::policy::model::{Direction, Peers, Policy, PolicySet, Ports, Rule};
 use crate::semantics::eval::{Connection, RuleId, side};
 use crate::semantics::index::{Index, Part};
 use crate::semantics::world::World;
+use crate::sorted::Sorted;
 
 /// Of so many connections the arranged set's answer is compared with the naive evaluator's.
 const COMPARED: usize = 64;
@@ -107,7 +108,7 @@ pub fn prove(edges: &[Edge], cluster: &Cluster, set: &PolicySet, world: &World, 
     let asked = |edge: &&Edge| governed(&edge.key) == Governed::Yes && !stated.left_out.contains(&edge.key);
     let edges: Vec<&Edge> = edges.iter().filter(asked).collect();
     // Parts are judged side by side and put together in the order of the edges.
-    let judged: Vec<Seen<'_>> = edges
+    let judged: Vec<Judged<'_>> = edges
         .par_chunks(CHUNK)
         .map(|edges| {
             let mut judging = Judging {
@@ -115,7 +116,7 @@ pub fn prove(edges: &[Edge], cluster: &Cluster, set: &PolicySet, world: &World, 
                 world,
                 index: &index,
                 ends: &ends,
-                seen: Seen::default(),
+                seen: Judged::default(),
             };
             for edge in edges {
                 judging.edge(edge);
@@ -123,22 +124,15 @@ pub fn prove(edges: &[Edge], cluster: &Cluster, set: &PolicySet, world: &World, 
             judging.seen
         })
         .collect();
-    let Seen {
-        connections,
-        unjudged,
-        denied,
-        used,
-        needed,
-        kinds,
-        samples,
-    } = judged.into_iter().fold(Seen::default(), Seen::with);
-    compare(set, world, &index, &samples);
-    let neighbours = neighbour::ask(&samples, world, &index, &ends, &kinds, stated);
+    let seen = Seen::of(judged);
+    compare(set, world, &index, &seen.samples);
+    let neighbours = neighbour::ask(&seen.samples, world, &index, &ends, &seen.kinds, stated);
+    let rules = rules(set, &seen.used, &seen.needed, stated.added);
     Proof {
-        connections,
-        unjudged,
-        denied,
-        rules: rules(set, &used, &needed, stated.added),
+        connections: seen.connections,
+        unjudged: seen.unjudged,
+        denied: seen.denied,
+        rules,
         neighbours,
     }
 }
@@ -149,34 +143,50 @@ struct Seen<'w> {
     connections: u64,
     unjudged: u64,
     denied: Vec<Denied>,
-    used: BTreeSet<Part>,
-    needed: BTreeSet<Part>,
-    kinds: BTreeSet<Kind>,
+    used: Sorted<Part>,
+    needed: Sorted<Part>,
+    kinds: Sorted<Kind>,
     /// One connection of each edge.
     samples: Vec<Connection<'w>>,
 }
 
-impl Seen<'_> {
-    /// Both, one after the other.
-    fn with(mut self, later: Self) -> Self {
-        let Self {
-            connections,
-            unjudged,
-            denied,
-            used,
-            needed,
-            kinds,
-            samples,
-        } = later;
-        self.connections += connections;
-        self.unjudged += unjudged;
-        self.denied.extend(denied);
-        self.used.extend(used);
-        self.needed.extend(needed);
-        self.kinds.extend(kinds);
-        self.samples.extend(samples);
-        self
+impl<'w> Seen<'w> {
+    /// All of it together, in this order.
+    fn of(parts: Vec<Judged<'w>>) -> Self {
+        let mut seen = Self::default();
+        let (mut used, mut needed, mut kinds) = (Vec::new(), Vec::new(), Vec::new());
+        for part in parts {
+            seen.connections += part.connections;
+            seen.unjudged += part.unjudged;
+            seen.denied.extend(part.denied);
+            seen.samples.extend(part.samples);
+            used.extend(part.used);
+            needed.extend(part.needed);
+            kinds.extend(part.kinds);
+        }
+        seen.used = sorted(used);
+        seen.needed = sorted(needed);
+        seen.kinds = sorted(kinds);
+        seen
     }
+}
+
+/// Sorted by all threads, of which the set then finds nothing left to do.
+fn sorted<T: Ord + Send>(mut members: Vec<T>) -> Sorted<T> {
+    members.par_sort_unstable();
+    Sorted::from(members)
+}
+
+/// What was seen while some of them were judged.
+#[derive(Default)]
+struct Judged<'w> {
+    connections: u64,
+    unjudged: u64,
+    denied: Vec<Denied>,
+    used: Vec<Part>,
+    needed: Vec<Part>,
+    kinds: Vec<Kind>,
+    samples: Vec<Connection<'w>>,
 }
 
 struct Judging<'a, 'w> {
@@ -184,7 +194,7 @@ struct Judging<'a, 'w> {
     world: &'w World,
     index: &'a Index<'w>,
     ends: &'a Ends<'w>,
-    seen: Seen<'w>,
+    seen: Judged<'w>,
 }
 
 impl Judging<'_, '_> {
@@ -214,13 +224,13 @@ impl Judging<'_, '_> {
     }
 
     fn connection(&mut self, connection: &Connection<'_>) -> bool {
-        self.seen.kinds.insert(kind(self.ends, connection));
+        self.seen.kinds.push(kind(self.ends, connection));
         let mut allowed = true;
         for direction in [Direction::Egress, Direction::Ingress] {
             let judged = self.index.side(connection, direction);
             allowed &= judged.basis.allows();
             if let [only] = judged.parts.as_slice() {
-                self.seen.needed.insert(*only);
+                self.seen.needed.push(*only);
             }
             self.seen.used.extend(judged.parts);
         }
@@ -247,9 +257,9 @@ fn compare(set: &PolicySet, world: &World, index: &Index<'_>, samples: &[Connect
     }
 }
 
-fn rules(set: &PolicySet, used: &BTreeSet<Part>, needed: &BTreeSet<Part>, added: &BTreeSet<Part>) -> Vec<RuleProof> {
-    let mut proofs = Vec::new();
-    for (policy, of) in set.iter().enumerate() {
+fn rules(set: &PolicySet, used: &Sorted<Part>, needed: &Sorted<Part>, added: &BTreeSet<Part>) -> Vec<RuleProof> {
+    let of_policy = |(policy, of): (usize, &Policy)| {
+        let mut proofs = Vec::new();
         for direction in [Direction::Ingress, Direction::Egress] {
             for (index, rule) in of.rules(direction).unwrap_or_default().iter().enumerate() {
                 let rule_id = RuleId { direction, index };
@@ -272,8 +282,10 @@ fn rules(set: &PolicySet, used: &BTreeSet<Part>, needed: &BTreeSet<Part>, added:
                 proofs.push(proof);
             }
         }
-    }
-    proofs
+        proofs
+    };
+    let proofs = set.policies().par_iter().enumerate().map(of_policy);
+    proofs.collect::<Vec<_>>().into_iter().flatten().collect()
 }
 
 /// Every part of a rule.

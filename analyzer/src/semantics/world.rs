@@ -31,6 +31,14 @@ pub struct Pod {
     pub ports: Vec<NamedPort>,
 }
 
+impl Pod {
+    /// What no other pod of a world has: its namespace and name.
+    #[must_use]
+    pub fn full_name(&self) -> (&str, &str) {
+        (&self.namespace, &self.name)
+    }
+}
+
 /// A container port with a name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct NamedPort {
@@ -116,7 +124,8 @@ pub enum WorldError {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct World {
     namespaces: BTreeMap<String, Labels>,
-    pods: BTreeMap<(String, String), Pod>,
+    /// By namespace, then name.
+    pods: Vec<Pod>,
     nodes: BTreeMap<String, Vec<IpAddr>>,
 }
 
@@ -130,7 +139,7 @@ impl World {
     ) -> Result<Self, WorldError> {
         let mut world = Self {
             namespaces,
-            pods: BTreeMap::new(),
+            pods: pods.into_iter().collect(),
             nodes,
         };
         for addresses in world.nodes.values_mut() {
@@ -139,16 +148,28 @@ impl World {
         for (name, labels) in &mut world.namespaces {
             labels.insert(NAMESPACE_NAME_LABEL.to_owned(), name.clone());
         }
-        for mut pod in pods {
+        for pod in &mut world.pods {
             canonicalize(&mut pod.addresses);
-            let (namespace, name) = (pod.namespace.clone(), pod.name.clone());
-            if !world.namespaces.contains_key(&namespace) {
-                return Err(WorldError::UnknownNamespace { namespace, name });
-            }
-            if world.pods.contains_key(&(namespace.clone(), name.clone())) {
-                return Err(WorldError::DuplicatePod { namespace, name });
-            }
-            world.pods.insert((namespace, name), pod);
+        }
+        world
+            .pods
+            .sort_by(|left, right| left.full_name().cmp(&right.full_name()));
+        let names = |pod: &Pod| (pod.namespace.clone(), pod.name.clone());
+        if let Some(pod) = world
+            .pods
+            .iter()
+            .find(|pod| !world.namespaces.contains_key(&pod.namespace))
+        {
+            let (namespace, name) = names(pod);
+            return Err(WorldError::UnknownNamespace { namespace, name });
+        }
+        if let Some(both) = world
+            .pods
+            .windows(2)
+            .find(|both| both[0].full_name() == both[1].full_name())
+        {
+            let (namespace, name) = names(&both[0]);
+            return Err(WorldError::DuplicatePod { namespace, name });
         }
         Ok(world)
     }
@@ -179,13 +200,16 @@ impl World {
 
     /// All pods by namespace, then name.
     pub fn pods(&self) -> impl Iterator<Item = &Pod> {
-        self.pods.values()
+        self.pods.iter()
     }
 
     /// One pod.
     #[must_use]
     pub fn pod(&self, namespace: &str, name: &str) -> Option<&Pod> {
-        self.pods.get(&(namespace.to_owned(), name.to_owned()))
+        let at = self
+            .pods
+            .binary_search_by(|pod| pod.full_name().cmp(&(namespace, name)));
+        at.ok().map(|at| &self.pods[at])
     }
 
     /// The endpoints that `pod` has: one for each of its addresses, or one without an address. Pods on the network of

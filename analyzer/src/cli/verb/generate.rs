@@ -1,5 +1,6 @@
 //! `flowtape generate`: policies that allow what was recorded and nothing else, with the proof.
 
+mod beside;
 pub(super) mod config;
 mod enforcer;
 mod into;
@@ -12,22 +13,21 @@ mod stale;
 
 use crate::cli::args::generate::{Evidence, GenerateArgs, Layout};
 use crate::cli::args::{Format, Global};
-use crate::cli::directory::{self, Files};
+use crate::cli::directory;
 use crate::cli::edges::edges;
 use crate::cli::exit::ExitStatus;
 use crate::cli::failure::Failure;
 use crate::cli::manifests::{self, Writing};
 use crate::cli::report::Report;
 use crate::findings::Findings;
-use crate::flow::Flows;
 use crate::identity::cluster::Cluster;
-use crate::json;
 use crate::render::kind::Kind;
 use crate::render::text;
 use crate::replay::world::world;
 use crate::synthesis::landmarks::landmarks;
-use crate::synthesis::{Generated, synthesize};
+use crate::synthesis::synthesize;
 use crate::tape::{self, Tape};
+use beside::Beside;
 use into::Into;
 use stale::Stale;
 
@@ -70,19 +70,20 @@ pub(in crate::cli) fn run(args: &GenerateArgs, global: &Global) -> Result<ExitSt
     let mut report = Report::of_tape("flowtape.generate/v1", &tape, &flows, findings);
     report.remark = text::proof::text(&body.proof);
     if let (Some(directory), Some(merged)) = (&args.into, &merged) {
-        let mut beside = beside(&report, &generated, &flows, &body.proof)?;
         let lock = lock::lock(&options, &report.inputs, &merged.locked);
-        beside.insert(lock::FILE.to_owned(), lock);
+        let beside = Beside::new(&report, &generated, &flows, &body.proof)?;
+        let mut files = beside.files(&lock);
         // What stands beside the policies would otherwise be about those that are no longer there.
-        beside.retain(|name, _| directory.join(name).is_file());
-        directory::replace(directory, &beside)?;
+        files.retain(|name, _| directory.join(name).is_file());
+        directory::replace(directory, &files)?;
     } else if let Some(directory) = &args.output {
-        let mut files = output::files(&manifests, options.layout.unwrap_or(Layout::Policy))?;
+        let files = output::files(&manifests, options.layout.unwrap_or(Layout::Policy))?;
         let stale = Stale::of(directory, &files);
         let lock = lock::lock(&options, &report.inputs, &lock::of_files(&files));
-        files.extend(beside(&report, &generated, &flows, &body.proof)?);
-        files.insert(lock::FILE.to_owned(), lock);
-        directory::write(directory, &files, args.force)?;
+        let beside = Beside::new(&report, &generated, &flows, &body.proof)?;
+        let mut all = directory::texts(&files);
+        all.extend(beside.files(&lock));
+        directory::write(directory, &all, args.force)?;
         stale.remove(directory)?;
     }
     let printed = report.print(global, &body, |_| match &merged {
@@ -95,19 +96,6 @@ pub(in crate::cli) fn run(args: &GenerateArgs, global: &Global) -> Result<ExitSt
     } else {
         printed.max(ExitStatus::Found)
     })
-}
-
-/// The files beside the policies: what is behind the rules, and the proof.
-fn beside(report: &Report, generated: &Generated, flows: &Flows, proof: &json::proof::Proof) -> Result<Files, Failure> {
-    let shown = json::evidence::shown(&flows.edges);
-    let rules = json::evidence::rules(&generated.evidence, &flows.edges, &shown);
-    let empty = json::evidence::Evidence::default();
-    let evidence = report.document_of_list("flowtape.evidence/v1", &empty, &rules)?;
-    let proof = report.document("flowtape.proof/v1", proof)?;
-    Ok(Files::from([
-        (output::EVIDENCE.to_owned(), evidence),
-        (output::PROOF.to_owned(), proof),
-    ]))
 }
 
 fn refuse_empty_window(tape: &Tape) -> Result<(), Failure> {

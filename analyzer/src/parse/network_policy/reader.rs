@@ -61,7 +61,11 @@ impl Reader<'_> {
     }
 
     pub(super) fn has_type_problem(&self, path: &Path) -> bool {
-        let related = |other: &Path| other.0.starts_with(&path.0) || path.0.starts_with(&other.0);
+        let steps = path.steps();
+        let related = |other: &Path| {
+            let other = other.steps();
+            other.starts_with(&steps) || steps.starts_with(&other)
+        };
         self.problems
             .iter()
             .any(|problem| matches!(problem.what, ProblemKind::Type { .. }) && related(&problem.path))
@@ -94,7 +98,7 @@ impl Reader<'_> {
     fn line(&self, path: &Path) -> usize {
         let mut line = self.root.line;
         let mut node = self.root;
-        for step in &path.0 {
+        for step in path.steps() {
             let Some((next, at)) = child(node, step) else { break };
             (node, line) = (next, at);
         }
@@ -103,8 +107,8 @@ impl Reader<'_> {
 
     /// The node at `path`.
     fn nearest(&self, path: &Path) -> Option<&Node> {
-        path.0
-            .iter()
+        path.steps()
+            .into_iter()
             .try_fold(self.root, |node, step| child(node, step).map(|(next, _)| next))
     }
 }

@@ -144,7 +144,7 @@ impl<'a> Into<'a> {
         let written = merged.files.iter().filter(|(name, _)| !edited(name));
         let written: Locked = written.map(|(name, text)| (name.clone(), hash(text))).collect();
         locked.extend(written);
-        directory::replace(path, &merged.files)?;
+        directory::replace(path, &directory::texts(&merged.files))?;
         Ok(Merged {
             changes: merged.changes,
             locked,

@@ -17,12 +17,6 @@ use crate::synthesis::{Generated, additions};
 /// The file that holds several policies.
 const TOGETHER: &str = "policies.yaml";
 
-/// The file of the evidence, beside the policies.
-pub(super) const EVIDENCE: &str = "evidence.json";
-
-/// The file of the proof, beside the policies.
-pub(super) const PROOF: &str = "proof.json";
-
 /// The files of policies, and a kustomization that names them.
 pub(super) fn files(manifests: &[Written], layout: Layout) -> Result<Files, Failure> {
     let mut texts: BTreeMap<String, Vec<&str>> = BTreeMap::new();
