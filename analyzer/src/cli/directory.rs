@@ -17,8 +17,11 @@ pub(super) enum Content<'a> {
     /// A text.
     Text(&'a str),
     /// More than need be in memory at once, as this writes it.
-    Made(Box<dyn Fn(&mut dyn Write) -> io::Result<()> + Sync + 'a>),
+    Made(Box<Making<'a>>),
 }
+
+/// Writes a file as it is made.
+pub(super) type Making<'a> = dyn Fn(&mut dyn Write) -> io::Result<()> + Sync + 'a;
 
 /// What is written into files, by their names.
 pub(super) type Contents<'a> = BTreeMap<&'a str, Content<'a>>;

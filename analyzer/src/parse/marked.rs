@@ -382,20 +382,37 @@ fn map_entries(node: &Node) -> &[Entry] {
     }
 }
 
-/// Entries of a mapping in their order, with an index by key so that large mappings stay linear.
+/// Entries of a mapping in their order. A few are looked through; more have an index by key, so that large mappings stay linear.
 #[derive(Default)]
 struct Entries {
     list: Vec<Entry>,
+    /// The lines of all of them, where there are more than [`FEW`].
     lines: BTreeMap<String, usize>,
 }
+
+/// So many keys are found as fast without an index, and nearly every mapping has fewer.
+const FEW: usize = 16;
 
 impl Entries {
     /// Adds an entry, or returns the line of the one that has the key already.
     fn add(&mut self, entry: Entry) -> Result<(), usize> {
-        if let Some(&first_line) = self.lines.get(&entry.key) {
+        let known = if self.list.len() <= FEW {
+            self.list
+                .iter()
+                .find(|known| known.key == entry.key)
+                .map(|known| known.line)
+        } else {
+            self.lines.get(&entry.key).copied()
+        };
+        if let Some(first_line) = known {
             return Err(first_line);
         }
-        self.lines.insert(entry.key.clone(), entry.line);
+        if self.list.len() == FEW {
+            self.lines = self.list.iter().map(|known| (known.key.clone(), known.line)).collect();
+        }
+        if self.list.len() >= FEW {
+            self.lines.insert(entry.key.clone(), entry.line);
+        }
         self.list.push(entry);
         Ok(())
     }

@@ -138,7 +138,6 @@ pub fn prove(edges: &[Edge], cluster: &Cluster, set: &PolicySet, world: &World, 
 }
 
 /// What was seen while recorded connections were judged.
-#[derive(Default)]
 struct Seen<'w> {
     connections: u64,
     unjudged: u64,
@@ -153,21 +152,18 @@ struct Seen<'w> {
 impl<'w> Seen<'w> {
     /// All of it together, in this order.
     fn of(parts: Vec<Judged<'w>>) -> Self {
-        let mut seen = Self::default();
-        let (mut used, mut needed, mut kinds) = (Vec::new(), Vec::new(), Vec::new());
-        for part in parts {
-            seen.connections += part.connections;
-            seen.unjudged += part.unjudged;
-            seen.denied.extend(part.denied);
-            seen.samples.extend(part.samples);
-            used.extend(part.used);
-            needed.extend(part.needed);
-            kinds.extend(part.kinds);
+        let used: Vec<&[Part]> = parts.iter().map(|part| part.used.as_slice()).collect();
+        let needed: Vec<&[Part]> = parts.iter().map(|part| part.needed.as_slice()).collect();
+        let kinds: Vec<&[Kind]> = parts.iter().map(|part| part.kinds.as_slice()).collect();
+        Self {
+            connections: parts.iter().map(|part| part.connections).sum(),
+            unjudged: parts.iter().map(|part| part.unjudged).sum(),
+            used: sorted(used.concat()),
+            needed: sorted(needed.concat()),
+            kinds: sorted(kinds.concat()),
+            samples: parts.iter().flat_map(|part| &part.samples).copied().collect(),
+            denied: parts.into_iter().flat_map(|part| part.denied).collect(),
         }
-        seen.used = sorted(used);
-        seen.needed = sorted(needed);
-        seen.kinds = sorted(kinds);
-        seen
     }
 }
 

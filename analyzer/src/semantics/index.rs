@@ -6,6 +6,8 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use rayon::iter::{IntoParallelRefIterator as _, ParallelIterator as _};
+
 use crate::policy::model::{Direction, Peer, Peers, Policy, PolicySet, Ports, Rule};
 use crate::policy::select::{Labels, Requirement, Selector, Test};
 
@@ -63,7 +65,8 @@ impl<'a> Index<'a> {
             world,
             subjects: arranged.collect(),
             sections: set
-                .iter()
+                .policies()
+                .par_iter()
                 .map(|policy| [Direction::Ingress, Direction::Egress].map(|direction| section(policy, direction)))
                 .collect(),
         }
@@ -213,7 +216,8 @@ impl<'a> Section<'a> {
 
 /// Selectors by a label that whatever they match must bear.
 struct ByLabel<'a> {
-    labelled: BTreeMap<(&'a str, &'a str), Vec<usize>>,
+    /// Sorted: there is one for each side of each policy, and most hold a few.
+    labelled: Vec<((&'a str, &'a str), usize)>,
     /// Those that ask for no label with one certain value.
     rest: Vec<usize>,
 }
@@ -221,29 +225,35 @@ struct ByLabel<'a> {
 impl<'a> ByLabel<'a> {
     /// Of the labels that a selector asks for the one that fewest others ask for tells most.
     fn new(selectors: Vec<(usize, &'a Selector)>) -> Self {
-        let mut asked: BTreeMap<(&str, &str), usize> = BTreeMap::new();
-        for label in selectors.iter().flat_map(|(_, selector)| certain(selector)) {
-            *asked.entry(label).or_default() += 1;
-        }
+        let mut asked: Vec<(&str, &str)> = selectors.iter().flat_map(|(_, selector)| certain(selector)).collect();
+        asked.sort_unstable();
+        let count = |label: &(&str, &str)| {
+            let from = asked.partition_point(|one| one < label);
+            asked[from..].partition_point(|one| one == label)
+        };
         let mut arranged = Self {
-            labelled: BTreeMap::new(),
+            labelled: Vec::with_capacity(selectors.len()),
             rest: Vec::new(),
         };
         for (position, selector) in selectors {
-            match certain(selector).min_by_key(|label| asked.get(label).copied()) {
-                Some(label) => arranged.labelled.entry(label).or_default().push(position),
+            match certain(selector).min_by_key(count) {
+                Some(label) => arranged.labelled.push((label, position)),
                 None => arranged.rest.push(position),
             }
         }
+        arranged.labelled.sort_unstable();
         arranged
     }
 
     /// The selectors that may match these labels, each once: all that do are among them.
     fn candidates<'s>(&'s self, labels: &'s Labels) -> impl Iterator<Item = usize> + 's {
-        let listed = labels
-            .iter()
-            .filter_map(|(key, value)| self.labelled.get(&(key.as_str(), value.as_str())));
-        listed.chain([&self.rest]).flatten().copied()
+        let listed = labels.iter().flat_map(|(key, value)| {
+            let label = (key.as_str(), value.as_str());
+            let from = self.labelled.partition_point(|(one, _)| *one < label);
+            let with = self.labelled[from..].iter().take_while(move |(one, _)| *one == label);
+            with.map(|(_, position)| position)
+        });
+        listed.chain(&self.rest).copied()
     }
 }
 

@@ -163,13 +163,13 @@ impl World {
             let (namespace, name) = names(pod);
             return Err(WorldError::UnknownNamespace { namespace, name });
         }
-        if let Some(both) = world
-            .pods
-            .windows(2)
-            .find(|both| both[0].full_name() == both[1].full_name())
-        {
-            let (namespace, name) = names(&both[0]);
-            return Err(WorldError::DuplicatePod { namespace, name });
+        for both in world.pods.windows(2) {
+            if let [one, other] = both
+                && one.full_name() == other.full_name()
+            {
+                let (namespace, name) = names(one);
+                return Err(WorldError::DuplicatePod { namespace, name });
+            }
         }
         Ok(world)
     }

@@ -21,7 +21,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("semantics", &["findings", "policy"]),
     ("parse", &["findings", "policy"]),
     ("synthesis", &["counted", "findings", "identity", "flow", "policy"]),
-    ("replay", &["identity", "flow", "policy", "semantics"]),
+    ("replay", &["sorted", "identity", "flow", "policy", "semantics"]),
     // What somebody accepted of a diff or of denials.
     ("baseline", &["findings", "flow", "policy"]),
     (

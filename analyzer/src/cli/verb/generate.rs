@@ -19,13 +19,18 @@ use crate::cli::exit::ExitStatus;
 use crate::cli::failure::Failure;
 use crate::cli::manifests::{self, Writing};
 use crate::cli::report::Report;
+use crate::enforcer::Difference;
 use crate::findings::Findings;
+use crate::flow::Flows;
 use crate::identity::cluster::Cluster;
+use crate::policy::profile::Profile;
 use crate::render::kind::Kind;
 use crate::render::text;
+use crate::replay::proof::Proof;
 use crate::replay::world::world;
+use crate::semantics::world::World;
 use crate::synthesis::landmarks::landmarks;
-use crate::synthesis::synthesize;
+use crate::synthesis::{Generated, synthesize};
 use crate::tape::{self, Tape};
 use beside::Beside;
 use into::Into;
@@ -46,21 +51,31 @@ pub(in crate::cli) fn run(args: &GenerateArgs, global: &Global) -> Result<ExitSt
     let generated = synthesize(&flows.edges, &cluster, &settings, &mut findings)
         .map_err(|error| Failure::of("cannot make a policy set of this recording", &error))?;
     let world = world(&cluster);
-    let proof = proof::prove(&flows, (&cluster, &world), &generated, &mut findings);
-    let landmarks = landmarks(&flows.edges, &cluster, &generated.set);
     let writing = Writing {
         kind: settings::kind(options.kind),
         evidence: options.evidence.unwrap_or(Evidence::Comments),
         json: global.format == Format::Json,
     };
-    let mut manifests = manifests::manifests(writing, &generated.set, &landmarks, &mut findings)?;
-    // Other kinds are each one plugin's own, and it reads them as they are meant.
-    let differences = if writing.kind == Kind::NetworkPolicy {
-        let chosen = settings::profile(options.cni);
-        enforcer::report(chosen, &generated.set, &flows, (&cluster, &world), &mut findings)
-    } else {
-        Vec::new()
-    };
+    let chosen = settings::profile(options.cni);
+    // Neither needs what the other makes, and each has parts that one thread does alone.
+    let mut of_objects = Findings::default();
+    let (judged, written) = rayon::join(
+        || {
+            judged(
+                &flows,
+                (&cluster, &world),
+                &generated,
+                (writing.kind, chosen),
+                &mut findings,
+            )
+        },
+        || {
+            let landmarks = landmarks(&flows.edges, &cluster, &generated.set);
+            manifests::manifests(writing, &generated.set, &landmarks, &mut of_objects)
+        },
+    );
+    let ((proof, differences), mut manifests) = (judged, written?);
+    findings.absorb(of_objects);
     let mut body = output::body(&generated, &mut manifests, &proof, &differences);
     let into = Into::read(args, &generated, &flows, (&cluster, &settings), &mut findings)?;
     let proved = proof.holds() && into.as_ref().is_none_or(|(_, whole)| *whole);
@@ -77,7 +92,7 @@ pub(in crate::cli) fn run(args: &GenerateArgs, global: &Global) -> Result<ExitSt
         files.retain(|name, _| directory.join(name).is_file());
         directory::replace(directory, &files)?;
     } else if let Some(directory) = &args.output {
-        let files = output::files(&manifests, options.layout.unwrap_or(Layout::Policy))?;
+        let files = output::files(&mut manifests, options.layout.unwrap_or(Layout::Policy))?;
         let stale = Stale::of(directory, &files);
         let lock = lock::lock(&options, &report.inputs, &lock::of_files(&files));
         let beside = Beside::new(&report, &generated, &flows, &body.proof)?;
@@ -96,6 +111,24 @@ pub(in crate::cli) fn run(args: &GenerateArgs, global: &Global) -> Result<ExitSt
     } else {
         printed.max(ExitStatus::Found)
     })
+}
+
+/// The proof of a set, and what network plugins read differently of it.
+fn judged(
+    flows: &Flows,
+    (cluster, world): (&Cluster, &World),
+    generated: &Generated,
+    (kind, chosen): (Kind, Profile),
+    findings: &mut Findings,
+) -> (Proof, Vec<Difference>) {
+    let proof = proof::prove(flows, (cluster, world), generated, findings);
+    // Other kinds are each one plugin's own, and it reads them as they are meant.
+    let differences = if kind == Kind::NetworkPolicy {
+        enforcer::report(chosen, &generated.set, flows, (cluster, world), findings)
+    } else {
+        Vec::new()
+    };
+    (proof, differences)
 }
 
 fn refuse_empty_window(tape: &Tape) -> Result<(), Failure> {

@@ -7,6 +7,7 @@ use std::path::Path;
 
 use clap::ValueEnum;
 use flowtape_schemas::manifest::sha256_hex;
+use rayon::iter::{IntoParallelRefIterator as _, ParallelIterator as _};
 use serde::Deserialize;
 
 use crate::cli::args::generate::{Cni, DefaultDeny, Dns, Evidence, Kind, Layout, Options, Published};
@@ -35,7 +36,10 @@ pub(super) fn locked(directory: &Path) -> Locked {
 
 /// What is to be locked of files.
 pub(super) fn of_files(files: &Files) -> Locked {
-    files.iter().map(|(name, text)| (name.clone(), hash(text))).collect()
+    files
+        .par_iter()
+        .map(|(name, text)| (name.clone(), hash(text)))
+        .collect()
 }
 
 /// What tells a file as it was written from one that was edited.

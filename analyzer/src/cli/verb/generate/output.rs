@@ -17,9 +17,9 @@ use crate::synthesis::{Generated, additions};
 /// The file that holds several policies.
 const TOGETHER: &str = "policies.yaml";
 
-/// The files of policies, and a kustomization that names them.
-pub(super) fn files(manifests: &[Written], layout: Layout) -> Result<Files, Failure> {
-    let mut texts: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+/// The files of policies, into which their texts go, and a kustomization that names them.
+pub(super) fn files(manifests: &mut [Written], layout: Layout) -> Result<Files, Failure> {
+    let mut texts: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for manifest in manifests {
         let folder = match manifest.namespace.as_str() {
             "" => String::new(),
@@ -30,11 +30,14 @@ pub(super) fn files(manifests: &[Written], layout: Layout) -> Result<Files, Fail
             Layout::Namespace => format!("{folder}{TOGETHER}"),
             Layout::Policy => format!("{folder}{}.yaml", manifest.name),
         };
-        texts.entry(place).or_default().push(&manifest.text);
+        texts.entry(place).or_default().push(std::mem::take(&mut manifest.text));
     }
     let kustomization = kustomization::text(texts.keys().map(String::as_str))?;
-    let file = |(name, texts): (String, Vec<&str>)| (name, texts.join("---\n"));
-    let mut files: Files = texts.into_iter().map(file).collect();
+    let text = |texts: Vec<String>| match <[String; 1]>::try_from(texts) {
+        Ok([only]) => only,
+        Err(several) => several.join("---\n"),
+    };
+    let mut files: Files = texts.into_iter().map(|(name, texts)| (name, text(texts))).collect();
     files.insert(kustomization::FILE.to_owned(), kustomization);
     Ok(files)
 }
