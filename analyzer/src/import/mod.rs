@@ -250,6 +250,7 @@ impl Importer {
                 || self.all_taken(format, name, before),
                 || rayon::join(|| blocks.next(), || divided(&mut divider, &current, &parse)),
             );
+            blocks.take_back(current);
             (block, made) = (next, parts);
         }
         self.all_taken(format, name, made);

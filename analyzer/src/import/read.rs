@@ -4,6 +4,7 @@
 //! could have made of text is given up.
 
 use std::io::{self, BufRead, BufReader, Read};
+use std::mem;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -109,6 +110,8 @@ pub(super) struct Blocks<R> {
     block_bytes: usize,
     /// A line whose end has not been read.
     rest: Vec<u8>,
+    /// Room of a block that is done with.
+    spare: Vec<u8>,
     done: bool,
 }
 
@@ -119,6 +122,7 @@ impl<R: BufRead> Blocks<R> {
             source,
             block_bytes: BLOCK_BYTES,
             rest: Vec::new(),
+            spare: Vec::new(),
             done: false,
         }
     }
@@ -137,7 +141,9 @@ impl<R: BufRead> Blocks<R> {
         if self.done {
             return None;
         }
-        let mut text = Vec::with_capacity(self.block_bytes);
+        let mut text = mem::take(&mut self.spare);
+        text.clear();
+        text.reserve_exact(self.block_bytes);
         text.append(&mut self.rest);
         let free = self.block_bytes - text.len();
         let read = Read::take(&mut self.source, free as u64).read_to_end(&mut text);
@@ -164,6 +170,11 @@ impl<R: BufRead> Blocks<R> {
         };
         let is_empty = text.is_empty() && set_aside.is_none();
         (!is_empty).then_some(Block { text, set_aside })
+    }
+
+    /// Takes a block back whose room may hold another.
+    pub(super) fn take_back(&mut self, block: Block) {
+        self.spare = block.text;
     }
 
     /// Reads over the rest of a line, however long it is.

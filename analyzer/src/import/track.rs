@@ -6,6 +6,7 @@
 mod connection;
 mod talk;
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::mem;
 
@@ -122,7 +123,7 @@ impl Tracker {
         if self.before_translation.contains(&key) {
             return Ok(());
         }
-        let connection = self.connection(key, time, begins && !dropped);
+        let (connection, before) = self.connection(key, time, begins && !dropped);
         connection.first = connection.first.min(time);
         connection.last = connection.last.max(time);
         connection.learn_client(sender, way, flags, protocol, dropped);
@@ -131,10 +132,13 @@ impl Tracker {
         }
         connection.learn_state(sender, flags, dropped);
         connection.asked = connection.asked.or(asked);
+        let mut has_room = true;
         for (place, end) in [(sender, from), (sender.other(), to)] {
             let known = &mut connection.who[place as usize];
             if *known == Party::Untold {
-                *known = cast.party(end.who).ok_or(Reject::TOO_MANY)?;
+                let party = cast.party(end.who);
+                has_room &= party.is_some();
+                *known = party.unwrap_or_default();
             }
         }
         let node = connection.views[view as usize].get_or_insert(seen_on);
@@ -144,20 +148,29 @@ impl Tracker {
         if let Some(server) = connection.new_server(&key).filter(|_| self.servers.len() < OPEN) {
             self.servers.insert((protocol, server));
         }
-        Ok(())
+        if let Some(before) = before {
+            self.end(key, before);
+        }
+        has_room.then_some(()).ok_or(Reject::TOO_MANY)
     }
 
     /// What is known of a connection, which begins here if it was not known, or if it is over.
-    fn connection(&mut self, key: Key, time: Time, begins: bool) -> &mut Connection {
-        if let Some(known) = self.open.get(&key)
-            && known.is_over(key.0, time, begins)
-        {
-            self.end_and_go_on(key, time);
-        }
+    fn connection(&mut self, key: Key, time: Time, begins: bool) -> (&mut Connection, Option<Connection>) {
         if self.open.len() >= OPEN && !self.open.contains_key(&key) {
             self.make_room();
         }
-        self.open.entry(key).or_insert_with(|| Connection::new(time))
+        match self.open.entry(key) {
+            Entry::Vacant(place) => (place.insert(Connection::new(time)), None),
+            Entry::Occupied(known) => {
+                let known = known.into_mut();
+                let is_over = known.is_over(key.0, time, begins);
+                let before = is_over.then(|| {
+                    let next = known.next(key.0, time);
+                    mem::replace(known, next)
+                });
+                (known, before)
+            }
+        }
     }
 
     /// What the client had asked for, if the handshake of this sequence number is also on its way to another server: then an
@@ -226,23 +239,6 @@ impl Tracker {
         }
         self.end_talks();
         self.ended.iter().for_each(each);
-    }
-
-    /// Ends a connection. Who began a talk stays the client of the next one.
-    fn end_and_go_on(&mut self, key: Key, time: Time) {
-        let Some(connection) = self.open.remove(&key) else {
-            return;
-        };
-        if key.0 != TCP {
-            let next = Connection {
-                client: connection.client,
-                told: connection.told,
-                who: connection.who,
-                ..Connection::new(time)
-            };
-            self.open.insert(key, next);
-        }
-        self.end(key, connection);
     }
 
     /// Takes the older half of all connections for ended.

@@ -37,7 +37,7 @@ fn packets(name: &str) -> (DataLink, u32, Vec<RawPcapPacket<'static>>) {
     (header.datalink, unit, packets)
 }
 
-fn read(content: Vec<u8>) -> Imported {
+pub(crate) fn read(content: Vec<u8>) -> Imported {
     let source = Source {
         name: "capture".to_owned(),
         content: Box::new(std::io::Cursor::new(content)),
@@ -52,7 +52,7 @@ fn flows(content: Vec<u8>) -> Vec<FlowRow> {
 }
 
 /// Address and port of the server, what was asked for, the outcome and the count.
-fn told(rows: &[FlowRow]) -> Vec<(String, Option<String>, Outcome, u64)> {
+pub(crate) fn told(rows: &[FlowRow]) -> Vec<(String, Option<String>, Outcome, u64)> {
     let row = |row: &FlowRow| {
         let server = format!(
             "{}:{}/{}",

@@ -6,4 +6,5 @@ mod archives;
 mod captures;
 mod directions;
 mod hostile;
+mod layers;
 mod samples;

@@ -1,5 +1,7 @@
-//! Packet captures: pcap and pcapng. The layers of a packet are read in [`layer`], answers of DNS in [`dns`].
+//! Packet captures: pcap and pcapng. The layers of a packet are read in [`layer`], answers of DNS in [`dns`], and in
+//! [`mod@comment`] whom comments name.
 
+mod comment;
 mod dns;
 mod layer;
 
@@ -13,6 +15,7 @@ use pcap_file::pcapng::blocks::interface_description::{InterfaceDescriptionBlock
 use pcap_file::pcapng::{Block, PcapNgReader};
 use pcap_file::{DataLink, PcapError, TsResolution};
 
+use self::comment::Told;
 use self::layer::Frame;
 use super::{Each, Format, Kind, Limit};
 use crate::import::record::Reject;
@@ -135,6 +138,7 @@ fn blocks(content: &mut (dyn BufRead + Send), each: &mut Each<'_>) {
             Ok(block) => block,
             Err(error) => return each(number + 1, Err(stop(&error))),
         };
+        let mut told = Told::default();
         let (interface, units, data) = match &block {
             Block::SectionHeader(_) => {
                 interfaces.clear();
@@ -144,7 +148,10 @@ fn blocks(content: &mut (dyn BufRead + Send), each: &mut Each<'_>) {
                 interfaces.push(Interface::new(block));
                 continue;
             }
-            Block::EnhancedPacket(packet) => (packet.interface_id, Some(packet.timestamp), &packet.data),
+            Block::EnhancedPacket(packet) => {
+                told = Told::of(&packet.options);
+                (packet.interface_id, Some(packet.timestamp), &packet.data)
+            }
             Block::Packet(packet) => {
                 let units = Duration::from_nanos(packet.timestamp);
                 (u32::from(packet.interface_id), Some(units), &packet.data)
@@ -175,7 +182,7 @@ fn blocks(content: &mut (dyn BufRead + Send), each: &mut Each<'_>) {
                 .records(),
             },
         };
-        each(number, records);
+        each(number, records.map(|records| told.tell(records)));
     }
 }
 

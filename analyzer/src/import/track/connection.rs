@@ -95,6 +95,19 @@ impl Connection {
         }
     }
 
+    /// The one after it between the same sockets. Who began a talk stays the client of the next.
+    pub(super) fn next(&self, protocol: u8, time: Time) -> Self {
+        if protocol == TCP {
+            return Self::new(time);
+        }
+        Self {
+            client: self.client,
+            told: self.told,
+            who: self.who,
+            ..Self::new(time)
+        }
+    }
+
     /// Counts what passed a point.
     pub(super) fn pass(&mut self, point: u64, sender: Which, count: u64, digest: Option<u32>) {
         let place = self.points.iter().position(|(known, _)| *known == point);
