@@ -333,7 +333,8 @@ pub(crate) fn listen(
         }
         None => {
             bump(&mut counters.map_full);
-            if is_carried || !offer(counters, &edge, moment, &uncounted) {
+            // As what it is counted, which its end will be too.
+            if is_carried || !offer(counters, &FlowKey::of_listener(key, by), moment, &uncounted) {
                 bump(&mut counters.edge_lost);
             }
         }

@@ -155,7 +155,7 @@ impl Listeners {
     }
 
     /// How many listeners that ceased have no row of their own, because their control group has its share of rows, by the hook that
-    /// saw them begin; since the last call.
+    /// sees such sockets bound; since the last call.
     pub fn take_folded(&mut self) -> BTreeMap<Hook, u64> {
         self.ended.take_counts()
     }

@@ -102,7 +102,7 @@ catalog! {
     ClocksApart "FT1020" Warning "clocks-apart"
         "The clocks of nodes are apart; they are compared by connections that both sides saw."
     ListenersFolded "FT1030" Info "listeners-folded"
-        "A program bound ports of UDP one after the other, and most are counted without their port."
+        "A program listened on ports one after the other, and most are counted without their port."
     UnknownPeer "FT2001" Warning "unknown-peer"
         "A peer has no identity that the tape can prove."
     AmbiguousPeer "FT2002" Warning "ambiguous-peer"

@@ -26,7 +26,7 @@ const FOLLOWING_DATAGRAMS: [Hook; 6] = [
     Hook::Synthetic,
 ];
 
-/// Hooks that see listeners of UDP begin.
+/// Hooks that see sockets bound, and under which listeners without a row of their own are counted.
 const BINDING: [Hook; 2] = [Hook::PostBind4, Hook::PostBind6];
 
 /// Hooks without which no edge is missing.
@@ -168,7 +168,7 @@ impl Judge<'_> {
             let name = &node.name;
             match counter.loss() {
                 Loss::Nothing if counter == Counter::Folded && BINDING.contains(&hook) => {
-                    let message = format!("listeners of UDP are counted without their port on node `{name}`");
+                    let message = format!("listeners are counted without their port on node `{name}`");
                     self.findings.report_many(Code::ListenersFolded, message, value);
                 }
                 Loss::Nothing => {}

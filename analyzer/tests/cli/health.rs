@@ -174,7 +174,7 @@ fn listeners_without_a_port_and_looks_that_failed_are_told() {
     ];
     let (complete, _, findings) = told(&folded);
     assert!(complete, "every edge is there");
-    let message = "listeners of UDP are counted without their port on node `n1`";
+    let message = "listeners are counted without their port on node `n1`";
     assert_eq!(findings, [format!("FT1030 444 {message}")]);
     let blind = [row(Hook::TaskFile, Counter::BlindNanos, 1_500_000_000)];
     let (complete, reasons, findings) = told(&blind);

@@ -41,7 +41,8 @@ const _: () = assert!(size_of::<QuotaValue>() == 16 && align_of::<QuotaValue>() 
 pub const FOLDED_EDGES: u64 = 256;
 
 /// Listeners of UDP that may begin in one control group between two drains, each by its port, where their events do not carry
-/// their count; and rows of listeners that ended, by their port, in one file. Far more than a server has.
+/// their count; and rows of listeners of one protocol that ended after a moment, by their port, in one file. Far more than a
+/// server has. What listened for longer keeps its row beside them.
 pub const LISTENERS: u64 = 256;
 
 impl QuotaKey {

@@ -18,6 +18,10 @@ pub(super) fn note(peer: &Peer) {
         return;
     };
     bump(&mut counters.filtered);
+    // A socket that has its port gets no other, and is refused after this has run (`__inet_bind`): it stays what it is.
+    if peer.local_port() != 0 {
+        return;
+    }
     let socket = sock::number(peer.socket());
     if peer.port == 0 {
         // What an earlier call asked for and did not get.

@@ -173,8 +173,9 @@ impl Peer {
         task::put(event);
     }
 
+    /// The port of the socket; 0 if it has none yet.
     #[inline(always)]
-    fn local_port(&self) -> u16 {
+    pub(super) fn local_port(&self) -> u16 {
         read!(self.socket(), src_port) as u16
     }
 }

@@ -69,9 +69,18 @@ pub(crate) fn unasked() -> Outcome {
     Ok(socket::connect(&later, to)?)
 }
 
-/// A wildcard socket that has an address once it is connected, and two sockets of one port.
+/// A wildcard socket that has an address once it is connected, two sockets of one port, and servers that are bound once more
+/// in vain.
 pub(crate) fn ends() -> Outcome {
     let server = UdpSocket::bind((V4, 17_300))?;
+    for (port, other) in [(17_303, 17_305), (17_304, 0)] {
+        let bound = bound(libc::SOCK_DGRAM, V4, port)?;
+        let refused = socket::bind(&bound, SocketAddr::new(V4, other)).err();
+        let refused = refused.and_then(|error| error.raw_os_error());
+        if refused != Some(libc::EINVAL) {
+            return Err(format!("expected to be refused: {refused:?}").into());
+        }
+    }
     let wildcard = bound(libc::SOCK_DGRAM, ANY, 17_301)?;
     socket::connect(&wildcard, server.local_addr()?)?;
     drop(wildcard);
