@@ -73,13 +73,10 @@ impl Services {
         let services = || rows.services.iter().enumerate();
         let span = |row: &ServiceRow| Span::of_validity(row.valid_from, row.valid_to);
         let by_address = services().flat_map(|(index, row)| {
-            let addresses = row
-                .cluster_ips
-                .iter()
-                .chain(&row.external_ips)
-                .chain(&row.load_balancer_ips)
-                // What is sent to a proxy leaves for it, and comes back as its own.
-                .filter(|address| !row.load_balancer_proxies.contains(address));
+            // What is sent to a proxy leaves for it, and comes back as its own.
+            let is_proxy = |address: &&Address| row.load_balancer_proxies.contains(address);
+            let balanced = row.load_balancer_ips.iter().filter(move |address| !is_proxy(address));
+            let addresses = row.cluster_ips.iter().chain(&row.external_ips).chain(balanced);
             addresses.map(move |address| (*address, span(row), index))
         });
         let by_node_port = services().flat_map(|(index, row)| {

@@ -138,9 +138,6 @@ impl Question<'_> {
         if let Some(socket) = self.answering(dialed, protocol, from) {
             return Ok(Target::direct(dialed, Some(socket)));
         }
-        if self.is_proxy(dialed.0) {
-            return Ok(Target::direct(dialed, None));
-        }
         for service in &self.scenario.services {
             for port in service.ports.iter().filter(|port| port.protocol == protocol) {
                 if let Some(publication) = self.publication(service, port, dialed) {
@@ -163,19 +160,14 @@ impl Question<'_> {
         Ok(Target::direct(dialed, self.owner(&direct, protocol)))
     }
 
-    /// Whether an address is of a load balancer outside, which nodes do not translate.
-    fn is_proxy(&self, address: IpAddr) -> bool {
-        let mut services = self.scenario.services.iter();
-        services.any(|service| service.balanced_by_proxy && service.load_balancer.contains(&address))
-    }
-
     /// Whether and how an address and port belong to a port of a Service.
     fn publication(&self, service: &Service, port: &ServicePort, (address, number): Endpoint) -> Option<Publication> {
         if port.port == number && service.addresses.contains(&address) {
             return Some(Publication::Cluster);
         }
-        if port.port == number && (service.load_balancer.contains(&address) || service.external_ips.contains(&address))
-        {
+        // Nodes do not translate the addresses of a load balancer that is a proxy.
+        let balanced = service.load_balancer.contains(&address) && !service.balanced_by_proxy;
+        if port.port == number && (balanced || service.external_ips.contains(&address)) {
             return Some(Publication::Outside(None));
         }
         if port.node_port != Some(number) {
