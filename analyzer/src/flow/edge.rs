@@ -125,15 +125,16 @@ impl Evidence {
         self.seen_by.extend(seen_by);
         self.predates_window |= predates_window;
         self.nodes.extend(nodes);
-        let is_certain = |service: &ServiceUse, all: &Sorted<ServiceUse>, doubted: &Sorted<ServiceUse>| {
-            all.contains(service) && !doubted.contains(service)
+        // Where the server is supposed, every Service is, and none is said to be.
+        let certain = |is_supposed: bool, all: &Sorted<ServiceUse>, doubted: &Sorted<ServiceUse>| -> Vec<ServiceUse> {
+            let seen = all.iter().filter(|_| !is_supposed);
+            seen.filter(|service| !doubted.contains(service)).cloned().collect()
         };
-        let both = self.rivalled.iter().chain(&rivalled).cloned();
-        let still = both.filter(|service| {
-            !is_certain(service, &self.services, &self.rivalled) && !is_certain(service, &services, &rivalled)
-        });
-        self.rivalled = still.collect();
+        let mut known = certain(self.assumed, &self.services, &self.rivalled);
+        known.extend(certain(assumed, &services, &rivalled));
         self.services.extend(services);
+        let doubted = self.services.iter().filter(|service| !known.contains(service));
+        self.rivalled = doubted.filter(|_| !(self.assumed && assumed)).cloned().collect();
         self.node_ports.extend(node_ports);
         self.translated.extend(translated);
         // Ports that are named differently leave no single name.
@@ -275,5 +276,65 @@ impl fmt::Display for Edge {
             outcome: _,
         } = &self.key;
         write!(formatter, "{from} -> {to} {port}/{protocol}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Evidence, ServiceUse};
+    use crate::findings::Samples;
+    use flowtape_schemas::time::Time;
+
+    /// What supports an edge to which Services led, some of them supposed.
+    fn evidence(services: &[&str], rivalled: &[&str], assumed: bool) -> Evidence {
+        let used = |names: &[&str]| {
+            let service = |name: &&str| ServiceUse {
+                namespace: "shop".to_owned(),
+                name: (*name).to_owned(),
+                port: 80,
+            };
+            names.iter().map(service).collect()
+        };
+        Evidence {
+            count: 1,
+            first_seen: Time(0),
+            last_seen: Time(1),
+            seen_by: [].into(),
+            predates_window: false,
+            nodes: [].into(),
+            services: used(services),
+            rivalled: used(rivalled),
+            node_ports: [].into(),
+            translated: [].into(),
+            port_name: None,
+            assumed,
+            pairs: [].into(),
+            samples: Samples::default(),
+        }
+    }
+
+    #[test]
+    fn a_service_is_certain_where_a_side_that_was_seen_says_so() {
+        let seen = evidence(&["all", "own"], &["all"], false);
+        for (other, rivalled) in [
+            (evidence(&["all"], &[], true), &["all"][..]),
+            (evidence(&["more"], &[], true), &["all", "more"]),
+            (evidence(&["own"], &["own"], false), &["all"]),
+            (evidence(&["all"], &[], false), &[]),
+        ] {
+            for (one, other) in [(&seen, &other), (&other, &seen)] {
+                let mut both = one.clone();
+                both.absorb(other.clone());
+                let names: Vec<&str> = both.rivalled.iter().map(|service| service.name.as_str()).collect();
+                assert_eq!(names, rivalled, "{one:?} and {other:?}");
+                assert!(!both.assumed);
+            }
+        }
+        let mut supposed = evidence(&["all"], &[], true);
+        supposed.absorb(evidence(&["more"], &[], true));
+        assert!(
+            supposed.assumed && supposed.rivalled.is_empty(),
+            "where the server is supposed, everything is"
+        );
     }
 }
