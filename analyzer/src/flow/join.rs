@@ -9,6 +9,7 @@ mod part;
 mod question;
 mod served;
 mod through;
+mod timed;
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -67,18 +67,32 @@ impl<'a> Sighting<'a> {
         self.row.direction == Direction::In
     }
 
+    /// Whether a server may have counted it too.
+    pub(super) fn may_be_accepted(&self) -> bool {
+        matches!(self.outcome(), Outcome::Established | Outcome::Unknown)
+    }
+
     /// Whether these are datagrams of connected sockets, which the kernel would have told of an error.
     pub(super) fn is_of_connected_sockets(&self) -> bool {
         self.protocol() == Transport::UDP && self.row.hook == Hook::SendLength
     }
 
-    /// Whether this is the address of the socket: where the socket has none of its own, any of its pod.
+    /// The address of the socket: where the socket has none of its own, any of its pod.
+    pub(super) fn addresses(&self) -> impl Iterator<Item = Address> {
+        let of_pod = match (self.row.local_ip, &self.local) {
+            (None, Party::Pod(pod)) => Some(&pod.addresses),
+            (Some(_), _)
+            | (None, Party::Node(_) | Party::External(..) | Party::Loopback | Party::Group | Party::Unknown(..)) => {
+                None
+            }
+        };
+        let own = self.row.local_ip.into_iter();
+        own.chain(of_pod.into_iter().flatten().copied())
+    }
+
+    /// Whether this is such an address.
     pub(super) fn is_at(&self, address: Option<Address>) -> bool {
-        match (self.row.local_ip, &self.local) {
-            (Some(own), _) => Some(own) == address,
-            (None, Party::Pod(pod)) => address.is_some_and(|address| pod.addresses.contains(&address)),
-            (None, Party::Node(_) | Party::External(..) | Party::Loopback | Party::Group | Party::Unknown(..)) => false,
-        }
+        address.is_some_and(|address| self.addresses().any(|own| own == address))
     }
 
     /// The address at which a server on the network of a node answered, if it is not one of the node's own.

@@ -86,9 +86,10 @@ impl<'a> Views<'a> {
             all = self.candidates(sighting, client, sighting.when.tolerant());
         }
         // A Service with a single answer led to it in any case.
-        if answers(&all).len() > 1 {
+        if answers(&all).len() > 1 && all.iter().any(|candidate| candidate.seen != Seen::No) {
+            let elsewhere = self.led_elsewhere(sighting);
             for candidate in all.iter_mut().filter(|candidate| candidate.seen != Seen::No) {
-                candidate.rivalled = self.has_rivals(sighting, candidate);
+                candidate.rivalled = elsewhere.contains(&(candidate.place(), candidate.backend.port));
             }
         }
         all

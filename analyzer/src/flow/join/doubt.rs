@@ -1,16 +1,18 @@
 //! What counts leave open about a client that went to a Service.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use flowtape_schemas::address::Address;
 
 use super::Views;
 use super::candidate::{Candidate, Reached, several};
-use super::hosts::servers;
+use super::hosts::{Place, servers};
+use super::timed::Timed;
 use crate::flow::edge::Endpoint;
 use crate::flow::host::host_of;
 use crate::flow::sighting::Sighting;
 use crate::identity::resolve::Party;
+use crate::identity::timeline::Span;
 
 /// Why the backends that saw a client may not be those that it reached.
 #[derive(Clone, Copy, Debug)]
@@ -38,33 +40,40 @@ impl Doubts {
 /// What the views of clients asked for, by their pods, else their addresses.
 #[derive(Debug, Default)]
 pub(super) struct Asks<'a> {
-    by_client: BTreeMap<(Option<&'a str>, Option<Address>), Vec<&'a Sighting<'a>>>,
+    by_client: BTreeMap<Client<'a>, Timed<&'a Sighting<'a>>>,
 }
+
+/// The pod of a client, else its address.
+type Client<'a> = (Option<&'a str>, Option<Address>);
 
 impl<'a> Asks<'a> {
     /// Collects the view of every client.
     pub(super) fn new(sightings: &'a [Sighting<'a>]) -> Self {
-        let mut asks = Self::default();
+        let mut views: BTreeMap<Client<'a>, Vec<(Span, &'a Sighting<'a>)>> = BTreeMap::new();
         for sighting in sightings.iter().filter(|sighting| !sighting.is_server()) {
-            asks.by_client.entry(client(sighting)).or_default().push(sighting);
+            let of_client = views.entry(client(sighting)).or_default();
+            of_client.push((sighting.presence(), sighting));
         }
-        asks
+        let timed = |(client, views)| (client, Timed::new(views));
+        Self {
+            by_client: views.into_iter().map(timed).collect(),
+        }
     }
 
-    /// Whether something else that a client asked for at the time of one of its views is of a kind.
-    fn any_beside(&self, sighting: &Sighting<'_>, mut is_of_kind: impl FnMut(&Sighting<'_>) -> bool) -> bool {
+    /// What else a client asked for at the time of one of its views, as far as a server may have seen that instead.
+    fn beside<'s>(&'s self, sighting: &'s Sighting<'_>) -> impl Iterator<Item = &'s Sighting<'a>> {
         let at = sighting.presence().tolerant();
-        let is_other = |other: &&&Sighting<'_>| {
-            let (asked, protocol) = (&sighting.services, sighting.protocol());
-            other.protocol() == protocol && other.services != *asked && other.presence().overlaps(at)
-        };
-        let mut all = self.by_client.get(&client(sighting)).into_iter().flatten();
-        all.any(|other| is_other(&other) && is_of_kind(other))
+        let all = self.by_client.get(&client(sighting));
+        let near = all.into_iter().flat_map(move |views| views.during(at)).copied();
+        near.filter(|other| {
+            let may_be_it = other.may_be_accepted() || other.outcome() == sighting.outcome();
+            may_be_it && other.protocol() == sighting.protocol() && other.services != sighting.services
+        })
     }
 }
 
 /// Tells a client from others.
-fn client<'a>(sighting: &Sighting<'a>) -> (Option<&'a str>, Option<Address>) {
+fn client<'a>(sighting: &Sighting<'a>) -> Client<'a> {
     match &sighting.local {
         Party::Pod(pod) => (Some(&pod.uid), None),
         Party::Node(_) | Party::External(..) | Party::Loopback | Party::Group | Party::Unknown(..) => {
@@ -80,8 +89,9 @@ impl Views<'_> {
         let neighbours = several(seen) && seen.iter().any(|one| self.has_neighbours(sighting, one));
         let by_node = |one: &&Candidate<'_>| one.translated().is_some() && !self.only_translates(sighting, one);
         let mistakable = (several(seen) || !unrecorded.is_empty()) && seen.iter().any(by_node);
-        let forwarded =
-            several(seen) && host_of(&sighting.local).is_some() && seen.iter().any(|one| self.is_published(one));
+        let forwarded = several(seen)
+            && host_of(&sighting.local).is_some()
+            && seen.iter().any(|one| self.is_published(sighting, one));
         Doubts {
             neighbours,
             mistakable,
@@ -90,12 +100,13 @@ impl Views<'_> {
     }
 
     /// Whether nodes lead clients to a backend that it sees with their addresses.
-    fn is_published(&self, one: &Candidate<'_>) -> bool {
+    fn is_published(&self, sighting: &Sighting<'_>, one: &Candidate<'_>) -> bool {
         let Party::Pod(pod) = &one.backend.party else {
             return false;
         };
-        let mut ports = self.published.iter();
-        ports.any(|published| published.workload == pod.workload && published.port == one.backend.port)
+        let (protocol, port) = (sighting.protocol().to_string(), one.backend.port);
+        let mut ports = self.published.iter().filter(|published| published.port == port);
+        ports.any(|published| published.protocol == protocol && published.workload == pod.workload)
     }
 
     /// Whether single connections may tell more of a client than counts, which leave more than one answer.
@@ -107,9 +118,9 @@ impl Views<'_> {
         open || seen.iter().any(|one| one.rivalled)
     }
 
-    /// Whether something else that the client asked for explains as well that a backend saw it.
-    pub(super) fn has_rivals(&self, sighting: &Sighting<'_>, one: &Candidate<'_>) -> bool {
-        let leads_there = |other: &Sighting<'_>| servers(other, self).contains(&(one.place(), one.backend.port));
-        self.asks.any_beside(sighting, leads_there)
+    /// Where else the client may have been led at that time, which explains as well that a backend saw it.
+    pub(super) fn led_elsewhere(&self, sighting: &Sighting<'_>) -> BTreeSet<(Place, u16)> {
+        let others = self.asks.beside(sighting);
+        others.flat_map(|other| servers(other, self)).collect()
     }
 }

@@ -48,8 +48,8 @@ pub(in crate::flow) fn introduce(sightings: &mut [Sighting<'_>], partners: &Part
 
 fn meet<'a>(sighting: &mut Sighting<'a>, met: Met<'a>) {
     // Whoever held the address, it was the one whose socket it was.
-    let same_address = !met.translated && sighting.services.is_empty();
-    if same_address && is_ambiguous(&sighting.remote) {
+    let is_server_itself = sighting.services.is_empty() || sighting.met_server;
+    if is_server_itself && !met.translated && is_ambiguous(&sighting.remote) {
         sighting.remote = met.party.clone();
     }
     sighting.met = Some(met);

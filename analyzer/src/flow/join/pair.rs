@@ -84,7 +84,10 @@ fn matches<'c>(
         for (server, way) in servers.iter().filter(|(_, way)| is_wanted(way)) {
             let (near, far) = (of(client), of(server));
             let equal = matching(near, far);
-            chances.entry(way).or_default().add(near, far, equal.len());
+            // A client's own address leaves nothing to chance.
+            if *way != Way::Direct {
+                chances.entry(way).or_default().add(near, far, equal.len());
+            }
             all.extend(equal.into_iter().map(|(near, far)| (way, near, far)));
         }
     }

@@ -87,17 +87,21 @@ pub(in crate::flow) fn divide(
 /// The parts of a row: those that were paired, each with the rows it is of; single operations, where each is asked for by
 /// itself; and what is left of its count.
 fn parts_of(row: &FlowRow, paired: BTreeMap<Sides, Vec<Time>>, singly: &[Operation]) -> Vec<(FlowRow, Option<Sides>)> {
-    let mut alone: Vec<Time> = singly.iter().map(|one| one.time).collect();
+    let mut alone: BTreeMap<Time, usize> = BTreeMap::new();
+    for one in singly {
+        *alone.entry(one.time).or_default() += 1;
+    }
     let mut parts = Vec::new();
     for (sides, times) in paired {
         for time in &times {
-            if let Some(place) = alone.iter().position(|other| other == time) {
-                alone.swap_remove(place);
+            if let Some(left) = alone.get_mut(time) {
+                *left = left.saturating_sub(1);
             }
         }
         parts.extend(part(row, &times).map(|part| (part, Some(sides))));
     }
-    parts.extend(alone.iter().filter_map(|time| Some((part(row, &[*time])?, None))));
+    let alone = alone.iter().flat_map(|(time, left)| std::iter::repeat_n(time, *left));
+    parts.extend(alone.filter_map(|time| Some((part(row, &[*time])?, None))));
     let counted = parts.iter().map(|(part, _)| part.count).fold(0, u64::saturating_add);
     let rest = FlowRow {
         count: row.count.saturating_sub(counted),

@@ -3,17 +3,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use flowtape_schemas::address::Address;
-use flowtape_schemas::node::Outcome;
 
 use super::Views;
 use super::candidate::{Candidate, translator_key};
 use super::hosts::Place;
+use super::timed::Timed;
 use crate::flow::edge::Transport;
 use crate::flow::host::host_of;
 use crate::flow::sighting::{Sighting, endpoint};
 use crate::identity::Reason;
 use crate::identity::cluster::Cluster;
 use crate::identity::resolve::{Party, Resolver};
+use crate::identity::timeline::Span;
 use crate::tape::RowAt;
 
 /// Rows whose single operations may tell more than their counts.
@@ -132,66 +133,81 @@ impl Views<'_> {
 
 /// Views of servers, by what a client knows of them.
 struct Sides<'s, 'a> {
-    by_place: BTreeMap<(Place, Transport, u16), Vec<&'s Sighting<'a>>>,
-    /// Servers whose clients or whose own address may be one of several.
-    by_address: BTreeMap<(Address, Transport, u16), Vec<&'s Sighting<'a>>>,
+    /// Servers whose own address may be one of several, by it and the client's.
+    by_address: BTreeMap<(Socket<Address>, Address), Timed<&'s Sighting<'a>>>,
+    /// By the client's address.
+    direct: BTreeMap<(Socket<Place>, Address), Timed<&'s Sighting<'a>>>,
+    /// By the node whose address was the client's.
+    translated: BTreeMap<(Socket<Place>, &'s str), Timed<&'s Sighting<'a>>>,
 }
+
+/// Where a server is, the protocol and its port.
+type Socket<P> = (P, Transport, u16);
 
 impl<'s, 'a> Sides<'s, 'a> {
     fn new(sightings: &'s [Sighting<'a>]) -> Self {
-        let mut sides = Self {
-            by_place: BTreeMap::new(),
-            by_address: BTreeMap::new(),
-        };
-        for server in sightings.iter().filter(|sighting| sighting.is_server()) {
-            let key = (Place::of_server(server), server.protocol(), server.port);
-            sides.by_place.entry(key).or_default().push(server);
-            if let Some(address) = server.row.local_ip {
-                let key = (address, server.protocol(), server.port);
-                sides.by_address.entry(key).or_default().push(server);
+        let (mut by_address, mut direct, mut translated) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        let counted = |one: &&Sighting<'_>| one.is_server() && one.row.count > 0;
+        for server in sightings.iter().filter(counted) {
+            let (protocol, port, span) = (server.protocol(), server.port, server.presence());
+            let place = (Place::of_server(server), protocol, port);
+            if let Some(node) = host_of(&server.remote) {
+                let rows: &mut Vec<_> = translated.entry((place.clone(), node)).or_default();
+                rows.push((span, server));
             }
+            let Some(client) = server.row.remote_ip else { continue };
+            if let Some(address) = server.row.local_ip {
+                let rows: &mut Vec<_> = by_address.entry(((address, protocol, port), client)).or_default();
+                rows.push((span, server));
+            }
+            let rows: &mut Vec<_> = direct.entry((place, client)).or_default();
+            rows.push((span, server));
         }
-        sides
+        Self {
+            by_address: timed(by_address),
+            direct: timed(direct),
+            translated: timed(translated),
+        }
     }
 
     /// The servers' rows that may have counted the same as a client's.
     fn related(&self, client: &Sighting<'a>, views: &Views<'_>) -> BTreeMap<RowAt, Way> {
         let mut related = BTreeMap::new();
-        let reached = matches!(client.outcome(), Outcome::Established | Outcome::Unknown);
-        if !reached || client.row.count == 0 {
+        if !client.may_be_accepted() || client.row.count == 0 {
             return related;
         }
         let at = client.presence().tolerant();
-        let mut relate = |server: &Sighting<'a>, way: Way| {
-            if let (Some(place), true) = (server.at, server.presence().overlaps(at) && server.row.count > 0) {
-                related.entry(place).or_insert(way);
+        let mut relate = |servers: Option<&Timed<&Sighting<'a>>>, way: &Way| {
+            for server in servers.into_iter().flat_map(|servers| servers.during(at)) {
+                if let Some(place) = server.at {
+                    related.entry(place).or_insert_with(|| way.clone());
+                }
             }
         };
         if is_ambiguous(&client.remote)
             && let Some(address) = client.row.remote_ip
         {
-            let servers = self.by_address.get(&(address, client.protocol(), client.port));
-            for server in servers
-                .into_iter()
-                .flatten()
-                .filter(|one| client.is_at(one.row.remote_ip))
-            {
-                relate(server, Way::Direct);
+            let socket = (address, client.protocol(), client.port);
+            for own in client.addresses() {
+                relate(self.by_address.get(&(socket, own)), &Way::Direct);
             }
         }
         for (place, port, translator) in views.ways(client) {
-            let servers = self.by_place.get(&(place, client.protocol(), port));
-            for server in servers.into_iter().flatten() {
-                if client.is_at(server.row.remote_ip) {
-                    relate(server, Way::Direct);
-                } else if let Some(node) = translator
-                    .as_deref()
-                    .filter(|node| host_of(&server.remote) == Some(*node))
-                {
-                    relate(server, Way::Translated(node.to_owned()));
-                }
+            let socket = (place, client.protocol(), port);
+            for own in client.addresses() {
+                relate(self.direct.get(&(socket.clone(), own)), &Way::Direct);
+            }
+            if let Some(node) = translator {
+                let servers = self.translated.get(&(socket, node.as_str()));
+                relate(servers, &Way::Translated(node.clone()));
             }
         }
         related
     }
+}
+
+/// The rows of each key by time.
+fn timed<K: Ord, V>(rows: BTreeMap<K, Vec<(Span, V)>>) -> BTreeMap<K, Timed<V>> {
+    let of_key = |(key, rows)| (key, Timed::new(rows));
+    rows.into_iter().map(of_key).collect()
 }
