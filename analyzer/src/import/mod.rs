@@ -118,6 +118,7 @@ pub fn import(
         time: untold.time,
         quarantine: BTreeMap::new(),
         imports: BTreeMap::new(),
+        empty: Vec::new(),
         used: 0,
     };
     let names: Vec<String> = sources.iter().map(|source| format!("`{}`", source.name)).collect();
@@ -135,6 +136,8 @@ struct Importer {
     time: Option<Time>,
     quarantine: BTreeMap<(String, &'static str, Reject), Told>,
     imports: BTreeMap<&'static str, ImportRecording>,
+    /// Files that have nothing in them.
+    empty: Vec<String>,
     used: u64,
 }
 
@@ -158,6 +161,10 @@ impl Importer {
         let start = content.fill_buf().map_err(failed)?;
         if archive::is_archive(start) {
             self.archive(&name, &mut *content);
+            return Ok(());
+        }
+        if start.is_empty() && format.is_none() {
+            self.empty.push(name);
             return Ok(());
         }
         let format = format
@@ -352,9 +359,11 @@ impl Importer {
         };
         let quarantine: Vec<QuarantineRow> = self.quarantine.into_iter().map(row).collect();
         if self.used == 0 || nodes.is_empty() {
+            let mut found = found(&imports, &quarantine);
+            found.extend(self.empty.iter().map(|name| format!("`{name}` is empty")));
             return Err(ImportError::Nothing {
                 files: files.join(", "),
-                found: found(&imports, &quarantine),
+                found,
             });
         }
         if let Some(import) = imports.first_mut() {

@@ -164,3 +164,19 @@ fn a_packed_file_that_was_cut_off_is_read_up_to_there() {
             .any(|row| row.reason == QuarantineReason::CutOff)
     );
 }
+
+#[test]
+fn an_empty_file_among_others_is_no_error_and_alone_is_called_empty() {
+    let format = flowtape::import::format::named("hubble").unwrap();
+    let source = |name: &str, content: Vec<u8>| Source {
+        name: name.to_owned(),
+        content: Box::new(std::io::Cursor::new(content)),
+    };
+    let rotated = vec![source("a.log", Vec::new()), source("b.log", sample(format))];
+    let imported = import(None, rotated, ClusterRows::default(), untold("import")).unwrap();
+    assert_eq!(imported.nodes, read(None, &sample(format)).unwrap().nodes);
+    let ImportError::Nothing { found, .. } = read(None, b"").unwrap_err() else {
+        panic!("an empty file has a format");
+    };
+    assert_eq!(found, ["`file` is empty"]);
+}
