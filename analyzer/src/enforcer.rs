@@ -78,7 +78,7 @@ fn of_rule(rule: &Rule, world: &World) -> BTreeSet<Aspect> {
                 let mut addresses = world.nodes().values().flatten();
                 cidr.length() > 0 && addresses.any(|address| cidr.contains(*address))
             }
-            Peer::Pods { .. } => false,
+            Peer::Pods { .. } | Peer::Entity(_) => false,
         };
         aspects.extend(listed.iter().any(is_node).then_some(Aspect::NodeBlock));
     }
@@ -150,7 +150,7 @@ fn is_found(set: &PolicySet, part: Part, front: &Front<'_>) -> bool {
         Peers::Any => true,
         Peers::Of(listed) => match listed.iter().nth(part.peer) {
             Some(Peer::Pods { namespaces: _, pods }) => front.is_found_by(pods),
-            Some(Peer::Block { .. }) | None => false,
+            Some(Peer::Block { .. } | Peer::Entity(_)) | None => false,
         },
     })
 }

@@ -271,7 +271,7 @@ fn with_all_pods(rule: &Rule) -> Option<Rule> {
             namespaces: namespaces.clone(),
             pods: Selector::everything(),
         },
-        Peer::Block { .. } => peer.clone(),
+        Peer::Block { .. } | Peer::Entity(_) => peer.clone(),
     };
     let wide = OneOrMore::new(peers.iter().map(widened)).unwrap();
     (wide != *peers).then(|| Rule {

@@ -14,7 +14,11 @@ use crate::findings::{Code, Findings};
 use crate::json::Input;
 use crate::parse::kubernetes::{Parsed, parse};
 use crate::parse::report::Skipped;
+use crate::policy::kind::PolicyKind;
 use crate::policy::model::PolicySet;
+use crate::semantics::entity::not_known;
+use crate::semantics::eval::By;
+use crate::semantics::world::World;
 
 /// The largest file of policies: 20 times what a cluster with 5,000 policies prints.
 const FILE_BYTES: u64 = 64 << 20;
@@ -55,7 +59,7 @@ pub(super) fn read(path: &Path) -> Result<Policies, Failure> {
     })
 }
 
-/// The files of a directory that can hold policies, by name, and the policies. One that is not there holds none.
+/// The files of a directory that can hold policies, by name, and the NetworkPolicies in them. One that is not there holds none.
 pub(super) fn held(path: &Path) -> Result<(Vec<(String, String)>, PolicySet), Failure> {
     if path.is_file() {
         let place = path.display();
@@ -70,7 +74,7 @@ pub(super) fn held(path: &Path) -> Result<(Vec<(String, String)>, PolicySet), Fa
     };
     texts.retain(|(name, text)| !is_report(name, text));
     let parsed = parsed(path, &texts, faults)?;
-    Ok((texts, parsed.set))
+    Ok((texts, parsed.set.of_kind(PolicyKind::NetworkPolicy)))
 }
 
 fn parsed(path: &Path, texts: &[(String, String)], mut faults: Vec<String>) -> Result<Parsed, Failure> {
@@ -101,6 +105,24 @@ pub(super) fn say_what_is_odd(parsed: &Parsed, findings: &mut Findings) {
         output::say(&escaped(&told));
     }
     report_unread(parsed, findings);
+    for refusal in &parsed.refused {
+        findings.report(Code::PolicyNotEvaluated, refusal.to_string());
+    }
+    for policy in &parsed.staged {
+        findings.report(
+            Code::PolicyStaged,
+            format!("{} is staged, and not enforced", By::of(policy, None)),
+        );
+    }
+}
+
+/// Reports whom rules name and nobody is known to be.
+pub(super) fn say_who_is_not_known(set: &PolicySet, world: &World, findings: &mut Findings) {
+    for (entity, rules) in not_known(set, world) {
+        let message =
+            format!("which addresses are meant by `{entity}` is not known, so rules that name it match nobody");
+        findings.report_many(Code::PeerNotKnown, message, rules);
+    }
 }
 
 /// API groups whose objects decide about traffic beside NetworkPolicy.

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use crate::identity::Workload;
 use crate::identity::cluster::Cluster;
 use crate::policy::cidr::Cidr;
-use crate::policy::model::{Direction, Peer, Peers, Policy, PolicySet};
+use crate::policy::model::{Direction, Entity, Peer, Peers, Policy, PolicySet};
 use crate::policy::select::{Labels, Requirement, Test};
 use crate::replay::world::{OTHER_POD, representative};
 use crate::semantics::world::{NAMESPACE_NAME_LABEL, NamedPort, Pod, World};
@@ -113,8 +113,8 @@ fn blocks_of_policy(policy: &Policy) -> Vec<Block> {
 pub(super) fn blocks(peers: &Peers) -> Vec<Block> {
     let Peers::Of(listed) = peers else { return Vec::new() };
     let block = |peer: &Peer| match peer {
-        Peer::Block { cidr, except } => Some((*cidr, except.clone())),
-        Peer::Pods { .. } => None,
+        Peer::Block { cidr, except } | Peer::Entity(Entity::Outside { cidr, except }) => Some((*cidr, except.clone())),
+        Peer::Pods { .. } | Peer::Entity(_) => None,
     };
     listed.iter().filter_map(block).collect()
 }

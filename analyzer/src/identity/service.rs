@@ -155,6 +155,21 @@ impl Services {
         backends_of(slices.iter().map(AsRef::as_ref), hit, protocol)
     }
 
+    /// The addresses of the API server: every endpoint that Service `default/kubernetes` ever had.
+    #[must_use]
+    pub fn api_server(&self) -> BTreeSet<Address> {
+        let hit = |port_name: Option<&str>| ServiceHit {
+            namespace: "default".to_owned(),
+            name: "kubernetes".to_owned(),
+            port: 443,
+            port_name: port_name.map(str::to_owned),
+        };
+        let always = Span::of_validity(None, None);
+        let hits = [hit(None), hit(Some("https"))];
+        let backends = hits.iter().flat_map(|hit| self.backends(hit, "TCP", always));
+        backends.map(|backend| backend.address).collect()
+    }
+
     /// Whether the backends of a Service may have been others at the end of `span` than at its beginning.
     #[must_use]
     pub fn changed_during(&self, hit: &ServiceHit, span: Span) -> bool {

@@ -27,6 +27,8 @@ pub struct Explain {
 /// A rule and what is behind it.
 #[derive(Clone, Debug, Serialize)]
 pub struct Rule {
+    /// Kind of the policy.
+    pub kind: &'static str,
     /// Namespace of the policy.
     pub namespace: String,
     /// Name of the policy.
@@ -138,6 +140,7 @@ impl Rule {
         let of_policy = policy.rules(rule.direction)?.get(rule.index)?;
         let source = of_policy.source.as_ref();
         Some(Self {
+            kind: policy.kind.name(),
             namespace: policy.namespace.clone(),
             policy: policy.name.clone(),
             rule: rule.to_string(),

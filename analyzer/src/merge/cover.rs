@@ -82,7 +82,8 @@ fn peer_covers(wide: &Peer, narrow: &Peer) -> bool {
                     !meets || left_out(*hole)
                 })
         }
-        (Peer::Pods { .. }, Peer::Block { .. }) | (Peer::Block { .. }, Peer::Pods { .. }) => false,
+        (Peer::Entity(wide), Peer::Entity(narrow)) => wide == narrow,
+        (Peer::Pods { .. } | Peer::Block { .. } | Peer::Entity(_), _) => false,
     }
 }
 

@@ -20,6 +20,7 @@ use thiserror::Error;
 use crate::parse::kubernetes::parse;
 use crate::parse::marked::{self, Node};
 use crate::parse::report::Problems;
+use crate::policy::kind::PolicyKind;
 use crate::policy::model::{Policy, PolicySet, PolicySetError};
 use crate::render::kubernetes::{self, RenderError};
 use change::{Change, Kind};
@@ -113,10 +114,10 @@ pub fn merge(
     settings: Settings,
 ) -> Result<Merged, MergeError> {
     let parsed = parse(files.iter().map(|(name, text)| (name.as_str(), text.as_str())))?;
+    let existing = parsed.set.of_kind(PolicyKind::NetworkPolicy);
     let ours = ours(files);
     let is_ours = |policy: &Policy| ours.contains_key(&(policy.namespace.clone(), policy.name.clone()));
-    let by_hand: BTreeSet<(&str, &str)> = parsed
-        .set
+    let by_hand: BTreeSet<(&str, &str)> = existing
         .iter()
         .filter(|policy| !is_ours(policy))
         .map(|policy| (policy.namespace.as_str(), policy.name.as_str()))
@@ -135,7 +136,7 @@ pub fn merge(
     for (name, text) in files {
         texts.insert(name, Lines::new(text));
     }
-    for policy in &parsed.set {
+    for policy in &existing {
         let key = (policy.namespace.clone(), policy.name.clone());
         let in_scope = namespaces.is_empty() || namespaces.contains(&policy.namespace);
         let Some(place) = ours.get(&key).filter(|_| in_scope) else {
@@ -197,7 +198,8 @@ fn ours(files: &[(String, String)]) -> BTreeMap<(String, String), Place<'_>> {
             let label = field("labels")
                 .and_then(|labels| labels.get(MANAGED.0))
                 .and_then(Node::text);
-            let policy = root.get("kind").and_then(Node::text) == Some("NetworkPolicy");
+            let is = |field: &str, text: &str| root.get(field).and_then(Node::text) == Some(text);
+            let policy = is("apiVersion", "networking.k8s.io/v1") && is("kind", PolicyKind::NetworkPolicy.name());
             if policy && label == Some(MANAGED.1) {
                 ours.insert((namespace, name), Place { file, root });
             }
@@ -250,13 +252,14 @@ fn check(
     };
     let parsed =
         parse(texts).map_err(|problems| wrong(problems.0.first().map(|problem| problem.place.file.to_string())))?;
-    let (found, meant) = (parsed.set.bare(), PolicySet::new(expected)?.bare());
+    let set = parsed.set.of_kind(PolicyKind::NetworkPolicy);
+    let (found, meant) = (set.bare(), PolicySet::new(expected)?.bare());
     if found == meant {
         return Ok(());
     }
     let differs = |policy: &&Policy| meant.namesake(policy) != Some(policy);
     let culprit = found.iter().find(differs);
-    let source = culprit.and_then(|policy| parsed.set.namesake(policy)?.source.clone());
+    let source = culprit.and_then(|policy| set.namesake(policy)?.source.clone());
     let file = source.map(|source| source.file.to_string());
     Err(wrong(file.or_else(|| changed.keys().next().cloned())))
 }

@@ -11,18 +11,25 @@ use rayon::iter::{IntoParallelRefIterator as _, ParallelIterator as _};
 use crate::policy::kind::PolicyKind;
 use crate::policy::model::{Policy, PolicySet, PolicySetError, Source};
 
+use super::dialect::{self, calico, cilium, staged};
 use super::marked::{self, Node, Value};
 use super::network_policy;
-use super::report::{Path, Problem, ProblemKind, Problems, Skipped, Warning};
+use super::report::{Path, Problem, ProblemKind, Problems, Refusal, Skipped, Warning};
 
 const KIND: &str = "NetworkPolicy";
 const VERSION: &str = "networking.k8s.io/v1";
+const CALICO: &str = "projectcalico.org/v3";
+const CILIUM: &str = "cilium.io/v2";
 
 /// The policies of some files.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Parsed {
     /// The policies.
     pub set: PolicySet,
+    /// Policies that are not in force, by place.
+    pub staged: Vec<Policy>,
+    /// Policies of network plugins that say what is not evaluated, each with the first thing of that kind, by place.
+    pub refused: Vec<Refusal>,
     /// Objects of other kinds, by version, kind and place.
     pub skipped: Vec<Skipped>,
     /// What is legal and probably not meant, by place.
@@ -59,6 +66,8 @@ pub fn parse<'a>(files: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<
     found.report_duplicates();
     let Found {
         policies,
+        mut staged,
+        mut refused,
         mut skipped,
         mut warnings,
         mut problems,
@@ -67,6 +76,8 @@ pub fn parse<'a>(files: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<
     if !problems.is_empty() {
         return Err(Problems(problems));
     }
+    staged.sort_by(|left, right| left.source.cmp(&right.source));
+    refused.sort_by(|left, right| left.place.cmp(&right.place));
     skipped.sort();
     warnings.sort_by(|left, right| left.place.cmp(&right.place));
     let unplaced = Source {
@@ -74,12 +85,20 @@ pub fn parse<'a>(files: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<
         line: 0,
     };
     let set = PolicySet::new(policies).map_err(|error| Problems(vec![problem(unplaced, error.into())]))?;
-    Ok(Parsed { set, skipped, warnings })
+    Ok(Parsed {
+        set,
+        staged,
+        refused,
+        skipped,
+        warnings,
+    })
 }
 
 #[derive(Default)]
 struct Found {
     policies: Vec<Policy>,
+    staged: Vec<Policy>,
+    refused: Vec<Refusal>,
     skipped: Vec<Skipped>,
     warnings: Vec<Warning>,
     problems: Vec<Problem>,
@@ -89,11 +108,15 @@ impl Found {
     fn append(&mut self, other: Self) {
         let Self {
             policies,
+            staged,
+            refused,
             skipped,
             warnings,
             problems,
         } = other;
         self.policies.extend(policies);
+        self.staged.extend(staged);
+        self.refused.extend(refused);
         self.skipped.extend(skipped);
         self.warnings.extend(warnings);
         self.problems.extend(problems);
@@ -137,7 +160,12 @@ impl Found {
         match (version, kind) {
             ("v1", "List") => self.items(file, node, None),
             (VERSION, "NetworkPolicyList") => self.items(file, node, Some((VERSION, KIND))),
+            (CALICO, "NetworkPolicyList") => self.items(file, node, Some((CALICO, KIND))),
+            (CILIUM, "CiliumNetworkPolicyList") => self.items(file, node, Some((CILIUM, "CiliumNetworkPolicy"))),
             (VERSION, KIND) => self.policy(file, node),
+            (CALICO, KIND) => self.dialect(calico::read(file, node)),
+            (CALICO, "StagedKubernetesNetworkPolicy") => self.dialect(staged::read(file, node)),
+            (CILIUM, "CiliumNetworkPolicy") => self.dialect(cilium::read(file, node)),
             (_, KIND) if !is_foreign(version) => {
                 self.problems.push(problem(
                     place,
@@ -185,6 +213,22 @@ impl Found {
         self.policies.extend(outcome.policy);
         self.problems.extend(outcome.problems);
         self.warnings.extend(outcome.warnings);
+    }
+
+    fn dialect(&mut self, outcome: dialect::Outcome) {
+        let dialect::Outcome {
+            policy,
+            refusals,
+            problems,
+            warnings,
+        } = outcome;
+        let in_force = policy
+            .as_ref()
+            .is_none_or(|policy| policy.kind != PolicyKind::StagedKubernetesNetworkPolicy);
+        if in_force { &mut self.policies } else { &mut self.staged }.extend(policy);
+        self.refused.extend(refusals.into_iter().next());
+        self.problems.extend(problems);
+        self.warnings.extend(warnings);
     }
 
     /// Reports every policy whose name another one has already, in the order of their places.

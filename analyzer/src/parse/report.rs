@@ -107,6 +107,29 @@ pub type Problem = Report<ProblemKind>;
 /// Something that is legal and probably not meant.
 pub type Warning = Report<WarningKind>;
 
+/// Something that has no place in the model, for which the whole object is left out.
+pub type Refusal = Report<RefusalKind>;
+
+/// What of an object of a network plugin is not evaluated.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum RefusalKind {
+    /// A field.
+    #[error("not evaluated")]
+    Field,
+    /// A value of a field that has others which are.
+    #[error("`{value}` is not evaluated")]
+    Value {
+        /// The value.
+        value: String,
+    },
+    /// A field that is needed to know what the object says.
+    #[error("not evaluated without it")]
+    Missing,
+    /// Anything else.
+    #[error("{0}")]
+    Reason(&'static str),
+}
+
 /// What makes a file unusable, and what to do about it.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum ProblemKind {

@@ -49,6 +49,18 @@ pub struct Cidr {
 }
 
 impl Cidr {
+    /// Both families, whole.
+    pub const EVERYTHING: [Self; 2] = [
+        Self {
+            network: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            length: 0,
+        },
+        Self {
+            network: IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+            length: 0,
+        },
+    ];
+
     /// The prefix of `length` bits that `address` is in; `None` if the family has fewer bits. IPv4-mapped IPv6
     /// addresses are refused, since they would be equal to no IPv4 prefix.
     #[must_use]

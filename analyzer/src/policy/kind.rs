@@ -12,6 +12,8 @@ pub enum PolicyKind {
     CalicoNetworkPolicy,
     /// `cilium.io/v2 CiliumNetworkPolicy`.
     CiliumNetworkPolicy,
+    /// `projectcalico.org/v3 StagedKubernetesNetworkPolicy`, which nothing enforces.
+    StagedKubernetesNetworkPolicy,
 }
 
 impl PolicyKind {
@@ -22,6 +24,7 @@ impl PolicyKind {
             Self::NetworkPolicy => "NetworkPolicy",
             Self::CalicoNetworkPolicy => "CalicoNetworkPolicy",
             Self::CiliumNetworkPolicy => "CiliumNetworkPolicy",
+            Self::StagedKubernetesNetworkPolicy => "StagedKubernetesNetworkPolicy",
         }
     }
 }

@@ -6,6 +6,7 @@
 //! Knows nothing of YAML, tapes, time or evidence.
 
 pub mod cidr;
+pub mod identity_label;
 pub mod kind;
 pub mod landmark;
 pub mod model;

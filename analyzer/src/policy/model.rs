@@ -41,6 +41,9 @@ pub enum Direction {
 }
 
 impl Direction {
+    /// Both directions, in the order of documents.
+    pub const BOTH: [Self; 2] = [Self::Ingress, Self::Egress];
+
     /// Lower-case name: `ingress` or `egress`.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -206,6 +209,26 @@ pub enum Peer {
         /// Parts of the prefix that are left out; each strictly inside it.
         except: Vec<Cidr>,
     },
+    /// Whom NetworkPolicy has no word for, and other kinds have one.
+    Entity(Entity),
+}
+
+/// Ends of connections that are known by what they are, and not by label. None of them is a pod with a network of its own.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Entity {
+    /// Every node of the cluster, and what is on its network.
+    Nodes,
+    /// The API server, wherever it runs.
+    ApiServer,
+    /// Addresses that no pod and no node of the cluster has.
+    Outside {
+        /// The prefix.
+        cidr: Cidr,
+        /// Parts of the prefix that are left out; each strictly inside it.
+        except: Vec<Cidr>,
+    },
+    /// What is outside the cluster and has this DNS name, which is in lower case and without a dot at its end.
+    Name(String),
 }
 
 impl Peer {
@@ -321,7 +344,9 @@ pub enum PolicySetError {
 fn described_kind(kind: PolicyKind) -> &'static str {
     match kind {
         PolicyKind::NetworkPolicy => "policy",
-        PolicyKind::CalicoNetworkPolicy | PolicyKind::CiliumNetworkPolicy => kind.name(),
+        PolicyKind::CalicoNetworkPolicy
+        | PolicyKind::CiliumNetworkPolicy
+        | PolicyKind::StagedKubernetesNetworkPolicy => kind.name(),
     }
 }
 
@@ -391,6 +416,13 @@ impl PolicySet {
     #[must_use]
     pub fn namesake(&self, other: &Policy) -> Option<&Policy> {
         self.get(other.kind, &other.namespace, &other.name)
+    }
+
+    /// The policies of one kind.
+    #[must_use]
+    pub fn of_kind(mut self, kind: PolicyKind) -> Self {
+        self.policies.retain(|policy| policy.kind == kind);
+        self
     }
 
     /// Every rule, with the policy it stands in.

@@ -13,6 +13,9 @@ const VALUE: &str =
 const PORT_NAME: &str = "a port name is at most 15 lower-case letters, digits and single `-`, with at least one letter \
                          and no `-` at either end";
 
+/// The label that every API server sets on every namespace, with its name (Kubernetes 1.22, `core/v1` LabelMetadataName).
+pub const NAMESPACE_NAME: &str = "kubernetes.io/metadata.name";
+
 /// The rule that a namespace name breaks.
 #[must_use]
 pub fn namespace_fault(name: &str) -> Option<&'static str> {

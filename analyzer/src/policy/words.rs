@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use super::model::{Peer, PortMatch, PortRule};
+use super::cidr::Cidr;
+use super::model::{Entity, Peer, PortMatch, PortRule};
 use super::one_or_more::OneOrMore;
 use super::select::{Requirement, Selector, Test};
 
@@ -27,16 +28,34 @@ impl fmt::Display for Peer {
                 namespaces: Some(namespaces),
                 pods,
             } => write!(f, "pods {pods} of namespaces {namespaces}"),
-            Self::Block { cidr, except } => {
-                cidr.fmt(f)?;
-                for (index, hole) in except.iter().enumerate() {
-                    let before = if index == 0 { " except " } else { "," };
-                    write!(f, "{before}{hole}")?;
-                }
-                Ok(())
-            }
+            Self::Block { cidr, except } => block(f, *cidr, except),
+            Self::Entity(entity) => entity.fmt(f),
         }
     }
+}
+
+impl fmt::Display for Entity {
+    /// As `nodes`, `the API server`, `192.0.2.0/24 outside the cluster`, `name pay.example.com`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Nodes => f.write_str("nodes"),
+            Self::ApiServer => f.write_str("the API server"),
+            Self::Outside { cidr, except } => {
+                block(f, *cidr, except)?;
+                f.write_str(" outside the cluster")
+            }
+            Self::Name(name) => write!(f, "name {name}"),
+        }
+    }
+}
+
+fn block(f: &mut fmt::Formatter<'_>, cidr: Cidr, except: &[Cidr]) -> fmt::Result {
+    write!(f, "{cidr}")?;
+    for (index, hole) in except.iter().enumerate() {
+        let before = if index == 0 { " except " } else { "," };
+        write!(f, "{before}{hole}")?;
+    }
+    Ok(())
 }
 
 impl fmt::Display for Selector {

@@ -51,6 +51,12 @@ pub enum RenderError {
         /// The name.
         name: String,
     },
+    /// A peer that only other kinds have a word for.
+    #[error("NetworkPolicy has no word for {peer}")]
+    Peer {
+        /// Who it is.
+        peer: String,
+    },
     /// The object has no form in YAML.
     #[error(transparent)]
     Tree(#[from] TreeError),
@@ -73,7 +79,7 @@ pub(super) fn tree(policy: &Policy) -> Result<Tree, RenderError> {
         let (namespace, name) = (policy.namespace.clone(), policy.name.clone());
         return Err(RenderError::NoDirection { namespace, name });
     }
-    let mut tree = yaml::tree(&object(policy))?;
+    let mut tree = yaml::tree(&object(policy)?)?;
     order(&mut tree);
     for direction in [Direction::Ingress, Direction::Egress] {
         let rules = policy.rules(direction).unwrap_or_default();
@@ -111,7 +117,7 @@ pub fn pod_selector(policy: &Policy, indent: usize) -> Result<String, RenderErro
 }
 
 /// One policy as the typed object of the API. Notes have no place in it.
-fn object(policy: &Policy) -> NetworkPolicy {
+fn object(policy: &Policy) -> Result<NetworkPolicy, RenderError> {
     let Policy {
         kind: _,
         namespace,
@@ -123,7 +129,9 @@ fn object(policy: &Policy) -> NetworkPolicy {
         source: _,
     } = policy;
     let types = [ingress.as_ref().map(|_| "Ingress"), egress.as_ref().map(|_| "Egress")];
-    NetworkPolicy {
+    let ingress = ingress.as_ref().map(|rules| rules.iter().map(ingress_rule).collect());
+    let egress = egress.as_ref().map(|rules| rules.iter().map(egress_rule).collect());
+    Ok(NetworkPolicy {
         metadata: ObjectMeta {
             name: Some(name.clone()),
             namespace: Some(namespace.clone()),
@@ -136,47 +144,47 @@ fn object(policy: &Policy) -> NetworkPolicy {
         spec: Some(NetworkPolicySpec {
             pod_selector: Some(selector(subject)),
             policy_types: Some(types.into_iter().flatten().map(str::to_owned).collect()),
-            ingress: ingress.as_deref().map(|rules| rules.iter().map(ingress_rule).collect()),
-            egress: egress.as_deref().map(|rules| rules.iter().map(egress_rule).collect()),
+            ingress: ingress.transpose()?,
+            egress: egress.transpose()?,
         }),
-    }
+    })
 }
 
-fn ingress_rule(rule: &Rule) -> NetworkPolicyIngressRule {
+fn ingress_rule(rule: &Rule) -> Result<NetworkPolicyIngressRule, RenderError> {
     let Rule {
         peers: from,
         ports: to_ports,
         notes: _,
         source: _,
     } = rule;
-    NetworkPolicyIngressRule {
-        from: peers(from),
+    Ok(NetworkPolicyIngressRule {
+        from: peers(from)?,
         ports: ports(to_ports),
-    }
+    })
 }
 
-fn egress_rule(rule: &Rule) -> NetworkPolicyEgressRule {
+fn egress_rule(rule: &Rule) -> Result<NetworkPolicyEgressRule, RenderError> {
     let Rule {
         peers: to,
         ports: to_ports,
         notes: _,
         source: _,
     } = rule;
-    NetworkPolicyEgressRule {
-        to: peers(to),
+    Ok(NetworkPolicyEgressRule {
+        to: peers(to)?,
         ports: ports(to_ports),
-    }
+    })
 }
 
-fn peers(peers: &Peers) -> Option<Vec<NetworkPolicyPeer>> {
+fn peers(peers: &Peers) -> Result<Option<Vec<NetworkPolicyPeer>>, RenderError> {
     match peers {
-        Peers::Any => None,
-        Peers::Of(listed) => Some(listed.iter().map(peer).collect()),
+        Peers::Any => Ok(None),
+        Peers::Of(listed) => listed.iter().map(peer).collect::<Result<_, _>>().map(Some),
     }
 }
 
-fn peer(peer: &Peer) -> NetworkPolicyPeer {
-    match peer {
+fn peer(peer: &Peer) -> Result<NetworkPolicyPeer, RenderError> {
+    Ok(match peer {
         Peer::Pods { namespaces, pods } => NetworkPolicyPeer {
             namespace_selector: namespaces.as_ref().map(selector),
             // Beside a namespace selector, no pod selector means all pods; alone, it is what makes the peer.
@@ -195,7 +203,11 @@ fn peer(peer: &Peer) -> NetworkPolicyPeer {
                 ..NetworkPolicyPeer::default()
             }
         }
-    }
+        Peer::Entity(entity) => {
+            let peer = entity.to_string();
+            return Err(RenderError::Peer { peer });
+        }
+    })
 }
 
 fn ports(ports: &Ports) -> Option<Vec<NetworkPolicyPort>> {

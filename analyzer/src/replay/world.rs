@@ -6,8 +6,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use crate::identity::Workload;
+use crate::flow::edge::Edge;
 use crate::identity::cluster::{Cluster, DeclaredPort, Pod as TapePod};
+use crate::identity::{Identity, Workload};
 use crate::policy::ports::Protocol;
 use crate::semantics::world::{NamedPort, Pod, World};
 
@@ -60,8 +61,24 @@ pub fn world(cluster: &Cluster) -> World {
         let addresses: Vec<IpAddr> = node.addresses.iter().map(|address| address.ip()).collect();
         (name.clone(), addresses)
     });
+    let api_server = cluster.services.api_server();
     World::new(namespaces, pods.into_values(), nodes.collect())
         .expect("names are unique by construction, and every namespace was added")
+        .with_api_server(api_server.iter().map(|address| address.ip()))
+}
+
+/// The universe of a tape, with the DNS names of what its pods reached outside.
+#[must_use]
+pub fn named_world(cluster: &Cluster, edges: &[Edge]) -> World {
+    let outside = edges.iter().filter_map(|edge| match &edge.key.to.identity {
+        Identity::External { address, names } => Some((address, names)),
+        Identity::Workload(_) | Identity::Node { .. } | Identity::Service { .. } | Identity::Unknown { .. } => None,
+    });
+    let known = outside.flat_map(|(address, names)| {
+        let plain = |name: &String| name.trim_end_matches('.').to_ascii_lowercase();
+        names.iter().map(move |name| (plain(name), address.ip()))
+    });
+    world(cluster).with_names(known)
 }
 
 fn pod_of_tape(pod: &TapePod) -> Pod {

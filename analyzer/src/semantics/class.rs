@@ -6,7 +6,8 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use crate::policy::model::{Peer, Peers, PolicySet};
+use crate::policy::cidr::Cidr;
+use crate::policy::model::{Entity, Peer, Peers, PolicySet};
 use crate::policy::ports::Protocol;
 use crate::policy::select::Selector;
 
@@ -26,6 +27,8 @@ pub struct Class<'a> {
     pub addresses: Option<Cell>,
     /// Whether policies can select the pods.
     pub subject: bool,
+    /// Whether it is known that all of them are nodes, or on the network of one. Where no rule names nodes, others are among them.
+    pub node: bool,
     /// Whether the addresses are IPv4; `None` where there are none, which goes with both families.
     pub is_ipv4: Option<bool>,
     ports: Vec<&'a NamedPort>,
@@ -51,6 +54,8 @@ pub struct Classes<'a> {
     namespaces: BTreeMap<&'a str, Bits>,
     labelled_namespaces: Labelled<'a>,
     subjects: Bits,
+    nodes: Bits,
+    world: &'a World,
     ipv4: Bits,
     ipv6: Bits,
 }
@@ -60,7 +65,8 @@ impl<'a> Classes<'a> {
     #[must_use]
     pub fn new(world: &'a World, sets: &[&PolicySet]) -> Self {
         let mentioned = Mentioned::new(sets);
-        let space = Space::new(sets);
+        let space = Space::new(world, sets);
+        let nodes_apart = names_entities(sets);
         let mut by_key: BTreeMap<Key<'a>, Vec<(&'a Pod, Option<IpAddr>)>> = BTreeMap::new();
         // Pods on the network of their node, by the cell of its address; the last are those without one.
         let mut on_nodes: BTreeMap<Option<usize>, Vec<(&'a Pod, Option<IpAddr>)>> = BTreeMap::new();
@@ -91,7 +97,14 @@ impl<'a> Classes<'a> {
             .enumerate()
             .filter(|(_, cell)| cell.lowest().is_some())
         {
-            made.addresses(at, cell, on_nodes.remove(&Some(at)).unwrap_or_default());
+            let pods = on_nodes.remove(&Some(at)).unwrap_or_default();
+            let is_node = cell.cidr.is_host() && world.is_node(cell.cidr.network());
+            if nodes_apart && !is_node && !pods.is_empty() {
+                made.on_unknown_node(at, cell, pods);
+                made.addresses(at, cell, Vec::new(), false);
+            } else {
+                made.addresses(at, cell, pods, is_node);
+            }
         }
         if let Some(pods) = on_nodes.remove(&None) {
             made.unplaced(pods);
@@ -144,6 +157,8 @@ impl<'a> Classes<'a> {
             labelled: Labelled::new(labels.into_iter()),
             labelled_namespaces: Labelled::new(every_label),
             subjects: those(&|class| class.subject),
+            nodes: those(&|class| class.node),
+            world,
             ipv4: those(&|class| class.is_ipv4 != Some(false)),
             ipv6: those(&|class| class.is_ipv4 != Some(true)),
             classes,
@@ -217,15 +232,39 @@ impl<'a> Classes<'a> {
                 selected.keep(&self.labelled.selected(pods));
                 selected
             }
-            Peer::Block { cidr, except } => {
-                let inside = |cidr| self.space.of_prefix(cidr).map(|cell| &self.inside[cell]);
-                let mut matching = inside(*cidr).cloned().unwrap_or_else(|| Bits::none(self.len()));
-                for hole in except.iter().filter_map(|hole| inside(*hole)) {
-                    matching.remove(hole);
-                }
-                matching
-            }
+            Peer::Block { cidr, except } => self.block(*cidr, except),
+            Peer::Entity(entity) => self.entity(entity),
         }
+    }
+
+    fn block(&self, cidr: Cidr, except: &[Cidr]) -> Bits {
+        let inside = |cidr| self.space.of_prefix(cidr).map(|cell| &self.inside[cell]);
+        let mut matching = inside(cidr).cloned().unwrap_or_else(|| Bits::none(self.len()));
+        for hole in except.iter().filter_map(|hole| inside(*hole)) {
+            matching.remove(hole);
+        }
+        matching
+    }
+
+    fn entity(&self, entity: &Entity) -> Bits {
+        let hosts = |addresses: &mut dyn Iterator<Item = IpAddr>| {
+            let mut matching = Bits::none(self.len());
+            for address in addresses {
+                matching.unite(&self.block(Cidr::host(address), &[]));
+            }
+            matching
+        };
+        let (mut matching, with_nodes) = match entity {
+            Entity::Nodes => (self.nodes.clone(), true),
+            Entity::ApiServer => (hosts(&mut self.world.api_server().iter().copied()), true),
+            Entity::Outside { cidr, except } => (self.block(*cidr, except), false),
+            Entity::Name(name) => (hosts(&mut self.world.addresses_of(name)), false),
+        };
+        matching.remove(&self.subjects);
+        if !with_nodes {
+            matching.remove(&self.nodes);
+        }
+        matching
     }
 
     /// The destinations on which a port of this name is this number.
@@ -278,6 +317,15 @@ impl Class<'_> {
     }
 }
 
+/// Whether some rule tells nodes from others.
+fn names_entities(sets: &[&PolicySet]) -> bool {
+    let mut rules = sets.iter().flat_map(|set| set.rules());
+    rules.any(|(_, rule)| match &rule.peers {
+        Peers::Any => false,
+        Peers::Of(listed) => listed.iter().any(|peer| matches!(peer, Peer::Entity(_))),
+    })
+}
+
 /// Classes, and beside each what it is found by.
 #[derive(Default)]
 struct Made<'a> {
@@ -299,6 +347,7 @@ impl<'a> Made<'a> {
             pods,
             addresses: None,
             subject: true,
+            node: false,
             is_ipv4: cell.map(|cell| space.cells()[cell].cidr.network().is_ipv4()),
             ports,
         });
@@ -307,11 +356,25 @@ impl<'a> Made<'a> {
         self.namespaces.push(Some(namespace));
     }
 
-    fn addresses(&mut self, at: usize, cell: &Cell, pods: Vec<(&'a Pod, Option<IpAddr>)>) {
+    fn addresses(&mut self, at: usize, cell: &Cell, pods: Vec<(&'a Pod, Option<IpAddr>)>, node: bool) {
         self.no_subject(Class {
             pods,
             addresses: Some(cell.clone()),
             subject: false,
+            node,
+            is_ipv4: Some(cell.cidr.network().is_ipv4()),
+            ports: Vec::new(),
+        });
+        self.cells.push(Some(at));
+    }
+
+    /// Pods on the network of a node whose addresses are not known: it is where they are.
+    fn on_unknown_node(&mut self, at: usize, cell: &Cell, pods: Vec<(&'a Pod, Option<IpAddr>)>) {
+        self.no_subject(Class {
+            pods,
+            addresses: None,
+            subject: false,
+            node: true,
             is_ipv4: Some(cell.cidr.network().is_ipv4()),
             ports: Vec::new(),
         });
@@ -323,6 +386,7 @@ impl<'a> Made<'a> {
             pods,
             addresses: None,
             subject: false,
+            node: true,
             is_ipv4: None,
             ports: Vec::new(),
         });

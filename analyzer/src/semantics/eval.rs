@@ -17,6 +17,7 @@
 //! 7. A named port is a container port of the destination pod with that name and the rule's protocol. It matches
 //!    nothing on destinations that are no pods.
 //! 8. Rules without ports allow every protocol; a port without a number allows every port of its protocol.
+//! 9. Policies of other kinds add up with them in the same way; `entity` says who is meant by the peers that only they have.
 
 use std::fmt;
 
@@ -25,6 +26,7 @@ use crate::policy::kind::PolicyKind;
 use crate::policy::model::{Direction, Peer, Peers, Policy, PolicySet, PortMatch, PortRule, Ports, Rule, Source};
 use crate::policy::ports::Protocol;
 
+use super::entity;
 use super::world::{Endpoint, Pod, World};
 
 /// A connection to be judged.
@@ -318,6 +320,7 @@ pub(super) fn peer_matches(listed: &Peer, policy: &Policy, world: &World, peer: 
             let inside = |address| cidr.contains(address) && !except.iter().any(|hole: &Cidr| hole.contains(address));
             peer.address().is_some_and(inside)
         }
+        Peer::Entity(listed) => entity::matches(listed, world, peer),
     }
 }
 

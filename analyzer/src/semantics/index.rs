@@ -8,7 +8,7 @@ use std::net::IpAddr;
 
 use rayon::iter::{IntoParallelRefIterator as _, ParallelIterator as _};
 
-use crate::policy::model::{Direction, Peer, Peers, Policy, PolicySet, Ports, Rule};
+use crate::policy::model::{Direction, Entity, Peer, Peers, Policy, PolicySet, Ports, Rule};
 use crate::policy::select::{Labels, Requirement, Selector, Test};
 
 use super::eval::{Basis, Connection, RuleId, peer_matches, port_matches, without_looking};
@@ -163,7 +163,7 @@ struct Section<'a> {
     pods: ByLabel<'a>,
     /// Peers that are a single address.
     hosts: BTreeMap<IpAddr, Vec<usize>>,
-    /// Everybody, and other prefixes.
+    /// Everybody, other prefixes, and what is known otherwise.
     rest: Vec<usize>,
 }
 
@@ -189,10 +189,12 @@ impl<'a> Section<'a> {
         for (position, Listed { who, .. }) in listed.iter().enumerate() {
             match who {
                 Some(Peer::Pods { namespaces: _, pods }) => selectors.push((position, pods)),
-                Some(Peer::Block { cidr, except: _ }) if cidr.is_host() => {
+                Some(Peer::Block { cidr, except: _ } | Peer::Entity(Entity::Outside { cidr, except: _ }))
+                    if cidr.is_host() =>
+                {
                     hosts.entry(cidr.network()).or_default().push(position);
                 }
-                Some(Peer::Block { .. }) | None => rest.push(position),
+                Some(Peer::Block { .. } | Peer::Entity(_)) | None => rest.push(position),
             }
         }
         Self {

@@ -31,7 +31,7 @@ impl<'a> Mentioned<'a> {
                     for peer in peers {
                         match peer {
                             Peer::Pods { namespaces: _, pods } => mentioned.add(pods),
-                            Peer::Block { cidr: _, except: _ } => {}
+                            Peer::Block { cidr: _, except: _ } | Peer::Entity(_) => {}
                         }
                     }
                 }

@@ -8,6 +8,7 @@
 
 pub mod bits;
 pub mod class;
+pub mod entity;
 pub mod eval;
 pub mod index;
 mod label;

@@ -73,7 +73,7 @@ fn selectors<'a>(sets: &[&'a PolicySet]) -> BTreeSet<(&'a str, Option<&'a Select
                     Peer::Pods { namespaces, pods } => {
                         selectors.insert(("", namespaces.as_ref(), pods));
                     }
-                    Peer::Block { cidr: _, except: _ } => {}
+                    Peer::Block { cidr: _, except: _ } | Peer::Entity(_) => {}
                 }
             }
         }
@@ -113,7 +113,8 @@ impl<'m> Grown<'m> {
         for namespace in new {
             self.add(&namespace, Labels::new());
         }
-        World::new(self.namespaces, self.pods, world.nodes().clone())
+        world
+            .with_pods(self.namespaces, self.pods)
             .expect("pods are added once, and with their namespace")
     }
 

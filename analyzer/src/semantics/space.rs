@@ -4,10 +4,13 @@
 //! apart by any rule.
 
 use std::collections::BTreeSet;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 
 use crate::policy::cidr::Cidr;
-use crate::policy::model::{Peer, Peers, PolicySet};
+use crate::policy::model::{Entity, Peer, Peers, PolicySet};
+
+use super::entity;
+use super::world::World;
 
 /// Addresses that no rule tells apart: a prefix without those inside it that rules name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -25,18 +28,26 @@ pub(super) struct Space {
 }
 
 impl Space {
-    /// Cuts along every prefix that a rule of these sets names or leaves out.
-    pub(super) fn new(sets: &[&PolicySet]) -> Self {
-        let mut prefixes =
-            BTreeSet::from([IpAddr::V4(Ipv4Addr::UNSPECIFIED), IpAddr::V6(Ipv6Addr::UNSPECIFIED)].map(whole));
+    /// Cuts along every prefix that a rule of these sets names or leaves out, and around every address of the world that a rule
+    /// means otherwise.
+    pub(super) fn new(world: &World, sets: &[&PolicySet]) -> Self {
+        let mut prefixes = BTreeSet::from(Cidr::EVERYTHING);
+        let mut entities = BTreeSet::new();
         for (_, rule) in sets.iter().flat_map(|set| set.rules()) {
             let Peers::Of(peers) = &rule.peers else { continue };
             for peer in peers {
-                if let Peer::Block { cidr, except } = peer {
-                    prefixes.insert(*cidr);
-                    prefixes.extend(except);
+                match peer {
+                    Peer::Block { cidr, except } | Peer::Entity(Entity::Outside { cidr, except }) => {
+                        prefixes.insert(*cidr);
+                        prefixes.extend(except);
+                    }
+                    Peer::Entity(_) | Peer::Pods { .. } => {}
                 }
+                entities.extend(apart(peer));
             }
+        }
+        for entity in entities {
+            prefixes.extend(entity::addresses(entity, world).into_iter().map(Cidr::host));
         }
         let mut space = Self {
             cells: Vec::with_capacity(prefixes.len()),
@@ -92,6 +103,15 @@ impl Space {
     }
 }
 
+/// What tells single addresses apart. One prefix outside does so as any other does.
+fn apart(peer: &Peer) -> Option<&Entity> {
+    match peer {
+        Peer::Entity(Entity::Outside { .. }) => Some(&Entity::Nodes),
+        Peer::Entity(entity) => Some(entity),
+        Peer::Block { .. } | Peer::Pods { .. } => None,
+    }
+}
+
 impl Cell {
     /// The lowest address that is left; `None` if none is.
     #[must_use]
@@ -105,8 +125,4 @@ impl Cell {
         }
         lowest.filter(|&lowest| self.cidr.contains(lowest))
     }
-}
-
-fn whole(lowest: IpAddr) -> Cidr {
-    Cidr::new(lowest, 0).expect("no family has fewer than 0 bits")
 }

@@ -1,6 +1,6 @@
 //! The pods, namespaces and nodes that policies are evaluated against.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::IpAddr;
 
@@ -127,6 +127,9 @@ pub struct World {
     /// By namespace, then name.
     pods: Vec<Pod>,
     nodes: BTreeMap<String, Vec<IpAddr>>,
+    node_addresses: BTreeSet<IpAddr>,
+    api_server: BTreeSet<IpAddr>,
+    names: BTreeMap<String, BTreeSet<IpAddr>>,
 }
 
 impl World {
@@ -141,9 +144,11 @@ impl World {
             namespaces,
             pods: pods.into_iter().collect(),
             nodes,
+            ..Self::default()
         };
         for addresses in world.nodes.values_mut() {
             canonicalize(addresses);
+            world.node_addresses.extend(addresses.iter());
         }
         for (name, labels) in &mut world.namespaces {
             labels.insert(NAMESPACE_NAME_LABEL.to_owned(), name.clone());
@@ -174,6 +179,40 @@ impl World {
         Ok(world)
     }
 
+    /// The same with the addresses at which the API server answers.
+    #[must_use]
+    pub fn with_api_server(mut self, addresses: impl IntoIterator<Item = IpAddr>) -> Self {
+        self.api_server
+            .extend(addresses.into_iter().map(|address| address.to_canonical()));
+        self
+    }
+
+    /// The same with addresses outside the cluster and the DNS names that they have, in lower case and without a dot at the end.
+    #[must_use]
+    pub fn with_names(mut self, names: impl IntoIterator<Item = (String, IpAddr)>) -> Self {
+        for (name, address) in names {
+            self.names.entry(name).or_default().insert(address.to_canonical());
+        }
+        self
+    }
+
+    /// The addresses at which the API server answers, as far as they are known.
+    #[must_use]
+    pub const fn api_server(&self) -> &BTreeSet<IpAddr> {
+        &self.api_server
+    }
+
+    /// The addresses that are known to have a DNS name.
+    pub fn addresses_of(&self, name: &str) -> impl Iterator<Item = IpAddr> {
+        self.names.get(name).into_iter().flatten().copied()
+    }
+
+    /// Whether an address is one of a node.
+    #[must_use]
+    pub fn is_node(&self, address: IpAddr) -> bool {
+        self.node_addresses.contains(&address.to_canonical())
+    }
+
     /// The labels of a namespace; `None` if there is no such namespace.
     #[must_use]
     pub fn namespace_labels(&self, namespace: &str) -> Option<&Labels> {
@@ -196,6 +235,20 @@ impl World {
     #[must_use]
     pub const fn nodes(&self) -> &BTreeMap<String, Vec<IpAddr>> {
         &self.nodes
+    }
+
+    /// The same cluster with other pods and namespaces: all of these, and no others.
+    pub(super) fn with_pods(
+        &self,
+        namespaces: BTreeMap<String, Labels>,
+        pods: impl IntoIterator<Item = Pod>,
+    ) -> Result<Self, WorldError> {
+        let world = Self::new(namespaces, pods, self.nodes.clone())?;
+        Ok(Self {
+            api_server: self.api_server.clone(),
+            names: self.names.clone(),
+            ..world
+        })
     }
 
     /// All pods by namespace, then name.

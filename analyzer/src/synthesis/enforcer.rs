@@ -81,7 +81,7 @@ impl Drafting<'_> {
         for front in fronts(edge, self.synthesis.cluster) {
             let found = unit.seen.iter().any(|peer| match peer {
                 Peer::Pods { namespaces: _, pods } => front.is_found_by(pods),
-                Peer::Block { .. } => false,
+                Peer::Block { .. } | Peer::Entity(_) => false,
             });
             if found {
                 continue;

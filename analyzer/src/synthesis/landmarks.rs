@@ -6,8 +6,6 @@ use flowtape_schemas::address::Address;
 
 use crate::flow::edge::{Edge, Endpoint, Peer as EdgePeer};
 use crate::identity::cluster::Cluster;
-use crate::identity::service::ServiceHit;
-use crate::identity::timeline::Span;
 use crate::identity::{Identity, Role, Workload};
 use crate::policy::cidr::Cidr;
 use crate::policy::landmark::Landmarks;
@@ -17,14 +15,14 @@ use crate::policy::ports::Protocol;
 /// The landmarks of a recording, with the name servers that rules of `set` name.
 #[must_use]
 pub fn landmarks(edges: &[Edge], cluster: &Cluster, set: &PolicySet) -> Landmarks {
+    let host = |address: &Address| Cidr::host(address.ip());
     let mut landmarks = Landmarks {
-        api_server: api_server(cluster),
+        api_server: cluster.services.api_server().iter().map(host).collect(),
         nodes: BTreeSet::new(),
         pods: BTreeSet::new(),
         names: BTreeMap::new(),
         name_servers: name_servers(edges, cluster, set),
     };
-    let host = |address: &Address| Cidr::host(address.ip());
     for node in cluster.nodes.values() {
         let ranges = node.pod_ranges.iter().filter_map(|range| range.parse::<Cidr>().ok());
         landmarks
@@ -52,22 +50,6 @@ pub fn landmarks(edges: &[Edge], cluster: &Cluster, set: &PolicySet) -> Landmark
         }
     }
     landmarks
-}
-
-/// Every endpoint of Service `default/kubernetes`.
-fn api_server(cluster: &Cluster) -> BTreeSet<Cidr> {
-    let hit = |port_name: Option<&str>| ServiceHit {
-        namespace: "default".to_owned(),
-        name: "kubernetes".to_owned(),
-        port: 443,
-        port_name: port_name.map(str::to_owned),
-    };
-    let always = Span::of_validity(None, None);
-    let hits = [hit(None), hit(Some("https"))];
-    let backends = hits
-        .iter()
-        .flat_map(|hit| cluster.services.backends(hit, "TCP", always));
-    backends.map(|backend| Cidr::host(backend.address.ip())).collect()
 }
 
 /// Whether rules name this peer by the address of a node.

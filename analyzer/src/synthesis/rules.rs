@@ -193,7 +193,7 @@ struct Members {
 fn is_everybody(peer: &Peer) -> bool {
     match peer {
         Peer::Block { cidr, except: _ } => cidr.length() == 0,
-        Peer::Pods { .. } => false,
+        Peer::Pods { .. } | Peer::Entity(_) => false,
     }
 }
 

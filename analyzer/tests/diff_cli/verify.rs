@@ -122,7 +122,16 @@ fn bad_input_is_refused_with_what_to_do() {
     lab.write("latin.toml", "\u{0}");
     lab.write(
         "other/db.yaml",
+        &ALLOWS.replace("networking.k8s.io/v1", "crd.projectcalico.org/v1"),
+    );
+    lab.write(
+        "refused/db.yaml",
         &ALLOWS.replace("networking.k8s.io/v1", "projectcalico.org/v3"),
+    );
+    let staged = ALLOWS.replace("networking.k8s.io/v1", "projectcalico.org/v3");
+    lab.write(
+        "staged/db.yaml",
+        &staged.replace("kind: NetworkPolicy", "kind: StagedKubernetesNetworkPolicy"),
     );
     lab.write("empty/db.yaml", "---\n");
     for (words, says) in [
@@ -133,7 +142,15 @@ fn bad_input_is_refused_with_what_to_do() {
         ("verify nowhere --policies allows", "nowhere"),
         (
             "verify tape --policies other",
-            "other objects are there, the first a NetworkPolicy of projectcalico.org/v3 in db.yaml:1",
+            "other objects are there, the first a NetworkPolicy of crd.projectcalico.org/v1 in db.yaml:1",
+        ),
+        (
+            "verify tape --policies refused",
+            "a policy is there that is left out: db.yaml:5: CalicoNetworkPolicy `shop/db`: `spec.podSelector`: not evaluated",
+        ),
+        (
+            "verify tape --policies staged",
+            "a policy is there that is staged: StagedKubernetesNetworkPolicy shop/db (db.yaml:1)",
         ),
         (
             "verify tape --policies empty",

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use flowtape::policy::cidr::Cidr;
 use flowtape::policy::kind::PolicyKind;
-use flowtape::policy::model::{Peer, Peers, Policy, PolicySet, PortMatch, PortRule, Ports, Rule};
+use flowtape::policy::model::{Direction, Entity, Peer, Peers, Policy, PolicySet, PortMatch, PortRule, Ports, Rule};
 use flowtape::policy::one_or_more::OneOrMore;
 use flowtape::policy::ports::{PortRange, Protocol};
 use flowtape::policy::select::{Labels, Requirement, Selector, Test};
@@ -240,4 +240,57 @@ pub(crate) fn policy_set(of: impl Strategy<Value = Selector> + Clone) -> impl St
             });
         PolicySet::new(named).unwrap()
     })
+}
+
+/// A set in which policies of Cilium stand beside others, with peers that only those have. Prefixes of NetworkPolicies are whoever
+/// has the address, those of Cilium who is outside.
+pub(crate) fn mixed_set() -> impl Strategy<Value = PolicySet> {
+    let name = select(NAMES.to_vec()).prop_map(|name| Entity::Name(name.to_owned()));
+    let entity = prop_oneof![
+        2 => Just(None),
+        2 => Just(Some(Entity::Nodes)),
+        1 => Just(Some(Entity::ApiServer)),
+        1 => name.prop_map(Some),
+    ];
+    let set = policy_set(small_selector().boxed());
+    (set, vec(any::<bool>(), 4), vec(entity, 8)).prop_map(|(set, cilium, entities)| {
+        let mut entities = entities.into_iter().cycle();
+        let policies = set.into_policies().into_iter().zip(cilium).map(|(policy, is_cilium)| {
+            if !is_cilium {
+                return policy;
+            }
+            let mut rules = |direction, rules: Vec<Rule>| -> Vec<Rule> {
+                let read = |rule: Rule| Rule {
+                    peers: of_cilium(&rule.peers, direction, &mut entities),
+                    ..rule
+                };
+                rules.into_iter().map(read).collect()
+            };
+            Policy {
+                kind: PolicyKind::CiliumNetworkPolicy,
+                ingress: policy.ingress.map(|of| rules(Direction::Ingress, of)),
+                egress: policy.egress.map(|of| rules(Direction::Egress, of)),
+                ..policy
+            }
+        });
+        PolicySet::new(policies).unwrap()
+    })
+}
+
+/// DNS names of a small world.
+pub(crate) const NAMES: [&str; 3] = ["a.example.com", "b.example.com", "nobody.example.com"];
+
+/// Clients have no names.
+fn of_cilium(peers: &Peers, direction: Direction, entities: &mut impl Iterator<Item = Option<Entity>>) -> Peers {
+    let Peers::Of(listed) = peers else { return Peers::Any };
+    let is_said = |entity: &Entity| direction == Direction::Egress || !matches!(entity, Entity::Name(_));
+    let peers = listed.iter().map(|peer| match peer {
+        Peer::Block { cidr, except } => {
+            let (cidr, except) = (*cidr, except.clone());
+            let outside = Entity::Outside { cidr, except };
+            Peer::Entity(entities.next().flatten().filter(is_said).unwrap_or(outside))
+        }
+        other => other.clone(),
+    });
+    Peers::Of(OneOrMore::new(peers).unwrap())
 }

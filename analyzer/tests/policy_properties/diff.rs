@@ -18,14 +18,14 @@ use flowtape::semantics::class::Classes;
 use flowtape::semantics::eval::{Connection, eval};
 use flowtape::semantics::representative::for_comparison;
 use flowtape::semantics::world::{Endpoint, Pod, World};
-use proptest::prelude::{Strategy, prop_assert, prop_assert_eq, proptest};
+use proptest::prelude::{Strategy, prop_assert, prop_assert_eq, prop_oneof, proptest};
 
-use super::arbitrary::{policy_set, quiet, small_selector};
+use super::arbitrary::{mixed_set, policy_set, quiet, small_selector};
 use super::cases::pod;
 use super::reach::{PORTS, is_governed, worlds};
 
 fn sets() -> impl Strategy<Value = PolicySet> {
-    policy_set(small_selector().boxed())
+    prop_oneof![policy_set(small_selector().boxed()), mixed_set()]
 }
 
 fn diff(before: &PolicySet, after: &PolicySet, world: &World) -> Diff {

@@ -13,8 +13,9 @@ use proptest::collection::vec;
 use proptest::prelude::{Strategy, prop_assert, prop_assert_eq, proptest};
 use proptest::sample::select;
 
-use super::arbitrary::{address, labels, policy_set, quiet, rule, small_selector};
+use super::arbitrary::{address, labels, mixed_set, policy_set, quiet, rule, small_selector};
 use super::cases::pod;
+use super::reach::worlds;
 
 /// Pods `x/0`, `y/1`, `x/2` ... with these labels and addresses, in namespaces with these labels.
 pub(crate) fn world() -> impl Strategy<Value = World> {
@@ -31,7 +32,9 @@ pub(crate) fn world() -> impl Strategy<Value = World> {
 
 /// Every connection between two ends of the world and one outside, on a few ports.
 pub(crate) fn connections(world: &World) -> Vec<Connection<'_>> {
-    let outside = [Endpoint::Address(IpAddr::from([10, 0, 0, 1]))];
+    let nodes = world.nodes().values().flatten().copied();
+    let known = nodes.chain(world.api_server().iter().copied());
+    let outside = known.chain([IpAddr::from([10, 0, 0, 1])]).map(Endpoint::Address);
     let ends: Vec<Endpoint<'_>> = world.pods().map(|pod| world.endpoint(pod)).chain(outside).collect();
     let pairs = ends.iter().flat_map(|&from| ends.iter().map(move |&to| (from, to)));
     let services = [(Protocol::Tcp, 8), (Protocol::Udp, 8), (Protocol::Sctp, 65_535)];
@@ -118,7 +121,7 @@ proptest! {
 
     /// The arranged set says what nested loops say, and rests on the same rules.
     #[test]
-    fn arranged_policies_mean_what_nested_loops_say(set in policy_set(small_selector().boxed()), world in world()) {
+    fn arranged_policies_mean_what_nested_loops_say(set in mixed_set(), world in worlds()) {
         let index = Index::new(&set, &world);
         for connection in connections(&world) {
             for direction in [Direction::Ingress, Direction::Egress] {

@@ -5,6 +5,7 @@ mod algebra;
 mod arbitrary;
 mod cases;
 mod coming;
+mod dialects;
 mod diff;
 mod evaluation;
 mod hostile;

@@ -20,14 +20,15 @@ use proptest::collection::{btree_map, vec};
 use proptest::prelude::{Just, Strategy, any, prop_assert, prop_assert_eq, prop_oneof, proptest};
 use proptest::sample::{select, subsequence};
 
-use super::arbitrary::{address, labels, policy_set, quiet, small_selector};
+use super::arbitrary::{NAMES, address, labels, mixed_set, policy_set, quiet, small_selector};
 
 /// Ports at and beside the ends of the ranges that [`policy_set`] makes.
 pub(crate) const PORTS: [u16; 16] = [
     1, 2, 3, 5, 7, 8, 11, 12, 13, 40_000, 65_529, 65_530, 65_531, 65_533, 65_534, 65_535,
 ];
 
-/// Worlds with pods of one, two and no addresses, with named ports, on nodes and on their networks.
+/// Worlds with pods of one, two and no addresses, with named ports, on nodes and on their networks; with an API server and DNS
+/// names that may be anywhere.
 pub(crate) fn worlds() -> impl Strategy<Value = World> {
     let port = (select(vec!["http", "y", "on"]), select(&Protocol::ALL[..]), 1u16..13);
     let ports = vec(port, 0..3);
@@ -43,7 +44,9 @@ pub(crate) fn worlds() -> impl Strategy<Value = World> {
         vec(address(), 1..3),
         0..3,
     );
-    (labels(), labels(), vec(pod, 1..6), nodes).prop_map(|(x, y, pods, nodes)| {
+    let names = vec((select(NAMES[..2].to_vec()).prop_map(str::to_owned), address()), 0..4);
+    let known = (vec(address(), 0..2), names);
+    (labels(), labels(), vec(pod, 1..6), nodes, known).prop_map(|(x, y, pods, nodes, (api_server, names))| {
         let namespaces = BTreeMap::from([("x".to_owned(), x), ("y".to_owned(), y)]);
         let pods = pods
             .into_iter()
@@ -64,7 +67,8 @@ pub(crate) fn worlds() -> impl Strategy<Value = World> {
                     })
                     .collect(),
             });
-        World::new(namespaces, pods, nodes).unwrap()
+        let world = World::new(namespaces, pods, nodes).unwrap();
+        world.with_api_server(api_server).with_names(names)
     })
 }
 
@@ -93,7 +97,7 @@ proptest! {
 
     /// Of every pod of every class with every other, and with an address of every cell.
     #[test]
-    fn the_engine_says_what_nested_loops_say(sets in vec(policy_set(small_selector().boxed()), 1..3), world in worlds()) {
+    fn the_engine_says_what_nested_loops_say(sets in vec(mixed_set(), 1..3), world in worlds()) {
         let sets: Vec<&PolicySet> = sets.iter().collect();
         let world = with_representatives(&world, &sets);
         let classes = Classes::new(&world, &sets);
@@ -127,7 +131,7 @@ proptest! {
 
     /// Every end is in exactly one class: pods under each of their addresses, and any address at all.
     #[test]
-    fn everybody_is_in_one_class(set in policy_set(small_selector().boxed()), world in worlds(), outside in address()) {
+    fn everybody_is_in_one_class(set in mixed_set(), world in worlds(), outside in address()) {
         let classes = Classes::new(&world, &[&set]);
         for pod in world.pods() {
             for end in world.endpoints(pod) {

@@ -183,7 +183,7 @@ items:
   spec: {}
   status: {}
 ---
-apiVersion: projectcalico.org/v3
+apiVersion: crd.projectcalico.org/v1
 kind: NetworkPolicy
 spec: {selector: all()}
 ";
@@ -198,7 +198,7 @@ spec: {selector: all()}
     assert_eq!(
         skipped,
         [
-            "projectcalico.org/v3 NetworkPolicy mixed.yaml:15",
+            "crd.projectcalico.org/v1 NetworkPolicy mixed.yaml:15",
             "v1 Service mixed.yaml:7"
         ]
     );

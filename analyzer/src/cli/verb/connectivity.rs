@@ -49,6 +49,7 @@ pub(in crate::cli) fn run(args: &ConnectivityArgs, global: &Global) -> Result<Ex
     let mut given = given(args, &mut findings)?;
     let set = &policies.parsed.set;
     let world = with_representatives(&world(&given.cluster), &[set]);
+    policies::say_who_is_not_known(set, &world, &mut findings);
     let classes = Classes::new(&world, &[set]);
     let reach = Reach::new(&classes, set);
     let parties = Parties::new(&classes, &given.cluster);

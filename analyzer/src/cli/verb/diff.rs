@@ -28,7 +28,7 @@ use crate::json::{Input, Shares};
 use crate::render::review::diff::{Judged, review};
 use crate::render::review::{Base, Bases};
 use crate::render::text;
-use crate::replay::world::world;
+use crate::replay::world::{named_world, world};
 use crate::tape::{self, Health};
 
 pub(in crate::cli) fn run(args: &DiffArgs, global: &Global) -> Result<ExitStatus, Failure> {
@@ -196,6 +196,8 @@ fn two_sets(before: Policies, after: Policies, cluster: Option<&Path>) -> Result
     };
     for policies in [&before, &after] {
         policies::say_what_is_odd(&policies.parsed, &mut findings);
+        let universe = cluster.as_ref().map(world).unwrap_or_default();
+        policies::say_who_is_not_known(&policies.parsed.set, &universe, &mut findings);
     }
     Ok(Found {
         diff: policy_sets(&before.parsed.set, &after.parsed.set, cluster.as_ref()),
@@ -212,7 +214,8 @@ fn tape_and_policies(opened: &Opened, policies: Policies, gate: Gate<'_>) -> Fou
     let Policies { parsed, input } = policies;
     let mut findings = opened.findings.clone();
     policies::say_what_is_odd(&parsed, &mut findings);
-    let universe = world(&opened.cluster);
+    let universe = named_world(&opened.cluster, &opened.flows.edges);
+    policies::say_who_is_not_known(&parsed.set, &universe, &mut findings);
     let recording = opened.recording(gate);
     let diff = with_policies(recording, &opened.cluster, &universe, &parsed.set);
     let mut inputs = Input::of_tape(&opened.tape);

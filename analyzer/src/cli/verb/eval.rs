@@ -28,6 +28,7 @@ pub(in crate::cli) fn run(args: &EvalArgs, global: &Global) -> Result<ExitStatus
     policies::say_what_is_odd(&policies.parsed, &mut findings);
     let mut given = cluster::read(cluster, &mut findings)?;
     let world = world(&given.cluster);
+    policies::say_who_is_not_known(&policies.parsed.set, &world, &mut findings);
     let clients = endpoints(from, &given.cluster, &world)?;
     let servers = endpoints(to, &given.cluster, &world)?;
     let service = (port.protocol, port.number);

@@ -27,7 +27,7 @@ use crate::json::explain::{Answer, Explain, Rule, cases, recorded};
 use crate::policy::model::{Policy, PolicySet};
 use crate::render::text::explain as text;
 use crate::replay::named::{Named, endpoints};
-use crate::replay::world::world;
+use crate::replay::world::named_world;
 use crate::semantics::eval::RuleId;
 use crate::semantics::world::World;
 use crate::synthesis::additions::Addition;
@@ -120,11 +120,13 @@ fn open(args: &ExplainArgs, findings: &mut Findings) -> Result<(Asked, Option<In
             .map_err(|error| Failure::of("cannot make a policy set of this recording", &error))?;
         (set, additions, None)
     };
+    let world = named_world(&cluster, &flows.edges);
+    policies::say_who_is_not_known(&set, &world, findings);
     let asked = Asked {
-        world: world(&cluster),
         tape,
         cluster,
         flows,
+        world,
         set,
         additions,
     };

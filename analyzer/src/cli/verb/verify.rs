@@ -20,7 +20,8 @@ use crate::parse::report::Skipped;
 use crate::render::review::verify::review;
 use crate::render::review::{Base, Bases};
 use crate::render::text;
-use crate::replay::world::world;
+use crate::replay::world::named_world;
+use crate::semantics::eval::By;
 use crate::tape;
 use crate::verify::{accepted, verify};
 
@@ -46,7 +47,8 @@ pub(in crate::cli) fn run(args: &VerifyArgs, global: &Global) -> Result<ExitStat
     let cluster = Cluster::new(&tape.cluster, &mut findings);
     let flows = edges(&tape, &cluster, &mut findings)?;
 
-    let universe = world(&cluster);
+    let universe = named_world(&cluster, &flows.edges);
+    policies::say_who_is_not_known(&parsed.set, &universe, &mut findings);
     let mut verified = verify(&flows.edges, &parsed.set, &universe, namespaces);
     for (workload, direction) in &verified.unbounded {
         let message = format!("{workload}: no policy isolates its {direction}, so everything is allowed there");
@@ -80,6 +82,12 @@ pub(in crate::cli) fn run(args: &VerifyArgs, global: &Global) -> Result<ExitStat
 /// Files without a NetworkPolicy deny nothing, which nobody asks for.
 fn nothing_to_judge(path: &Path, parsed: &Parsed) -> Failure {
     let failure = Failure::plain(format!("no NetworkPolicy to judge by in `{}`", path.display()));
+    if let Some(refusal) = parsed.refused.first() {
+        return failure.hint(format!("a policy is there that is left out: {refusal}"));
+    }
+    if let Some(policy) = parsed.staged.first() {
+        return failure.hint(format!("a policy is there that is staged: {}", By::of(policy, None)));
+    }
     match parsed.skipped.first() {
         None => failure,
         Some(Skipped {

@@ -2,7 +2,7 @@
 
 use crate::parse::shape::Shape;
 
-const SELECTOR: Shape = Shape::Object(&[
+pub(in crate::parse) const SELECTOR: Shape = Shape::Object(&[
     ("matchLabels", Shape::Labels),
     (
         "matchExpressions",
@@ -29,7 +29,7 @@ const PORTS: Shape = Shape::List(&Shape::Object(&[
     ("endPort", Shape::Int),
 ]));
 
-const METADATA: Shape = Shape::Object(&[
+pub(in crate::parse) const METADATA: Shape = Shape::Object(&[
     ("name", Shape::Text),
     ("namespace", Shape::Text),
     ("labels", Shape::Labels),
@@ -47,6 +47,12 @@ const METADATA: Shape = Shape::Object(&[
     ("uid", Shape::Ignored),
 ]);
 
+const INGRESS: Shape = Shape::List(&Shape::Object(&[("from", PEERS), ("ports", PORTS)]));
+
+const EGRESS: Shape = Shape::List(&Shape::Object(&[("to", PEERS), ("ports", PORTS)]));
+
+const TYPES: Shape = Shape::List(&Shape::Text);
+
 /// `status` existed from Kubernetes 1.24 to 1.27 and stands in what those clusters print.
 pub(super) const OBJECT: Shape = Shape::Object(&[
     ("apiVersion", Shape::Ignored),
@@ -56,16 +62,27 @@ pub(super) const OBJECT: Shape = Shape::Object(&[
         "spec",
         Shape::Object(&[
             ("podSelector", SELECTOR),
-            ("policyTypes", Shape::List(&Shape::Text)),
-            (
-                "ingress",
-                Shape::List(&Shape::Object(&[("from", PEERS), ("ports", PORTS)])),
-            ),
-            (
-                "egress",
-                Shape::List(&Shape::Object(&[("to", PEERS), ("ports", PORTS)])),
-            ),
+            ("policyTypes", TYPES),
+            ("ingress", INGRESS),
+            ("egress", EGRESS),
         ]),
     ),
     ("status", Shape::Ignored),
+]);
+
+/// The same of a policy that is staged: what shall become of the policy stands beside what it says.
+pub(super) const STAGED: Shape = Shape::Object(&[
+    ("apiVersion", Shape::Ignored),
+    ("kind", Shape::Ignored),
+    ("metadata", METADATA),
+    (
+        "spec",
+        Shape::Object(&[
+            ("stagedAction", Shape::Ignored),
+            ("podSelector", SELECTOR),
+            ("policyTypes", TYPES),
+            ("ingress", INGRESS),
+            ("egress", EGRESS),
+        ]),
+    ),
 ]);

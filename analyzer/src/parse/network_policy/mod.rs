@@ -14,15 +14,15 @@ use crate::policy::model::{Direction, Peer, Peers, Policy, PortRule, Ports, Rule
 use crate::policy::names;
 use crate::policy::one_or_more::OneOrMore;
 
-use self::fields::OBJECT;
+use self::fields::{OBJECT, STAGED};
 use self::reader::Reader;
 use super::marked::Node;
 use super::report::{Path, Problem, ProblemKind, Warning, WarningKind};
-use super::shape;
+use super::shape::{self, Shape};
 
-mod fields;
+pub(super) mod fields;
 mod peers;
-mod reader;
+pub(super) mod reader;
 
 /// What became of one object.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,14 +38,17 @@ pub struct Outcome {
 /// Reads the object `root`, whose `apiVersion` and `kind` have been checked.
 #[must_use]
 pub fn read(file: &Arc<str>, root: &Node) -> Outcome {
-    let mut reader = Reader {
-        file,
-        root,
-        object: title(root),
-        problems: Vec::new(),
-        warnings: Vec::new(),
-    };
-    let policy = reader.object();
+    read_as(file, root, "NetworkPolicy", &OBJECT)
+}
+
+/// The same for `projectcalico.org/v3 StagedKubernetesNetworkPolicy`, which has the fields of a NetworkPolicy and one more.
+pub(super) fn staged(file: &Arc<str>, root: &Node) -> Outcome {
+    read_as(file, root, "StagedKubernetesNetworkPolicy", &STAGED)
+}
+
+fn read_as(file: &Arc<str>, root: &Node, kind: &str, shape: &Shape) -> Outcome {
+    let mut reader = Reader::new(file, root, kind);
+    let policy = reader.object(shape);
     let Reader { problems, warnings, .. } = reader;
     Outcome {
         policy: policy.filter(|_| problems.is_empty()),
@@ -54,23 +57,9 @@ pub fn read(file: &Arc<str>, root: &Node) -> Outcome {
     }
 }
 
-/// How messages call the object.
-fn title(root: &Node) -> String {
-    let field = |name| {
-        root.get("metadata")
-            .and_then(|metadata| metadata.get(name))
-            .and_then(Node::text)
-    };
-    match (field("namespace"), field("name")) {
-        (Some(namespace), Some(name)) => format!("NetworkPolicy `{namespace}/{name}`"),
-        (None, Some(name)) => format!("NetworkPolicy `{name}`"),
-        (_, None) => "NetworkPolicy".to_owned(),
-    }
-}
-
 impl Reader<'_> {
-    fn object(&mut self) -> Option<Policy> {
-        let serde_yaml::Value::Mapping(mut value) = shape::typed(&OBJECT, self.root, &Path::default(), self)? else {
+    fn object(&mut self, shape: &Shape) -> Option<Policy> {
+        let serde_yaml::Value::Mapping(mut value) = shape::typed(shape, self.root, &Path::default(), self)? else {
             return None;
         };
         value.insert("apiVersion".into(), "networking.k8s.io/v1".into());
@@ -125,7 +114,7 @@ impl Reader<'_> {
         })
     }
 
-    fn names(&mut self, metadata: ObjectMeta) -> (String, String) {
+    pub(super) fn names(&mut self, metadata: ObjectMeta) -> (String, String) {
         let path = Path::default().field("metadata");
         let name = metadata.name.unwrap_or_default();
         if name.is_empty() {

@@ -59,7 +59,7 @@ impl Reader<'_> {
         Peer::block_except(cidr?, holes.into_iter().collect::<Option<Vec<Cidr>>>()?)
     }
 
-    fn hole(&mut self, text: &str, cidr: Option<Cidr>, path: &Path) -> Option<Cidr> {
+    pub(in crate::parse) fn hole(&mut self, text: &str, cidr: Option<Cidr>, path: &Path) -> Option<Cidr> {
         let hole = self.cidr(text, path)?;
         if let Some(cidr) = cidr
             && (hole == cidr || !cidr.covers(hole))
@@ -76,7 +76,7 @@ impl Reader<'_> {
         Some(hole)
     }
 
-    fn cidr(&mut self, text: &str, path: &Path) -> Option<Cidr> {
+    pub(in crate::parse) fn cidr(&mut self, text: &str, path: &Path) -> Option<Cidr> {
         match text.parse::<Cidr>() {
             Ok(cidr) => {
                 let address = text
@@ -152,7 +152,7 @@ impl Reader<'_> {
         }
     }
 
-    fn port_number(&mut self, value: i32, path: &Path) -> Option<u16> {
+    pub(in crate::parse) fn port_number(&mut self, value: i32, path: &Path) -> Option<u16> {
         let port = u16::try_from(value).ok().filter(|port| *port > 0);
         if port.is_none() {
             self.invalid(path, ProblemKind::Port { value });
@@ -160,7 +160,7 @@ impl Reader<'_> {
         port
     }
 
-    pub(super) fn selector(&mut self, selector: LabelSelector, path: &Path) -> Option<Selector> {
+    pub(in crate::parse) fn selector(&mut self, selector: LabelSelector, path: &Path) -> Option<Selector> {
         let LabelSelector {
             match_expressions,
             match_labels,

@@ -7,12 +7,39 @@ use crate::parse::report::{Path, Problem, ProblemKind, Step, Warning, WarningKin
 use crate::parse::shape::Sink;
 use crate::policy::model::Source;
 
-pub(super) struct Reader<'a> {
-    pub(super) file: &'a Arc<str>,
-    pub(super) root: &'a Node,
-    pub(super) object: String,
-    pub(super) problems: Vec<Problem>,
-    pub(super) warnings: Vec<Warning>,
+pub(in crate::parse) struct Reader<'a> {
+    pub(in crate::parse) file: &'a Arc<str>,
+    pub(in crate::parse) root: &'a Node,
+    pub(in crate::parse) object: String,
+    pub(in crate::parse) problems: Vec<Problem>,
+    pub(in crate::parse) warnings: Vec<Warning>,
+}
+
+impl<'a> Reader<'a> {
+    /// Of an object of this kind.
+    pub(in crate::parse) fn new(file: &'a Arc<str>, root: &'a Node, kind: &str) -> Self {
+        Self {
+            file,
+            root,
+            object: title(root, kind),
+            problems: Vec::new(),
+            warnings: Vec::new(),
+        }
+    }
+}
+
+/// How messages call the object.
+fn title(root: &Node, kind: &str) -> String {
+    let field = |name| {
+        root.get("metadata")
+            .and_then(|metadata| metadata.get(name))
+            .and_then(Node::text)
+    };
+    match (field("namespace"), field("name")) {
+        (Some(namespace), Some(name)) => format!("{kind} `{namespace}/{name}`"),
+        (None, Some(name)) => format!("{kind} `{name}`"),
+        (_, None) => kind.to_owned(),
+    }
 }
 
 impl Sink for Reader<'_> {
@@ -31,7 +58,7 @@ impl Sink for Reader<'_> {
 }
 
 impl Reader<'_> {
-    pub(super) fn choice(&mut self, path: &Path, value: &str, allowed: &'static str) {
+    pub(in crate::parse) fn choice(&mut self, path: &Path, value: &str, allowed: &'static str) {
         self.invalid(
             path,
             ProblemKind::Choice {
@@ -41,7 +68,7 @@ impl Reader<'_> {
         );
     }
 
-    pub(super) fn check(&mut self, fault: Option<&'static str>, value: &str, path: &Path) {
+    pub(in crate::parse) fn check(&mut self, fault: Option<&'static str>, value: &str, path: &Path) {
         if let Some(rule) = fault {
             self.invalid(
                 path,
@@ -54,13 +81,13 @@ impl Reader<'_> {
     }
 
     /// Notes a wrong value, unless its type is what is wrong and has been noted.
-    pub(super) fn invalid(&mut self, path: &Path, what: ProblemKind) {
+    pub(in crate::parse) fn invalid(&mut self, path: &Path, what: ProblemKind) {
         if !self.has_type_problem(path) {
             self.problem(self.line(path), path, what);
         }
     }
 
-    pub(super) fn has_type_problem(&self, path: &Path) -> bool {
+    pub(in crate::parse) fn has_type_problem(&self, path: &Path) -> bool {
         let steps = path.steps();
         let related = |other: &Path| {
             let other = other.steps();
@@ -71,7 +98,7 @@ impl Reader<'_> {
             .any(|problem| matches!(problem.what, ProblemKind::Type { .. }) && related(&problem.path))
     }
 
-    pub(super) fn warn(&mut self, path: &Path, what: WarningKind) {
+    pub(in crate::parse) fn warn(&mut self, path: &Path, what: WarningKind) {
         let warning = Warning {
             place: self.source(path),
             object: self.object.clone(),
@@ -81,13 +108,13 @@ impl Reader<'_> {
         self.warnings.push(warning);
     }
 
-    pub(super) fn warn_null(&mut self, path: &Path) {
+    pub(in crate::parse) fn warn_null(&mut self, path: &Path) {
         if self.nearest(path).is_some_and(Node::is_null) {
             self.warn(path, WarningKind::NullEntry);
         }
     }
 
-    pub(super) fn source(&self, path: &Path) -> Source {
+    pub(in crate::parse) fn source(&self, path: &Path) -> Source {
         Source {
             file: Arc::clone(self.file),
             line: self.line(path),
@@ -95,7 +122,7 @@ impl Reader<'_> {
     }
 
     /// The line of the value at `path`, or of the nearest thing around it that is written out.
-    fn line(&self, path: &Path) -> usize {
+    pub(in crate::parse) fn line(&self, path: &Path) -> usize {
         let mut line = self.root.line;
         let mut node = self.root;
         for step in path.steps() {

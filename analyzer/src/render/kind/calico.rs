@@ -192,6 +192,10 @@ fn entities(peers: &Peers, place: (Direction, usize), shortfalls: &mut Shortfall
                 let what = format!("`{cidr}` has more than {NETS} exceptions, so it has no rule");
                 shortfalls.add(Some(place), Effect::Narrower, what);
             }
+            Peer::Entity(peer) => {
+                let what = format!("there is no word for {peer}, so this peer has no rule");
+                shortfalls.add(Some(place), Effect::Narrower, what);
+            }
             Peer::Block { cidr, except } => entities.push(Entity {
                 nets: vec![cidr.to_string()],
                 not_nets: except.iter().map(ToString::to_string).collect(),

@@ -10,13 +10,13 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use super::identity_label;
 use super::object::{Expression, LabelSelector, Metadata, Object, Operator};
 use super::{Effect, KindError, Rendered, Shortfalls, manifest, notes_of, sections};
 use crate::policy::cidr::Cidr;
+use crate::policy::identity_label;
 use crate::policy::landmark::{Landmarks, meets};
 use crate::policy::model::{
-    Direction, Peer, Peers, Policy, PortMatch, PortRule as ModelPort, Ports, Rule as ModelRule,
+    Direction, Entity as ModelEntity, Peer, Peers, Policy, PortMatch, PortRule as ModelPort, Ports, Rule as ModelRule,
 };
 use crate::policy::ports::PortRange;
 use crate::policy::select::{Requirement, Selector, Test};
@@ -290,7 +290,7 @@ impl Writer<'_> {
         };
         let asks = |rule: &ModelRule| peers(rule).iter().any(|peer| self.serves_names(peer, &rule.ports));
         let named = |peer: &Peer| match peer {
-            Peer::Pods { .. } => false,
+            Peer::Pods { .. } | Peer::Entity(_) => false,
             Peer::Block { cidr, except } => except.is_empty() && self.landmarks.names.contains_key(cidr),
         };
         rules.iter().any(asks) && rules.iter().flat_map(peers).any(|peer| named(&peer))
@@ -339,6 +339,22 @@ impl Writer<'_> {
                             except: except.iter().map(ToString::to_string).collect(),
                         });
                     }
+                }
+                Peer::Entity(ModelEntity::Nodes) => entities.extend(every_node(place.0)),
+                Peer::Entity(ModelEntity::ApiServer) => {
+                    entities.insert(Entity::KubeApiserver);
+                }
+                Peer::Entity(ModelEntity::Outside { cidr, except }) if except.is_empty() => {
+                    cidrs.push(cidr.to_string());
+                }
+                Peer::Entity(ModelEntity::Outside { cidr, except }) => sets.push(CidrRule {
+                    cidr: cidr.to_string(),
+                    except: except.iter().map(ToString::to_string).collect(),
+                }),
+                Peer::Entity(ModelEntity::Name(name)) if place.0 == Direction::Egress => names.extend(fqdn(name)),
+                Peer::Entity(ModelEntity::Name(name)) => {
+                    let what = format!("clients have no names, so `{name}` has no rule");
+                    self.shortfalls.add(Some(place), Effect::Narrower, what);
                 }
             }
         }
@@ -402,11 +418,7 @@ impl Writer<'_> {
         if nodes.contains(&cidr) {
             let what = "an entity is every node of the cluster, not the one that is meant";
             self.shortfalls.add(Some(place), Effect::Wider, what);
-            return Some(match place.0 {
-                // What comes from the pod's own node is always allowed (`allow-localhost`, in Kubernetes).
-                Direction::Ingress => vec![Entity::RemoteNode],
-                Direction::Egress => vec![Entity::Host, Entity::RemoteNode],
-            });
+            return Some(every_node(place.0));
         }
         if meets(pods, cidr, except) || meets(nodes, cidr, except) {
             let what = format!("`{cidr}` matches no pods and no nodes of the cluster here, only what is outside it");
@@ -448,6 +460,15 @@ impl Writer<'_> {
                 self.shortfalls.add(place, Effect::Narrower, what);
             }
         }
+    }
+}
+
+/// The words for every node.
+fn every_node(direction: Direction) -> Vec<Entity> {
+    match direction {
+        // What comes from the pod's own node is always allowed (`allow-localhost`, in Kubernetes).
+        Direction::Ingress => vec![Entity::RemoteNode],
+        Direction::Egress => vec![Entity::Host, Entity::RemoteNode],
     }
 }
 

@@ -320,6 +320,10 @@ fn parts(
                     Peer::Block { cidr, except } if place.0 == Direction::Egress => {
                         networks.extend(cut::without(*cidr, except));
                     }
+                    Peer::Entity(peer) => {
+                        let what = format!("there is no word for {peer}, so this peer has no rule");
+                        shortfalls.add(Some(place), Effect::Narrower, what);
+                    }
                     Peer::Block { cidr, except } => {
                         unnamed = true;
                         among_pods |= meets(&landmarks.pods, *cidr, except);

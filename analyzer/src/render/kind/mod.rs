@@ -8,7 +8,7 @@ pub mod calico;
 pub mod cilium;
 pub mod cluster;
 mod cut;
-mod identity_label;
+
 pub mod object;
 mod staged;
 

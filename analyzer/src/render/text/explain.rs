@@ -24,6 +24,7 @@ pub fn text(explain: &Explain) -> String {
 
 fn rule(rule: &Rule) -> String {
     let Rule {
+        kind,
         namespace,
         policy,
         rule,
@@ -34,7 +35,7 @@ fn rule(rule: &Rule) -> String {
         additions,
         edges,
     } = rule;
-    let mut text = format!("{namespace}/{policy} {rule}");
+    let mut text = format!("{}{namespace}/{policy} {rule}", before(kind));
     if let (Some(file), Some(line)) = (file, line) {
         let _ = write!(text, " ({file}:{line})");
     }
@@ -174,13 +175,17 @@ fn said(end: &End) -> String {
     }
 }
 
-fn by_text(by: &By) -> String {
-    let mut text = if by.kind == PolicyKind::NetworkPolicy.name() {
+/// What stands before the name of a policy: its kind, where that is another one than NetworkPolicy.
+fn before(kind: &str) -> String {
+    if kind == PolicyKind::NetworkPolicy.name() {
         String::new()
     } else {
-        format!("{} ", by.kind)
-    };
-    let _ = write!(text, "{}/{}", by.namespace, by.name);
+        format!("{kind} ")
+    }
+}
+
+fn by_text(by: &By) -> String {
+    let mut text = format!("{}{}/{}", before(by.kind), by.namespace, by.name);
     if let Some(rule) = &by.rule {
         let _ = write!(text, " {rule}");
     }

@@ -211,7 +211,7 @@ fn hosts(group: &PeerMap, origin: &Origin) -> Vec<Cidr> {
             let only = allowed.origins.iter().all(|own| own == origin);
             (only && allowed.widened.is_empty()).then_some(*cidr)
         }
-        Peer::Block { .. } | Peer::Pods { .. } => None,
+        Peer::Block { .. } | Peer::Pods { .. } | Peer::Entity(_) => None,
     };
     group.iter().filter_map(host).collect()
 }

@@ -20,7 +20,7 @@ use super::{calico, cilium, cluster};
 use crate::arbitrary::{address, label_key, label_value, labels, policy_set, quiet, selector, small_selector};
 
 /// Pods `x/0`, `y/1`, `x/2` ..., each with two ports that have names.
-fn world() -> impl Strategy<Value = World> {
+pub(super) fn world() -> impl Strategy<Value = World> {
     let pods = vec((labels(), address()), 2..5);
     (labels(), labels(), pods).prop_map(|(x, y, pods)| {
         let namespaces = BTreeMap::from([("x".to_owned(), x), ("y".to_owned(), y)]);
@@ -42,7 +42,7 @@ fn world() -> impl Strategy<Value = World> {
     })
 }
 
-fn landmarks(world: &World) -> Landmarks {
+pub(super) fn landmarks(world: &World) -> Landmarks {
     let addresses = world.pods().flat_map(|pod| &pod.addresses);
     Landmarks {
         pods: addresses.map(|address| Cidr::host(*address)).collect(),
@@ -61,7 +61,7 @@ fn pod(world: &World, pod: &WorldPod) -> Pod {
 }
 
 /// Every connection between two pods, and between a pod and an address outside, once for each end that is a pod.
-fn connections<'a>(world: &'a World, outside: &[IpAddr]) -> Vec<(Connection<'a>, Direction)> {
+pub(super) fn connections<'a>(world: &'a World, outside: &[IpAddr]) -> Vec<(Connection<'a>, Direction)> {
     let held = |address: &&IpAddr| !world.pods().any(|pod| pod.addresses.contains(*address));
     let outside = outside.iter().filter(held).map(|address| Endpoint::Address(*address));
     let ends: Vec<Endpoint<'_>> = world.pods().map(|pod| world.endpoint(pod)).chain(outside).collect();
@@ -85,7 +85,7 @@ fn connections<'a>(world: &'a World, outside: &[IpAddr]) -> Vec<(Connection<'a>,
     all
 }
 
-fn asked(world: &World, connection: &Connection<'_>, direction: Direction) -> Option<Asked> {
+pub(super) fn asked(world: &World, connection: &Connection<'_>, direction: Direction) -> Option<Asked> {
     let (end, peer) = match direction {
         Direction::Ingress => (connection.to, connection.from),
         Direction::Egress => (connection.from, connection.to),
@@ -104,7 +104,7 @@ fn asked(world: &World, connection: &Connection<'_>, direction: Direction) -> Op
 }
 
 /// What was written, read as YAML by somebody who knows no kind.
-fn written(rendered: &Rendered) -> Vec<Value> {
+pub(super) fn written(rendered: &Rendered) -> Vec<Value> {
     let read = |text: String| flowtape_reader(&text);
     rendered
         .manifests

@@ -7,3 +7,4 @@ mod cluster;
 mod differences;
 mod names;
 mod pods;
+mod read;

@@ -20,7 +20,8 @@ const IGNORED: [&str; 12] = [
 ///
 /// Source: cilium/cilium `pkg/labelsfilter/filter.go`, `defaultLabelPrefixCfg` (v1.18): patterns that match at the
 /// beginning of a key.
-pub(super) fn selects(key: &str) -> bool {
+#[must_use]
+pub fn selects(key: &str) -> bool {
     let ignored = IGNORED.iter().any(|prefix| key.starts_with(prefix)) || key.contains("beta.kubernetes.io");
     !ignored
 }
