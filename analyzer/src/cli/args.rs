@@ -10,6 +10,7 @@ pub mod import;
 pub mod inspect;
 pub mod port;
 pub mod query;
+pub mod reading;
 pub mod schema;
 pub mod verify;
 

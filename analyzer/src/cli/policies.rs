@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use flowtape_schemas::manifest::sha256_hex;
 
+use super::args::reading::Reading;
 use super::failure::Failure;
 use super::output;
 use crate::escape::escaped;
@@ -16,7 +17,9 @@ use crate::parse::kubernetes::{Parsed, parse};
 use crate::parse::report::Skipped;
 use crate::policy::kind::PolicyKind;
 use crate::policy::model::PolicySet;
-use crate::semantics::entity::not_known;
+use crate::policy::profile::Profile;
+use crate::policy::reading::read_by;
+use crate::semantics::entity::{a_prefix_holds_a_pod, not_known, rules_by_prefix};
 use crate::semantics::eval::By;
 use crate::semantics::world::World;
 
@@ -42,7 +45,7 @@ pub(super) struct Policies {
 
 /// Reads the policies of a file, or of every file below a directory. Hidden files and directories are passed over, as
 /// `.git` is; links are refused, not passed over, so that no policy is missed in silence.
-pub(super) fn read(path: &Path) -> Result<Policies, Failure> {
+pub(super) fn read(path: &Path, profile: Profile) -> Result<Policies, Failure> {
     let (mut texts, faults) = texts(path)?;
     if texts.is_empty() && faults.is_empty() {
         return Err(Failure::plain(format!(
@@ -54,7 +57,10 @@ pub(super) fn read(path: &Path) -> Result<Policies, Failure> {
     texts.retain(|(name, text)| !is_report(name, text));
     let parsed = parsed(path, &texts, faults)?;
     Ok(Policies {
-        parsed,
+        parsed: Parsed {
+            set: read_by(profile, parsed.set),
+            ..parsed
+        },
         input: input("policies", &texts),
     })
 }
@@ -122,6 +128,22 @@ pub(super) fn say_who_is_not_known(set: &PolicySet, world: &World, findings: &mu
         let message =
             format!("which addresses are meant by `{entity}` is not known, so rules that name it match nobody");
         findings.report_many(Code::PeerNotKnown, message, rules);
+    }
+}
+
+/// The same, and how prefixes are read where that makes a difference.
+pub(super) fn say_how_it_is_read(set: &PolicySet, world: &World, reading: Reading, findings: &mut Findings) {
+    say_who_is_not_known(set, world, findings);
+    let rules = rules_by_prefix(set);
+    if rules > 0 && (reading.cni.is_some() || a_prefix_holds_a_pod(set, world)) {
+        let profile = reading.profile();
+        let means = if profile.blocks_match_the_cluster() {
+            "matches whoever has the address, pods and nodes of the cluster as well"
+        } else {
+            "matches who is outside the cluster, no pods and no nodes"
+        };
+        let message = format!("read as by `--cni {}`: an `ipBlock` {means}", profile.word());
+        findings.report_many(Code::PrefixReading, message, rules);
     }
 }
 

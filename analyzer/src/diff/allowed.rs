@@ -12,7 +12,7 @@ use crate::policy::cidr::Cidr;
 use crate::policy::model::{Direction, Peers, Policy, PolicySet, PortMatch, Ports, Rule};
 use crate::policy::ports::{PortRange, PortSet, Protocol};
 use crate::semantics::eval::{Basis, By, Connection, RuleId, side};
-use crate::semantics::world::{Endpoint, Pod};
+use crate::semantics::world::{Endpoint, Pod, World};
 
 use super::address::first_outside;
 use super::change::{Kind, Pair};
@@ -155,7 +155,7 @@ impl<'a> Named<'a> {
 
     /// Addresses that the rule names.
     fn addresses(&self, universe: &Universe<'_>, own: &Workload, subject: &Member, found: &mut Connections) {
-        for (cidr, except) in self.blocks() {
+        for (cidr, except) in self.blocks(universe.world) {
             let Some((peer, address)) = outside_peer(universe, cidr, except) else {
                 continue;
             };
@@ -194,13 +194,13 @@ impl<'a> Named<'a> {
         }
     }
 
-    fn blocks(&self) -> Vec<Block> {
+    fn blocks(&self, world: &World) -> Vec<Block> {
         match &self.rule.peers {
             Peers::Any => ["0.0.0.0/0", "::/0"]
                 .into_iter()
                 .filter_map(|every| Some((every.parse().ok()?, Vec::new())))
                 .collect(),
-            Peers::Of(_) => blocks(&self.rule.peers),
+            Peers::Of(_) => blocks(&self.rule.peers, world),
         }
     }
 

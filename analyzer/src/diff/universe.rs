@@ -9,6 +9,7 @@ use crate::policy::cidr::Cidr;
 use crate::policy::model::{Direction, Entity, Peer, Peers, Policy, PolicySet};
 use crate::policy::select::{Labels, Requirement, Test};
 use crate::replay::world::{OTHER_POD, representative};
+use crate::semantics::entity::hosts;
 use crate::semantics::world::{NAMESPACE_NAME_LABEL, NamedPort, Pod, World};
 
 /// A prefix with its exceptions, as a rule names it.
@@ -50,7 +51,7 @@ impl<'a> Universe<'a> {
     /// Sorts the pods of `world`, which is the universe of `cluster`, by workload.
     pub(super) fn new(cluster: &Cluster, world: &'a World, set: &'a PolicySet) -> Self {
         let workloads = workloads(cluster);
-        let blocks: BTreeSet<Block> = set.iter().flat_map(blocks_of_policy).collect();
+        let blocks: BTreeSet<Block> = set.iter().flat_map(|policy| blocks_of_policy(policy, world)).collect();
         let mut kinds: BTreeMap<&Workload, BTreeMap<Alike<'_>, &Pod>> = BTreeMap::new();
         for pod in world.pods().filter(|pod| !pod.host_network) {
             if let Some(workload) = workloads.get(&(pod.namespace.clone(), pod.name.clone())) {
@@ -103,20 +104,25 @@ impl<'a> Universe<'a> {
 }
 
 /// The prefixes that the rules of a policy name; those of no peer list are both families.
-fn blocks_of_policy(policy: &Policy) -> Vec<Block> {
+fn blocks_of_policy(policy: &Policy, world: &World) -> Vec<Block> {
     let rules = [Direction::Ingress, Direction::Egress].into_iter();
     let rules = rules.filter_map(|direction| policy.rules(direction)).flatten();
-    rules.flat_map(|rule| blocks(&rule.peers)).collect()
+    rules.flat_map(|rule| blocks(&rule.peers, world)).collect()
 }
 
-/// The prefixes among the peers of a rule. That of everybody has none: it matches without looking at addresses.
-pub(super) fn blocks(peers: &Peers) -> Vec<Block> {
+/// The prefixes among the peers of a rule, and the addresses of those known by what they are. That of everybody has none: it
+/// matches without looking at addresses.
+pub(super) fn blocks(peers: &Peers, world: &World) -> Vec<Block> {
     let Peers::Of(listed) = peers else { return Vec::new() };
     let block = |peer: &Peer| match peer {
-        Peer::Block { cidr, except } | Peer::Entity(Entity::Outside { cidr, except }) => Some((*cidr, except.clone())),
-        Peer::Pods { .. } | Peer::Entity(_) => None,
+        Peer::Block { cidr, except } | Peer::Entity(Entity::Outside { cidr, except }) => vec![(*cidr, except.clone())],
+        Peer::Entity(entity) => {
+            let hosts = hosts(entity, world).into_iter();
+            hosts.map(|address| (Cidr::host(address), Vec::new())).collect()
+        }
+        Peer::Pods { .. } => Vec::new(),
     };
-    listed.iter().filter_map(block).collect()
+    listed.iter().flat_map(block).collect()
 }
 
 /// The labels that a namespace has if rules which name it mean something.

@@ -203,6 +203,8 @@ catalog! {
         "A policy is staged: nothing enforces it, so it is left out."
     PeerNotKnown "FT5082" Warning "peer-not-known"
         "Rules name somebody whose addresses are not known here, so they match nobody."
+    PrefixReading "FT5083" Info "prefix-reading"
+        "Network plugins differ in whether a prefix matches pods and nodes of the cluster; this is how it is read."
     ImportLimit "FT6001" Info "import-limit"
         "The recording was imported, and its source cannot know something."
     ImportIncomplete "FT6002" Warning "import-incomplete"

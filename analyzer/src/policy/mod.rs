@@ -14,5 +14,6 @@ pub mod names;
 pub mod one_or_more;
 pub mod ports;
 pub mod profile;
+pub mod reading;
 pub mod select;
 mod words;

@@ -425,6 +425,25 @@ impl PolicySet {
         self
     }
 
+    /// The same policies, with another peer in the place of each that policies of one kind name.
+    #[must_use]
+    pub(super) fn with_peers(mut self, kind: PolicyKind, replace: impl Fn(&Peer) -> Peer) -> Self {
+        for policy in self.policies.iter_mut().filter(|policy| policy.kind == kind) {
+            for rule in [&mut policy.ingress, &mut policy.egress]
+                .into_iter()
+                .flatten()
+                .flatten()
+            {
+                if let Peers::Of(listed) = &rule.peers
+                    && let Some(replaced) = OneOrMore::new(listed.iter().map(&replace))
+                {
+                    rule.peers = Peers::Of(replaced);
+                }
+            }
+        }
+        self
+    }
+
     /// Every rule, with the policy it stands in.
     pub fn rules(&self) -> impl Iterator<Item = (&Policy, &Rule)> {
         let sections = self.policies.iter().flat_map(|policy| {

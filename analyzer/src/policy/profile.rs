@@ -84,6 +84,22 @@ impl Profile {
         }
     }
 
+    /// Whether an `ipBlock` matches pods and nodes of the cluster at their own addresses, as the conformance suite of Kubernetes
+    /// expects.
+    #[must_use]
+    pub const fn blocks_match_the_cluster(self) -> bool {
+        match self {
+            Self::Cilium => false,
+            Self::Generic
+            | Self::Calico
+            | Self::AwsVpcCni
+            | Self::Weave
+            | Self::Antrea
+            | Self::OvnKubernetes
+            | Self::KubeRouter => true,
+        }
+    }
+
     /// Whether it judges egress to a Service at the Service's address.
     #[must_use]
     pub fn sees_service_addresses(self) -> bool {

@@ -3,10 +3,11 @@
 //! Source: cilium/cilium `pkg/policy/api/entity.go` and `Documentation/security/policy/language.rst` (v1.18): a prefix or a name
 //! matches what is outside the cluster only, and nodes and the API server are known by what they are.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use crate::policy::model::{Entity, Peer, Peers, PolicySet};
+use crate::policy::kind::PolicyKind;
+use crate::policy::model::{Entity, Peer, Peers, Policy, PolicySet, Rule};
 
 use super::world::{Endpoint, World};
 
@@ -60,12 +61,51 @@ pub fn not_known<'s>(set: &'s PolicySet, world: &World) -> BTreeMap<&'s Entity, 
     found
 }
 
-/// The single addresses that an entity tells apart from those around them.
-pub(super) fn addresses(entity: &Entity, world: &World) -> Vec<IpAddr> {
-    let nodes = world.nodes().values().flatten().copied();
+/// How many rules of NetworkPolicies name addresses by prefix, however that is read.
+#[must_use]
+pub fn rules_by_prefix(set: &PolicySet) -> u64 {
+    let by_prefix = |(policy, rule): &(&Policy, &Rule)| match &rule.peers {
+        Peers::Of(listed) if policy.kind == PolicyKind::NetworkPolicy => listed
+            .iter()
+            .any(|peer| matches!(peer, Peer::Block { .. } | Peer::Entity(Entity::Outside { .. }))),
+        Peers::Any | Peers::Of(_) => false,
+    };
+    set.rules().filter(by_prefix).count() as u64
+}
+
+/// Whether some prefix of a rule holds the address of a pod with a network of its own, so that it matters whether it matches that.
+#[must_use]
+pub fn a_prefix_holds_a_pod(set: &PolicySet, world: &World) -> bool {
+    let pods = world.pods().filter(|pod| !pod.host_network);
+    let held: BTreeSet<IpAddr> = pods.flat_map(|pod| pod.addresses.iter().copied()).collect();
+    set.rules().any(|(_, rule)| match &rule.peers {
+        Peers::Any => false,
+        Peers::Of(listed) => listed.iter().any(|peer| match peer {
+            Peer::Block { cidr, except } => held
+                .range(cidr.network()..=cidr.last())
+                .any(|address| !except.iter().any(|hole| hole.contains(*address))),
+            Peer::Pods { .. } | Peer::Entity(_) => false,
+        }),
+    })
+}
+
+/// The single addresses that an entity is; none of prefixes.
+#[must_use]
+pub fn hosts(entity: &Entity, world: &World) -> Vec<IpAddr> {
     match entity {
-        Entity::Nodes | Entity::Outside { .. } => nodes.collect(),
+        Entity::Nodes => world.nodes().values().flatten().copied().collect(),
         Entity::ApiServer => world.api_server().iter().copied().collect(),
-        Entity::Name(name) => nodes.chain(world.addresses_of(name)).collect(),
+        Entity::Name(name) => world.addresses_of(name).collect(),
+        Entity::Outside { .. } => Vec::new(),
     }
+}
+
+/// The single addresses that an entity tells apart from those around them: its own, and where it leaves nodes out, theirs.
+pub(super) fn addresses(entity: &Entity, world: &World) -> Vec<IpAddr> {
+    let mut addresses = hosts(entity, world);
+    match entity {
+        Entity::Nodes | Entity::ApiServer => {}
+        Entity::Outside { .. } | Entity::Name(_) => addresses.extend(hosts(&Entity::Nodes, world)),
+    }
+    addresses
 }

@@ -290,7 +290,7 @@ fn of_cilium(peers: &Peers, direction: Direction, entities: &mut impl Iterator<I
             let outside = Entity::Outside { cidr, except };
             Peer::Entity(entities.next().flatten().filter(is_said).unwrap_or(outside))
         }
-        other => other.clone(),
+        Peer::Pods { .. } | Peer::Entity(_) => peer.clone(),
     });
     Peers::Of(OneOrMore::new(peers).unwrap())
 }

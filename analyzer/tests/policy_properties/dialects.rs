@@ -11,8 +11,8 @@ const CALICO: &str =
 
 /// Reads a policy whose spec is written in lines.
 fn read(head: &str, spec: &[&str]) -> Result<Parsed, String> {
-    let lines: String = spec.iter().map(|line| format!("  {line}\n")).collect();
-    parse([("p.yaml", format!("{head}{lines}").as_str())]).map_err(|problems| problems.to_string())
+    let lines: Vec<&str> = spec.iter().flat_map(|line| ["  ", line, "\n"]).collect();
+    parse([("p.yaml", format!("{head}{}", lines.concat()).as_str())]).map_err(|problems| problems.to_string())
 }
 
 /// The rules of a policy in words, by direction; `-` where it is not isolated.
@@ -191,6 +191,10 @@ fn what_cilium_says_otherwise_is_refused_with_its_field() {
     ] {
         assert_eq!(refused(CILIUM, spec), format!("{of}{what}"), "{spec:?}");
     }
+}
+
+#[test]
+fn what_cilium_says_of_other_than_pods_is_refused_with_its_field() {
     let specs = "apiVersion: cilium.io/v2\nkind: CiliumNetworkPolicy\nmetadata: {name: web, namespace: shop}\n";
     assert_eq!(
         refused(specs, &[]),

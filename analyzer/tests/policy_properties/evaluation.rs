@@ -3,9 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use flowtape::policy::model::{Direction, Peers, Policy, PolicySet, Ports, Rule};
+use flowtape::policy::kind::PolicyKind;
+use flowtape::policy::model::{Direction, Peer, Peers, Policy, PolicySet, Ports, Rule};
 use flowtape::policy::one_or_more::OneOrMore;
 use flowtape::policy::ports::Protocol;
+use flowtape::policy::profile::Profile;
+use flowtape::policy::reading::read_by;
 use flowtape::semantics::eval::{Basis, Connection, RuleId, Side, eval, side};
 use flowtape::semantics::index::{Index, Part};
 use flowtape::semantics::world::{Endpoint, World};
@@ -119,6 +122,33 @@ proptest! {
         }
     }
 
+    /// Read as Cilium does, an `ipBlock` says what it says as long as neither pods nor nodes are asked about, and to those it says
+    /// nothing. Everybody else reads it as it is. That the fast engine and the arranged set do so as well follows from what they
+    /// say of any set.
+    #[test]
+    fn a_prefix_is_who_is_outside_where_a_plugin_reads_it_so(set in mixed_set(), world in worlds()) {
+        for profile in Profile::ALL {
+            let read = read_by(profile, set.clone());
+            prop_assert!(profile == Profile::Cilium || read == set);
+            let without = without_prefixes(&set);
+            for connection in connections(&world) {
+                for direction in Direction::BOTH {
+                    let peer = match direction {
+                        Direction::Egress => connection.to,
+                        Direction::Ingress => connection.from,
+                    };
+                    let outside = match peer {
+                        Endpoint::Address(address) => !world.is_node(address),
+                        Endpoint::Pod { .. } => false,
+                    };
+                    let matches = outside || profile != Profile::Cilium;
+                    let meant = side(if matches { &set } else { &without }, &world, &connection, direction);
+                    prop_assert_eq!(side(&read, &world, &connection, direction).basis, meant.basis, "{:?}", connection);
+                }
+            }
+        }
+    }
+
     /// The arranged set says what nested loops say, and rests on the same rules.
     #[test]
     fn arranged_policies_mean_what_nested_loops_say(set in mixed_set(), world in worlds()) {
@@ -149,6 +179,34 @@ proptest! {
             }
         }
     }
+}
+
+/// The set without the prefixes that its NetworkPolicies name; a rule that names nobody else is gone.
+fn without_prefixes(set: &PolicySet) -> PolicySet {
+    let rules = |rules: &Vec<Rule>| -> Vec<Rule> {
+        let left = |rule: &Rule| {
+            let peers = match &rule.peers {
+                Peers::Any => Peers::Any,
+                Peers::Of(listed) => {
+                    let others = listed.iter().filter(|peer| !matches!(peer, Peer::Block { .. }));
+                    Peers::Of(OneOrMore::new(others.cloned())?)
+                }
+            };
+            Some(Rule { peers, ..rule.clone() })
+        };
+        rules.iter().filter_map(left).collect()
+    };
+    let policies = set.iter().map(|policy| match policy.kind {
+        PolicyKind::NetworkPolicy => Policy {
+            ingress: policy.ingress.as_ref().map(rules),
+            egress: policy.egress.as_ref().map(rules),
+            ..policy.clone()
+        },
+        PolicyKind::CalicoNetworkPolicy
+        | PolicyKind::CiliumNetworkPolicy
+        | PolicyKind::StagedKubernetesNetworkPolicy => policy.clone(),
+    });
+    PolicySet::new(policies).unwrap()
 }
 
 /// Every part of every rule of a set.

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use super::reading::Reading;
+
 /// Arguments of `connectivity`.
 #[derive(Debug, clap::Args)]
 #[command(
@@ -22,6 +24,9 @@ pub struct ConnectivityArgs {
     /// The recording of the cluster; several are united
     #[arg(long = "tape", value_name = "TAPE")]
     pub tapes: Vec<PathBuf>,
+    /// How the policies are read.
+    #[command(flatten)]
+    pub reading: Reading,
     /// Print peers that behave alike as one
     #[arg(long)]
     pub group: bool,

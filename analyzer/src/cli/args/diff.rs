@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::ValueEnum;
 
 use super::Gated;
+use super::reading::Reading;
 
 /// Arguments of `diff`.
 #[derive(Debug, clap::Args)]
@@ -43,6 +44,9 @@ pub struct DiffArgs {
     /// Without it they are compared for pods that stand for every selector of either set.
     #[arg(long, value_name = "PATH")]
     pub cluster: Option<PathBuf>,
+    /// How the policies are read.
+    #[command(flatten)]
+    pub reading: Reading,
     /// What is accepted, and where reports go.
     #[command(flatten)]
     pub gated: Gated,

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::ValueEnum;
 
 use super::port::Port;
+use super::reading::Reading;
 use crate::replay::named::Named;
 
 /// Arguments of `eval`.
@@ -32,6 +33,9 @@ pub struct EvalArgs {
     /// Port of the server itself, not of a Service before it, such as 443 or 53/UDP; TCP where no protocol is named
     #[arg(long, value_name = "PORT")]
     pub port: Port,
+    /// How the policies are read.
+    #[command(flatten)]
+    pub reading: Reading,
     /// Exit with 1 unless this is the answer
     #[arg(long, value_enum, value_name = "ANSWER")]
     pub expect: Option<Expected>,

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::reading::Reading;
 use super::{Gated, Tapes};
 
 /// Arguments of `verify`.
@@ -23,6 +24,9 @@ pub struct VerifyArgs {
     /// File or directory of policies
     #[arg(short, long, value_name = "PATH")]
     pub policies: PathBuf,
+    /// How the policies are read.
+    #[command(flatten)]
+    pub reading: Reading,
     /// Only connections that begin or end in this namespace, and rules of its policies; may be given several times
     #[arg(short, long = "namespace", value_name = "NAMESPACE")]
     pub namespaces: Vec<String>,

@@ -43,13 +43,13 @@ pub(in crate::cli) fn run(args: &ConnectivityArgs, global: &Global) -> Result<Ex
         Format::Csv => Form::Csv,
         Format::Text | Format::Parquet | Format::Markdown | Format::Sarif | Format::Junit => Form::Text,
     };
-    let policies = policies::read(&args.policies)?;
+    let policies = policies::read(&args.policies, args.reading.profile())?;
     let mut findings = Findings::default();
     policies::say_what_is_odd(&policies.parsed, &mut findings);
     let mut given = given(args, &mut findings)?;
     let set = &policies.parsed.set;
     let world = with_representatives(&world(&given.cluster), &[set]);
-    policies::say_who_is_not_known(set, &world, &mut findings);
+    policies::say_how_it_is_read(set, &world, args.reading, &mut findings);
     let classes = Classes::new(&world, &[set]);
     let reach = Reach::new(&classes, set);
     let parties = Parties::new(&classes, &given.cluster);

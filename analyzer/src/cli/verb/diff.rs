@@ -7,6 +7,7 @@ use flowtape_schemas::time::Time;
 
 use crate::cli::args::Global;
 use crate::cli::args::diff::{DiffArgs, FailOn};
+use crate::cli::args::reading::Reading;
 use crate::cli::cluster;
 use crate::cli::edges::edges;
 use crate::cli::exit::ExitStatus;
@@ -43,24 +44,26 @@ pub(in crate::cli) fn run(args: &DiffArgs, global: &Global) -> Result<ExitStatus
             "`--cluster` is for two sets of policies, a tape has its own cluster",
         ));
     }
+    let profile = args.reading.profile();
     let found = match sides {
         (SidePath::Tape(before), SidePath::Tape(after)) => {
             two_tapes(&Opened::open(&before)?, &Opened::open(&after)?, gate)
         }
         (SidePath::Tape(tape), SidePath::Policies(path)) => {
-            tape_and_policies(&Opened::open(&tape)?, policies::read(&path)?, gate)
+            tape_and_policies(&Opened::open(&tape)?, policies::read(&path, profile)?, gate)
         }
         (SidePath::Policies(path), SidePath::Tape(tape)) => {
-            let policies = policies::read(&path)?;
+            let policies = policies::read(&path, profile)?;
             let mut found = tape_and_policies(&Opened::open(&tape)?, policies, gate);
             found.diff = found.diff.mirrored();
             found.inputs.rotate_right(1);
             found
         }
         (SidePath::Policies(before), SidePath::Policies(after)) => two_sets(
-            policies::read(&before)?,
-            policies::read(&after)?,
+            policies::read(&before, profile)?,
+            policies::read(&after, profile)?,
             args.cluster.as_deref(),
+            args.reading,
         )?,
     };
     let Found {
@@ -183,7 +186,7 @@ fn two_tapes(before: &Opened, after: &Opened, gate: Gate<'_>) -> Found {
 }
 
 /// For the pods of the cluster, and for those that stand for the selectors of both sets.
-fn two_sets(before: Policies, after: Policies, cluster: Option<&Path>) -> Result<Found, Failure> {
+fn two_sets(before: Policies, after: Policies, cluster: Option<&Path>, reading: Reading) -> Result<Found, Failure> {
     let mut findings = Findings::default();
     let given = cluster.map(|path| cluster::read(path, &mut findings)).transpose()?;
     let (cluster, inputs, health) = match given {
@@ -197,7 +200,7 @@ fn two_sets(before: Policies, after: Policies, cluster: Option<&Path>) -> Result
     for policies in [&before, &after] {
         policies::say_what_is_odd(&policies.parsed, &mut findings);
         let universe = cluster.as_ref().map(world).unwrap_or_default();
-        policies::say_who_is_not_known(&policies.parsed.set, &universe, &mut findings);
+        policies::say_how_it_is_read(&policies.parsed.set, &universe, reading, &mut findings);
     }
     Ok(Found {
         diff: policy_sets(&before.parsed.set, &after.parsed.set, cluster.as_ref()),
@@ -215,7 +218,7 @@ fn tape_and_policies(opened: &Opened, policies: Policies, gate: Gate<'_>) -> Fou
     let mut findings = opened.findings.clone();
     policies::say_what_is_odd(&parsed, &mut findings);
     let universe = named_world(&opened.cluster, &opened.flows.edges);
-    policies::say_who_is_not_known(&parsed.set, &universe, &mut findings);
+    policies::say_how_it_is_read(&parsed.set, &universe, gate.reading, &mut findings);
     let recording = opened.recording(gate);
     let diff = with_policies(recording, &opened.cluster, &universe, &parsed.set);
     let mut inputs = Input::of_tape(&opened.tape);
@@ -235,6 +238,7 @@ fn tape_and_policies(opened: &Opened, policies: Policies, gate: Gate<'_>) -> Fou
 struct Gate<'a> {
     fail_on: &'a [FailOn],
     allow_incomplete: bool,
+    reading: Reading,
 }
 
 impl<'a> Gate<'a> {
@@ -246,6 +250,7 @@ impl<'a> Gate<'a> {
         Ok(Self {
             fail_on,
             allow_incomplete: args.allow_incomplete,
+            reading: args.reading,
         })
     }
 

@@ -21,14 +21,15 @@ pub(in crate::cli) fn run(args: &EvalArgs, global: &Global) -> Result<ExitStatus
         from,
         to,
         port,
+        reading,
         expect,
     } = args;
-    let policies = policies::read(policies)?;
+    let policies = policies::read(policies, reading.profile())?;
     let mut findings = Findings::default();
     policies::say_what_is_odd(&policies.parsed, &mut findings);
     let mut given = cluster::read(cluster, &mut findings)?;
     let world = world(&given.cluster);
-    policies::say_who_is_not_known(&policies.parsed.set, &world, &mut findings);
+    policies::say_how_it_is_read(&policies.parsed.set, &world, *reading, &mut findings);
     let clients = endpoints(from, &given.cluster, &world)?;
     let servers = endpoints(to, &given.cluster, &world)?;
     let service = (port.protocol, port.number);

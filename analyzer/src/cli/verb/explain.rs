@@ -25,6 +25,7 @@ use crate::json::Input;
 use crate::json::edge::id;
 use crate::json::explain::{Answer, Explain, Rule, cases, recorded};
 use crate::policy::model::{Policy, PolicySet};
+use crate::policy::profile::Profile;
 use crate::render::text::explain as text;
 use crate::replay::named::{Named, endpoints};
 use crate::replay::world::named_world;
@@ -104,7 +105,11 @@ fn of_recording(args: &ExplainArgs, global: &Global) -> Result<ExitStatus, Failu
 
 fn open(args: &ExplainArgs, findings: &mut Findings) -> Result<(Asked, Option<Input>), Failure> {
     let paths: Vec<PathBuf> = args.subjects.iter().map(PathBuf::from).collect();
-    let given = args.policies.as_deref().map(policies::read).transpose()?;
+    let given = args
+        .policies
+        .as_deref()
+        .map(|path| policies::read(path, Profile::Generic))
+        .transpose()?;
     let tape = tape::open(&paths, findings)?;
     let cluster = Cluster::new(&tape.cluster, findings);
     let flows = edges(&tape, &cluster, findings)?;

@@ -29,13 +29,14 @@ pub(in crate::cli) fn run(args: &VerifyArgs, global: &Global) -> Result<ExitStat
     let VerifyArgs {
         input,
         policies: path,
+        reading,
         namespaces,
         gated,
     } = args;
     let Policies {
         parsed,
         input: policies,
-    } = policies::read(path)?;
+    } = policies::read(path, reading.profile())?;
     let mut findings = Findings::default();
     policies::say_what_is_odd(&parsed, &mut findings);
     if parsed.set.is_empty() {
@@ -48,7 +49,7 @@ pub(in crate::cli) fn run(args: &VerifyArgs, global: &Global) -> Result<ExitStat
     let flows = edges(&tape, &cluster, &mut findings)?;
 
     let universe = named_world(&cluster, &flows.edges);
-    policies::say_who_is_not_known(&parsed.set, &universe, &mut findings);
+    policies::say_how_it_is_read(&parsed.set, &universe, *reading, &mut findings);
     let mut verified = verify(&flows.edges, &parsed.set, &universe, namespaces);
     for (workload, direction) in &verified.unbounded {
         let message = format!("{workload}: no policy isolates its {direction}, so everything is allowed there");

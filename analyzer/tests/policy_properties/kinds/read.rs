@@ -7,7 +7,7 @@ use flowtape::policy::model::{Policy, PolicySet};
 use flowtape::render::kind::{Kind, render};
 use flowtape::semantics::eval::{Basis, side};
 use proptest::collection::vec;
-use proptest::prelude::{Strategy, prop_assert_eq, proptest};
+use proptest::prelude::{Strategy as _, prop_assert_eq, proptest};
 
 use super::cilium;
 use super::differences::{asked, connections, landmarks, world, written};
