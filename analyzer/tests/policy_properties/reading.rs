@@ -150,6 +150,18 @@ fn keys_may_not_be_set_twice() {
         found,
         "p.yaml:3: key `kind` is already set in line 2, remove one of them"
     );
+    // Of a mapping as long as one likes each key is known, and so is one that came after many.
+    for keys in [2, 15, 16, 17, 18, 100] {
+        let key = |number: usize| format!("k{number}: x\n");
+        let mut text: String = (1..=keys).map(key).collect();
+        text.extend([1, keys].map(key));
+        let expected = [(keys + 1, 1), (keys + 2, keys)].map(|(line, first)| {
+            format!("p.yaml:{line}: key `k{first}` is already set in line {first}, remove one of them")
+        });
+        let found = problems(&text);
+        let twice: Vec<&str> = found.lines().filter(|line| line.contains("already set")).collect();
+        assert_eq!(twice, expected, "{keys} keys");
+    }
 }
 
 #[test]
