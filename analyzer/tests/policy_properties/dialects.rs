@@ -2,6 +2,9 @@
 
 use flowtape::parse::kubernetes::{Parsed, parse};
 use flowtape::policy::model::{Direction, Peers, Ports};
+use proptest::prelude::{any, prop_assert_eq, prop_oneof, proptest};
+
+use super::arbitrary::quiet;
 
 const CILIUM: &str =
     "apiVersion: cilium.io/v2\nkind: CiliumNetworkPolicy\nmetadata: {name: web, namespace: shop}\nspec:\n";
@@ -356,6 +359,19 @@ fn what_is_wrong_is_no_refusal() {
     ] {
         let problems = read(head, &[spec]).unwrap_err();
         assert!(problems.contains(what), "{problems}");
+    }
+}
+
+proptest! {
+    #![proptest_config(quiet())]
+
+    /// Whatever stands where Calico has an expression, it is read, refused or wrong.
+    #[test]
+    fn no_expression_makes_it_panic(text in prop_oneof![any::<String>(), "[a-z!=&|(){}'\", ]{0,24}"]) {
+        let quoted = serde_json::to_string(&text).unwrap();
+        if let Ok(parsed) = read(CALICO, &[&format!("selector: {quoted}")]) {
+            prop_assert_eq!(parsed.set.is_empty(), !parsed.refused.is_empty(), "{:?}", text);
+        }
     }
 }
 
