@@ -101,6 +101,26 @@ impl<T: Ord> Extend<T> for Sorted<T> {
     }
 }
 
+/// Values by key in a sorted vector, those of one key in the order in which they came. Made at once, and only looked up in.
+#[derive(Clone, Debug)]
+pub struct Multimap<K, V>(Vec<(K, V)>);
+
+impl<K: Ord, V> Multimap<K, V> {
+    /// The values of a key.
+    pub fn of(&self, key: &K) -> impl Iterator<Item = &V> {
+        let first = self.0.partition_point(|(known, _)| known < key);
+        let values = self.0[first..].iter().take_while(move |(known, _)| known == key);
+        values.map(|(_, value)| value)
+    }
+}
+
+impl<K: Ord, V> From<Vec<(K, V)>> for Multimap<K, V> {
+    fn from(mut values: Vec<(K, V)>) -> Self {
+        values.sort_by(|(a, _), (b, _)| a.cmp(b));
+        Self(values)
+    }
+}
+
 /// Members of a set that are gathered one by one, most of them again and again. Which they are is known at the end.
 #[derive(Clone, Debug)]
 pub struct Gathered<T> {
@@ -189,11 +209,11 @@ impl<'a, T> IntoIterator for &'a Sorted<T> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
+    use std::collections::{BTreeMap, BTreeSet};
 
     use proptest::prelude::{prop, prop_assert_eq, proptest};
 
-    use super::{Gathered, Sorted};
+    use super::{Gathered, Multimap, Sorted};
 
     proptest! {
         #[test]
@@ -211,6 +231,16 @@ mod tests {
             prop_assert_eq!(sorted.is_empty(), tree.is_empty());
             prop_assert_eq!(sorted.pop_last(), tree.pop_last());
             prop_assert_eq!(sorted.into_iter().collect::<Vec<_>>(), tree.into_iter().collect::<Vec<_>>());
+        }
+
+        #[test]
+        fn it_has_the_values_that_a_tree_has(values in prop::collection::vec((0..6u8, 0..12u8), 0..20), key in 0..7u8) {
+            let mut tree: BTreeMap<u8, Vec<u8>> = BTreeMap::new();
+            for (key, value) in &values {
+                tree.entry(*key).or_default().push(*value);
+            }
+            let found: Vec<u8> = Multimap::from(values).of(&key).copied().collect();
+            prop_assert_eq!(found, tree.remove(&key).unwrap_or_default());
         }
 
         #[test]

@@ -32,6 +32,18 @@ impl Samples {
         samples
     }
 
+    /// The samples of any number of rows, each with the name of its node.
+    #[must_use]
+    pub fn of_rows(mut rows: Vec<(&str, &FlowRow)>) -> Self {
+        rows.sort_unstable_by_key(|(node, row)| (row.first_seen, *node, *row));
+        rows.dedup();
+        let mut samples = Self::default();
+        for (node, row) in rows.into_iter().take(KEPT) {
+            samples.add(node, row);
+        }
+        samples
+    }
+
     /// Adds a row, and drops the last one if they become too many.
     pub fn add(&mut self, node: &str, row: &FlowRow) {
         let later = |last: &Sample| (last.time, last.node.as_str(), &last.row) <= (row.first_seen, node, row);

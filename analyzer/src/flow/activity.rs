@@ -56,7 +56,7 @@ pub fn activities(tape: &Tape, cluster: &Cluster) -> Result<BTreeMap<Workload, A
                 address: row.local_ip,
                 span: Span::of_validity(row.valid_from, row.valid_to),
             };
-            if let Some(Identity::Workload(workload)) = resolver.owner(&node.name, socket).identity() {
+            if let Some(Identity::Workload(workload)) = resolver.identity(resolver.owner(&node.name, socket)) {
                 let activity = activities.entry(workload).or_default();
                 // Port 0 stands for those beyond the quota of a control group.
                 if row.port != 0 {
@@ -74,7 +74,7 @@ pub fn activities(tape: &Tape, cluster: &Cluster) -> Result<BTreeMap<Workload, A
                     last: seen.last_seen,
                 },
             };
-            if let Some(Identity::Workload(workload)) = resolver.owner(&node.name, socket).identity() {
+            if let Some(Identity::Workload(workload)) = resolver.identity(resolver.owner(&node.name, socket)) {
                 let known = &mut activities.entry(workload).or_default().processes;
                 known.entry(process).and_modify(|all| all.absorb(seen)).or_insert(seen);
             }

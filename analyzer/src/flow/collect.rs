@@ -2,25 +2,49 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use flowtape_schemas::node::Outcome;
+use flowtape_schemas::node::{FlowRow, Outcome};
 use flowtape_schemas::time::Time;
+use rayon::iter::{IndexedParallelIterator as _, IntoParallelRefIterator as _, ParallelIterator as _};
+use rayon::slice::{ParallelSlice as _, ParallelSliceMut as _};
 
 use super::Ignored;
-use super::edge::{Edge, EdgeKey, Endpoint, Evidence, Peer, ServiceUse, Side, Translation, Transport};
+use super::edge::{Edge, Evidence, Peer, ServiceUse, Side, Translation, Transport};
+use super::end::{EndpointRef, Key, PeerRef};
 use super::sighting::Sighting;
 use crate::findings::Samples;
+use crate::identity::resolve::Resolver;
+use crate::identity::service::ServiceHit;
 use crate::sorted::Gathered;
 
 /// What one sighting contributes to an edge.
-pub(super) struct Contribution {
+pub(super) struct Contribution<'a> {
+    /// What was seen.
+    pub(super) sighting: &'a Sighting<'a>,
     /// Which edge.
-    pub(super) key: EdgeKey,
+    pub(super) key: Key<PeerRef<'a>>,
+    /// What it says of it.
+    pub(super) said: Said<'a>,
+}
+
+/// What a sighting says of an edge.
+pub(super) enum Said<'a> {
+    /// That it is there.
+    Seen(Seen<'a>),
+    /// That the server saw it as well, whose counts and times the clients' views have.
+    Witnessed {
+        /// The name of the server's port.
+        port_name: Option<&'a str>,
+    },
+}
+
+/// What was seen of an edge.
+pub(super) struct Seen<'a> {
     /// Operations; 0 where they cannot be divided between several edges.
     pub(super) count: u64,
     /// The pods or addresses that talked.
-    pub(super) pair: (Endpoint, Endpoint),
+    pub(super) pair: (EndpointRef<'a>, EndpointRef<'a>),
     /// The Services that the client addressed.
-    pub(super) services: Vec<ServiceUse>,
+    pub(super) services: Vec<ServiceHit<'a>>,
     /// Whether that it went through them is supposed, because something else explains the server's view as well.
     pub(super) rivalled: bool,
     /// The port of a node through which it did.
@@ -28,33 +52,117 @@ pub(super) struct Contribution {
     /// What a node did to the addresses.
     pub(super) translated: BTreeSet<Translation>,
     /// The name of the server's port.
-    pub(super) port_name: Option<String>,
+    pub(super) port_name: Option<&'a str>,
     /// Whether the server was supposed, not seen.
     pub(super) assumed: bool,
 }
 
-/// Adds up sightings. Addition, minimum, maximum and union only: the order of the input leaves no trace.
+/// Collects contributions. They are added up with addition, minimum, maximum and union only: the order of the input leaves
+/// no trace.
 #[derive(Default)]
-pub(super) struct Collector {
-    /// Every peer of an edge, once, with its number.
-    peers: BTreeMap<Peer, usize>,
-    edges: BTreeMap<Key, Sum>,
+pub(super) struct Collector<'a> {
+    contributions: Vec<Contribution<'a>>,
     pub(super) ignored: Ignored,
     /// Whether single operations may tell more than counts did.
     pub(super) open: bool,
 }
 
-/// An edge's key with numbers in the place of its peers: an edge is looked up many times, and names take long to compare.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Key {
-    from: usize,
-    to: usize,
-    protocol: Transport,
-    port: u16,
-    outcome: Outcome,
+impl<'a> Collector<'a> {
+    /// Adds what one sighting says.
+    pub(super) fn add(&mut self, contribution: Contribution<'a>) {
+        self.contributions.push(contribution);
+    }
+
+    /// Adds what was collected elsewhere.
+    pub(super) fn absorb(&mut self, other: Self) {
+        let Self {
+            contributions,
+            ignored,
+            open,
+        } = other;
+        self.contributions.extend(contributions);
+        self.ignored.absorb(ignored);
+        self.open |= open;
+    }
+
+    /// What was contributed until now.
+    pub(super) fn contributions(&self) -> impl Iterator<Item = &Contribution<'a>> {
+        self.contributions.iter()
+    }
+
+    /// The edges, by key. Peers are put in order once, so that edges are in order by the places of theirs.
+    pub(super) fn edges(&self, resolver: &Resolver<'_>) -> Vec<Edge> {
+        let ends = self.contributions.par_iter();
+        let ends = ends.flat_map_iter(|one| [one.key.from, one.key.to]);
+        let mut peers: Vec<PeerRef<'a>> = ends.collect();
+        peers.par_sort_unstable();
+        peers.dedup();
+        let place = |peer: PeerRef<'a>| peers.partition_point(|known| *known < peer);
+        let keys = self.contributions.par_iter().enumerate();
+        let mut order: Vec<(Key<usize>, usize)> = keys.map(|(at, one)| (one.key.map(place), at)).collect();
+        order.par_sort_unstable();
+        let named: Vec<Peer> = peers.par_iter().map(|peer| peer.named(resolver)).collect();
+        let attempts = order.par_chunk_by(|(a, _), (b, _)| a.attempt() == b.attempt());
+        let edges = attempts.flat_map_iter(|attempts| self.of_attempts(attempts, &named));
+        edges.collect()
+    }
+
+    /// The edges between two peers on one port, by how the attempts ended.
+    fn of_attempts(&self, attempts: &[(Key<usize>, usize)], peers: &[Peer]) -> Vec<Edge> {
+        let mut sums: BTreeMap<Outcome, Sum<'a>> = BTreeMap::new();
+        for (key, at) in attempts {
+            sums.entry(key.outcome).or_default().add(&self.contributions[*at]);
+        }
+        let Some((key, _)) = attempts.first() else {
+            return Vec::new();
+        };
+        if key.protocol == Transport::UDP {
+            judge_connected(&mut sums);
+            confirm_datagrams(&mut sums);
+        }
+        let edge = |(outcome, sum): (Outcome, Sum<'a>)| Edge {
+            key: Key { outcome, ..*key }.map(|peer| peers[peer].clone()).into(),
+            evidence: sum.evidence(),
+        };
+        sums.into_iter().map(edge).collect()
+    }
 }
 
-struct Sum {
+/// A connected socket learns of errors: its datagrams without any arrived. Where the edge had errors, each refusal
+/// answers one datagram; what is left of them may have arrived or not.
+fn judge_connected(sums: &mut BTreeMap<Outcome, Sum<'_>>) {
+    let Some(mut sum) = sums.remove(&Outcome::Unknown) else {
+        return;
+    };
+    let Some(connected) = sum.connected else {
+        sums.insert(Outcome::Unknown, sum);
+        return;
+    };
+    let Some(refused) = sums.get_mut(&Outcome::Refused) else {
+        sums.entry(Outcome::Established).or_default().absorb(sum);
+        return;
+    };
+    let answered = connected.min(refused.client_count);
+    sum.client_count = sum.client_count.saturating_sub(answered);
+    if answered > 0 && sum.client_count == 0 && !sum.unconnected {
+        refused.absorb(sum);
+    } else {
+        sums.insert(Outcome::Unknown, sum);
+    }
+}
+
+/// A datagram that the server's socket received confirms the client's, which alone could not know.
+fn confirm_datagrams(sums: &mut BTreeMap<Outcome, Sum<'_>>) {
+    if sums.contains_key(&Outcome::Established)
+        && let Some(unconfirmed) = sums.remove(&Outcome::Unknown)
+        && let Some(established) = sums.get_mut(&Outcome::Established)
+    {
+        established.absorb(unconfirmed);
+    }
+}
+
+/// What contributions to one edge come to.
+struct Sum<'a> {
     client_count: u64,
     /// Datagrams among them that connected sockets sent, if any did; 0 where they cannot be divided.
     connected: Option<u64>,
@@ -66,18 +174,18 @@ struct Sum {
     seen_by: Gathered<Side>,
     predates_window: bool,
     confirmed: bool,
-    nodes: Gathered<String>,
-    services: Gathered<ServiceUse>,
+    nodes: Gathered<&'a str>,
+    services: Gathered<ServiceHit<'a>>,
     /// Those that nothing else explains as well.
-    certain: Gathered<ServiceUse>,
+    certain: Gathered<ServiceHit<'a>>,
     node_ports: Gathered<u16>,
     translated: Gathered<Translation>,
-    port_names: Gathered<String>,
-    pairs: Gathered<(Endpoint, Endpoint)>,
-    samples: Samples,
+    port_names: Gathered<&'a str>,
+    pairs: Gathered<(EndpointRef<'a>, EndpointRef<'a>)>,
+    rows: Vec<(&'a str, &'a FlowRow)>,
 }
 
-impl Default for Sum {
+impl Default for Sum<'_> {
     fn default() -> Self {
         Self {
             client_count: 0,
@@ -96,16 +204,28 @@ impl Default for Sum {
             translated: Gathered::default(),
             port_names: Gathered::default(),
             pairs: Gathered::default(),
-            samples: Samples::default(),
+            rows: Vec::new(),
         }
     }
 }
 
-impl Collector {
-    /// Adds what one sighting says.
-    pub(super) fn add(&mut self, sighting: &Sighting<'_>, contribution: Contribution) {
-        let Contribution {
-            key,
+impl<'a> Sum<'a> {
+    fn add(&mut self, contribution: &Contribution<'a>) {
+        let Contribution { sighting, key: _, said } = contribution;
+        self.nodes.add(sighting.node);
+        self.rows.push((sighting.node, sighting.recorded));
+        match said {
+            Said::Seen(seen) => self.add_seen(sighting, seen),
+            Said::Witnessed { port_name } => {
+                self.seen_by.add(Side::Server);
+                self.confirmed = true;
+                self.port_names.add_all(*port_name);
+            }
+        }
+    }
+
+    fn add_seen(&mut self, sighting: &Sighting<'a>, seen: &Seen<'a>) {
+        let Seen {
             count,
             pair,
             services,
@@ -114,172 +234,34 @@ impl Collector {
             translated,
             port_name,
             assumed,
-        } = contribution;
-        let EdgeKey {
-            from,
-            to,
-            protocol,
-            port,
-            outcome,
-        } = key;
-        let key = Key {
-            from: self.number(from),
-            to: self.number(to),
-            protocol,
-            port,
-            outcome,
-        };
-        let sum = self.edges.entry(key).or_default();
+        } = seen;
         if sighting.is_of_connected_sockets() {
-            sum.connected = Some(sum.connected.unwrap_or(0).saturating_add(count));
+            self.connected = Some(self.connected.unwrap_or(0).saturating_add(*count));
         } else {
-            sum.unconnected = true;
+            self.unconnected = true;
         }
         if sighting.is_server() {
-            sum.server_count = sum.server_count.saturating_add(count);
-            sum.seen_by.add(Side::Server);
+            self.server_count = self.server_count.saturating_add(*count);
+            self.seen_by.add(Side::Server);
         } else {
-            sum.client_count = sum.client_count.saturating_add(count);
-            sum.seen_by.add(Side::Client);
+            self.client_count = self.client_count.saturating_add(*count);
+            self.seen_by.add(Side::Client);
         }
-        sum.first_seen = sum.first_seen.min(sighting.aligned.first);
-        sum.last_seen = sum.last_seen.max(sighting.aligned.last);
-        sum.predates_window |= sighting.row.predates_window;
-        sum.confirmed |= !assumed;
-        sum.add_node(sighting.node);
-        sum.certain.add_all(services.iter().filter(|_| !rivalled).cloned());
-        sum.services.add_all(services);
-        sum.node_ports.add_all(node_port);
-        sum.translated.add_all(translated);
-        sum.port_names.add_all(port_name);
-        sum.pairs.add(pair);
-        sum.samples.add(sighting.node, sighting.recorded);
-    }
-
-    /// The number of a peer, a new one if it has none.
-    fn number(&mut self, peer: Peer) -> usize {
-        let next = self.peers.len();
-        *self.peers.entry(peer).or_insert(next)
-    }
-
-    /// The key of an edge in numbers, if its peers have any.
-    fn known(&self, key: &EdgeKey) -> Option<Key> {
-        let EdgeKey {
-            from,
-            to,
-            protocol,
-            port,
-            outcome,
-        } = key;
-        Some(Key {
-            from: *self.peers.get(from)?,
-            to: *self.peers.get(to)?,
-            protocol: *protocol,
-            port: *port,
-            outcome: *outcome,
-        })
-    }
-
-    /// Notes that the server saw these edges as well, whose counts and times the clients' views have. Does nothing unless
-    /// all of them are there.
-    pub(super) fn witness(&mut self, sighting: &Sighting<'_>, edges: &[EdgeKey], port_name: Option<&str>) -> bool {
-        let keys: Option<Vec<Key>> = edges.iter().map(|key| self.known(key)).collect();
-        let Some(keys) = keys.filter(|keys| keys.iter().all(|key| self.edges.contains_key(key))) else {
-            return false;
+        self.first_seen = self.first_seen.min(sighting.aligned.first);
+        self.last_seen = self.last_seen.max(sighting.aligned.last);
+        self.predates_window |= sighting.row.predates_window;
+        self.confirmed |= !assumed;
+        // It is one Service, whatever the name of its port.
+        let unnamed = |hit: &ServiceHit<'a>| ServiceHit {
+            port_name: None,
+            ..*hit
         };
-        for key in keys {
-            if let Some(sum) = self.edges.get_mut(&key) {
-                sum.seen_by.add(Side::Server);
-                sum.confirmed = true;
-                sum.add_node(sighting.node);
-                sum.port_names.add_all(port_name.map(str::to_owned));
-                sum.samples.add(sighting.node, sighting.recorded);
-            }
-        }
-        true
-    }
-
-    /// The edges, by key.
-    pub(super) fn finish(mut self) -> (Vec<Edge>, Ignored) {
-        self.judge_connected();
-        self.confirm_datagrams();
-        // In the order of the peers and not of their numbers, which they have as they came.
-        let mut places = vec![0; self.peers.len()];
-        for (place, number) in self.peers.values().enumerate() {
-            places[*number] = place;
-        }
-        let peers: Vec<Peer> = self.peers.into_keys().collect();
-        let in_order = |(key, sum): (Key, Sum)| {
-            let (from, to) = (places[key.from], places[key.to]);
-            (Key { from, to, ..key }, sum)
-        };
-        let mut edges: Vec<(Key, Sum)> = self.edges.into_iter().map(in_order).collect();
-        edges.sort_unstable_by_key(|(key, _)| *key);
-        let edge = |(key, sum): (Key, Sum)| Edge {
-            key: EdgeKey {
-                from: peers[key.from].clone(),
-                to: peers[key.to].clone(),
-                protocol: key.protocol,
-                port: key.port,
-                outcome: key.outcome,
-            },
-            evidence: sum.evidence(),
-        };
-        (edges.into_iter().map(edge).collect(), self.ignored)
-    }
-
-    /// A connected socket learns of errors: its datagrams without any arrived. Where the edge had errors, each refusal
-    /// answers one datagram; what is left of them may have arrived or not.
-    fn judge_connected(&mut self) {
-        let datagrams = |key: &Key| key.protocol == Transport::UDP && key.outcome == Outcome::Unknown;
-        let judged = self
-            .edges
-            .iter()
-            .filter(|(key, sum)| datagrams(key) && sum.connected.is_some());
-        let keys: Vec<Key> = judged.map(|(key, _)| *key).collect();
-        for key in keys {
-            let ended = |outcome| Key { outcome, ..key };
-            let Some(mut sum) = self.edges.remove(&key) else {
-                continue;
-            };
-            let Some(refused) = self.edges.get_mut(&ended(Outcome::Refused)) else {
-                self.edges.entry(ended(Outcome::Established)).or_default().absorb(sum);
-                continue;
-            };
-            let answered = sum.connected.unwrap_or(0).min(refused.client_count);
-            sum.client_count = sum.client_count.saturating_sub(answered);
-            if answered > 0 && sum.client_count == 0 && !sum.unconnected {
-                refused.absorb(sum);
-            } else {
-                self.edges.insert(key, sum);
-            }
-        }
-    }
-
-    /// A datagram that the server's socket received confirms the client's, which alone could not know.
-    fn confirm_datagrams(&mut self) {
-        let unconfirmed = |key: &Key| key.protocol == Transport::UDP && key.outcome == Outcome::Unknown;
-        let keys: Vec<Key> = self.edges.keys().filter(|key| unconfirmed(key)).copied().collect();
-        for key in keys {
-            let established = Key {
-                outcome: Outcome::Established,
-                ..key
-            };
-            if self.edges.contains_key(&established)
-                && let Some(sum) = self.edges.remove(&key)
-                && let Some(into) = self.edges.get_mut(&established)
-            {
-                into.absorb(sum);
-            }
-        }
-    }
-}
-
-impl Sum {
-    fn add_node(&mut self, node: &str) {
-        if self.nodes.last().is_none_or(|last| last != node) {
-            self.nodes.add(node.to_owned());
-        }
+        self.certain.add_all(services.iter().filter(|_| !rivalled).map(unnamed));
+        self.services.add_all(services.iter().map(unnamed));
+        self.node_ports.add_all(*node_port);
+        self.translated.add_all(translated.iter().copied());
+        self.port_names.add_all(*port_name);
+        self.pairs.add(*pair);
     }
 
     fn absorb(&mut self, other: Self) {
@@ -303,7 +285,7 @@ impl Sum {
             translated,
             port_names,
             pairs,
-            samples,
+            rows,
             ..
         } = other;
         self.client_count = self.client_count.saturating_add(client_count);
@@ -323,7 +305,7 @@ impl Sum {
         self.translated.add_all(translated);
         self.port_names.add_all(port_names);
         self.pairs.add_all(pairs);
-        self.samples.merge(&samples);
+        self.rows.extend(rows);
     }
 
     fn evidence(self) -> Evidence {
@@ -336,20 +318,25 @@ impl Sum {
             .iter()
             .filter(|service| self.confirmed && !certain.contains(service));
         Evidence {
-            rivalled: doubted.cloned().collect(),
+            rivalled: doubted.copied().map(ServiceUse::from).collect(),
             count: self.client_count.max(self.server_count),
             first_seen: self.first_seen,
             last_seen: self.last_seen,
             seen_by: self.seen_by.sorted(),
             predates_window: self.predates_window,
-            nodes: self.nodes.sorted(),
-            services,
+            nodes: self.nodes.sorted().into_iter().map(str::to_owned).collect(),
+            services: services.iter().copied().map(ServiceUse::from).collect(),
             node_ports: self.node_ports.sorted(),
             translated: self.translated.sorted(),
-            port_name,
+            port_name: port_name.map(str::to_owned),
             assumed: !self.confirmed,
-            pairs: self.pairs.sorted(),
-            samples: self.samples,
+            pairs: self
+                .pairs
+                .sorted()
+                .into_iter()
+                .map(|(client, server)| (client.named(), server.named()))
+                .collect(),
+            samples: Samples::of_rows(self.rows),
         }
     }
 }

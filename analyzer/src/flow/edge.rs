@@ -1,5 +1,6 @@
 //! An edge: the unit policies are made of.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use flowtape_schemas::address::Address;
@@ -7,6 +8,7 @@ use flowtape_schemas::node::Outcome;
 use flowtape_schemas::time::Time;
 
 use crate::findings::Samples;
+use crate::identity::service::ServiceHit;
 use crate::identity::{Identity, Names, Role};
 use crate::sorted::Sorted;
 
@@ -32,14 +34,22 @@ impl Transport {
     pub const SCTP: Self = Self(132);
 }
 
+impl Transport {
+    /// Its name, as Kubernetes spells it.
+    #[must_use]
+    pub fn name(self) -> Cow<'static, str> {
+        match self {
+            Self::TCP => "TCP".into(),
+            Self::UDP => "UDP".into(),
+            Self::SCTP => "SCTP".into(),
+            Self(number) => format!("IP-{number}").into(),
+        }
+    }
+}
+
 impl fmt::Display for Transport {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match *self {
-            Self::TCP => formatter.pad("TCP"),
-            Self::UDP => formatter.pad("UDP"),
-            Self::SCTP => formatter.pad("SCTP"),
-            Self(number) => formatter.pad(&format!("IP-{number}")),
-        }
+        formatter.pad(&self.name())
     }
 }
 
@@ -194,6 +204,16 @@ pub struct ServiceUse {
     pub name: String,
     /// The port that the client addressed.
     pub port: u16,
+}
+
+impl From<ServiceHit<'_>> for ServiceUse {
+    fn from(hit: ServiceHit<'_>) -> Self {
+        Self {
+            namespace: hit.namespace.to_owned(),
+            name: hit.name.to_owned(),
+            port: hit.port,
+        }
+    }
 }
 
 impl fmt::Display for ServiceUse {

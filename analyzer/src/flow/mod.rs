@@ -9,6 +9,7 @@ pub mod activity;
 mod backend;
 mod collect;
 pub mod edge;
+mod end;
 pub mod filter;
 pub mod governed;
 mod host;
@@ -26,7 +27,6 @@ use crate::identity::cluster::Cluster;
 use crate::identity::resolve::Resolver;
 use crate::identity::{Identity, Reason};
 use crate::tape::{Operations, Tape};
-use collect::Collector;
 use edge::{Edge, Peer, Transport};
 use flowtape_schemas::node::{Direction, Outcome};
 use join::Partners;
@@ -78,6 +78,20 @@ pub struct Ignored {
     pub group: u64,
 }
 
+impl Ignored {
+    /// Adds those of others.
+    fn absorb(&mut self, other: Self) {
+        let Self {
+            loopback,
+            same_pod,
+            group,
+        } = other;
+        self.loopback = self.loopback.saturating_add(loopback);
+        self.same_pod = self.same_pod.saturating_add(same_pod);
+        self.group = self.group.saturating_add(group);
+    }
+}
+
 /// Derives the edges of a tape, of counts alone.
 pub fn edges(tape: &Tape, cluster: &Cluster, findings: &mut Findings) -> Flows {
     joined(tape, &Partners::default(), cluster, findings)
@@ -109,14 +123,14 @@ fn joined(tape: &Tape, partners: &Partners, cluster: &Cluster, findings: &mut Fi
     let mut sightings = sighting::sightings(tape, &resolver, cluster);
     join::introduce(&mut sightings, partners);
     let (sightings, mesh) = proxy::unfold(sightings, &resolver, cluster, findings);
-    let mut collector = Collector::default();
-    join::join(&sightings, &resolver, cluster, &mut collector, findings);
+    let collector = join::join(&sightings, &resolver, cluster, findings);
     let unseen = socket::unseen(tape, &resolver, findings);
     resolver.report_ranges(findings);
     resolver.clocks().report(findings);
     let partial = report_partial(tape, findings);
     let open = collector.open;
-    let (edges, ignored) = collector.finish();
+    let ignored = collector.ignored;
+    let edges = collector.edges(&resolver);
     let edges = role::with_published(role::with_dns(edges, cluster), cluster);
     let edges = proxy::with_mesh(edges, &mesh, findings);
     report(&edges, ignored, findings);

@@ -32,7 +32,7 @@ pub fn processes(tape: &Tape, cluster: &Cluster, edges: &[&Edge]) -> Result<BTre
             let Some(sighting) = sighting(&node.name, &row, &resolver, cluster) else {
                 continue;
             };
-            let (side, edges) = by_end.of(&sighting);
+            let (side, edges) = by_end.of(&sighting, &resolver);
             let seen = Samples {
                 count: row.count,
                 first_seen: row.first_seen,
@@ -69,20 +69,24 @@ impl<'a> ByEnd<'a> {
     }
 
     /// The edges that an operation belongs to, and the side of it.
-    fn of(&self, sighting: &Sighting<'_>) -> (Side, Vec<&'a Edge>) {
+    fn of(&self, sighting: &Sighting<'_>, resolver: &Resolver<'_>) -> (Side, Vec<&'a Edge>) {
         let (side, ends) = if sighting.is_server() {
             (Side::Server, &self.servers)
         } else {
             (Side::Client, &self.clients)
         };
-        let own = sighting.local.identity().and_then(|identity| ends.get(&identity));
+        let own = resolver
+            .identity(sighting.local)
+            .and_then(|identity| ends.get(&identity));
+        let other = resolver.identity(sighting.remote);
         let edges = own.into_iter().flatten().copied();
-        (side, edges.filter(|edge| is_of(sighting, edge)).collect())
+        let edges = edges.filter(|edge| is_of(sighting, other.as_ref(), edge));
+        (side, edges.collect())
     }
 }
 
-/// Whether an operation of one of an edge's ends is one of that edge.
-fn is_of(sighting: &Sighting<'_>, edge: &Edge) -> bool {
+/// Whether an operation of one of an edge's ends, with this one at the other, is one of that edge.
+fn is_of(sighting: &Sighting<'_>, remote: Option<&Identity>, edge: &Edge) -> bool {
     let Edge { key, evidence } = edge;
     // What became of a datagram is only known from both sides.
     let same_outcome = key.protocol == Transport::UDP || sighting.outcome() == key.outcome;
@@ -90,7 +94,7 @@ fn is_of(sighting: &Sighting<'_>, edge: &Edge) -> bool {
         return false;
     }
     let other = if sighting.is_server() { &key.from } else { &key.to };
-    let is_other = sighting.remote.identity().as_ref() == Some(&other.identity);
+    let is_other = remote == Some(&other.identity);
     if sighting.is_server() {
         // A node may have put its own address in the client's place.
         return sighting.port == key.port && (is_other || !evidence.translated.is_empty());
@@ -98,14 +102,8 @@ fn is_of(sighting: &Sighting<'_>, edge: &Edge) -> bool {
     if sighting.met_server || sighting.services.is_empty() {
         return sighting.port == key.port && is_other;
     }
-    sighting.services.iter().any(|hit| {
-        let service = ServiceUse {
-            namespace: hit.namespace.clone(),
-            name: hit.name.clone(),
-            port: hit.port,
-        };
-        evidence.services.contains(&service)
-    })
+    let mut used = sighting.services.iter().map(|hit| ServiceUse::from(*hit));
+    used.any(|service| evidence.services.contains(&service))
 }
 
 /// The samples of a node that name a process, those that a row of `flows` would count together as such a row.

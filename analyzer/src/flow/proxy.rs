@@ -14,7 +14,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use flowtape_schemas::node::Outcome;
 
-use super::edge::{Edge, EdgeKey, Endpoint, Peer, Transport};
+use super::edge::{Edge, EdgeKey, Peer, Transport};
+use super::end::EndpointRef;
 use super::host::host_of;
 use super::sighting::{Sighting, endpoint, server_endpoint};
 use crate::findings::{Code, Findings};
@@ -37,10 +38,10 @@ const HBONE: u16 = 15_008;
 pub(super) type MeshPorts = BTreeSet<(Identity, u16)>;
 
 /// Who a client is to servers: the node whose network it is on, or itself.
-type Who = (Option<String>, Endpoint);
+type Who<'a> = (Option<&'a str>, EndpointRef<'a>);
 
 /// When whom somebody reached at which port.
-type Reached = BTreeMap<Endpoint, BTreeMap<u16, Vec<Span>>>;
+type Reached<'a> = BTreeMap<EndpointRef<'a>, BTreeMap<u16, Vec<Span>>>;
 
 /// What is known of the proxies of a tape.
 struct Proxies<'s> {
@@ -53,15 +54,15 @@ struct Proxies<'s> {
     /// Ports of the application to which each pod's proxy handed on.
     handed: BTreeMap<&'s str, BTreeSet<u16>>,
     /// Whom each pod's proxy reached outside of it.
-    reached: BTreeMap<&'s str, Reached>,
+    reached: BTreeMap<&'s str, Reached<'s>>,
     /// Whom it tried to reach, and how that ended.
-    failed: BTreeMap<&'s str, BTreeMap<(Endpoint, u16), Outcome>>,
+    failed: BTreeMap<&'s str, BTreeMap<(EndpointRef<'s>, u16), Outcome>>,
     /// Whom each client reached, as its packets left: by its proxy where it has one.
-    sent: BTreeMap<Who, Reached>,
+    sent: BTreeMap<Who<'s>, Reached<'s>>,
     /// Whom the applications of pods with a proxy asked for.
-    asked: BTreeMap<Who, Reached>,
+    asked: BTreeMap<Who<'s>, Reached<'s>>,
     /// Whom servers say they served.
-    served: BTreeMap<Who, Reached>,
+    served: BTreeMap<Who<'s>, Reached<'s>>,
 }
 
 /// Takes proxies out of what was seen: what is left are sightings of what policies are enforced on.
@@ -76,7 +77,7 @@ pub(super) fn unfold<'a>(
         return (sightings, MeshPorts::new());
     }
     let mut ports = MeshPorts::new();
-    let incoming = proxies.incoming(&sightings, &mut ports, findings);
+    let incoming = proxies.incoming(&sightings, resolver, &mut ports, findings);
     let outgoing = proxies.outgoing(&sightings, resolver, cluster, findings);
     (incoming.into_iter().chain(outgoing).collect(), ports)
 }
@@ -149,7 +150,7 @@ impl<'s> Proxies<'s> {
             let of_proxy = pod_and_cgroup(sighting).filter(|(uid, cgroup)| self.is_proxy(uid, *cgroup));
             let port = sighting.port;
             if sighting.is_server() {
-                let (who, server) = (who(&sighting.remote, sighting, false), server_endpoint(sighting));
+                let (who, server) = (who(sighting.remote, sighting, false), server_endpoint(sighting));
                 note(self.served.entry(who).or_default(), server, port, sighting.presence());
                 if let Some((uid, _)) = of_proxy {
                     own.entry(uid).or_default().insert(port);
@@ -162,11 +163,11 @@ impl<'s> Proxies<'s> {
                 }
                 continue;
             }
-            let who = who(&sighting.local, sighting, true);
+            let who = who(sighting.local, sighting, true);
             for (server, port) in ways(sighting, resolver, cluster) {
                 let span = sighting.presence();
                 if let Some((uid, _)) = of_proxy {
-                    note(self.reached.entry(uid).or_default(), server.clone(), port, span);
+                    note(self.reached.entry(uid).or_default(), server, port, span);
                 }
                 let by_application = self.is_application(sighting);
                 let ways = if by_application {
@@ -174,7 +175,7 @@ impl<'s> Proxies<'s> {
                 } else {
                     &mut self.sent
                 };
-                note(ways.entry(who.clone()).or_default(), server, port, span);
+                note(ways.entry(who).or_default(), server, port, span);
             }
         }
         for (uid, ports) in &mut self.handed {
@@ -216,7 +217,7 @@ impl<'s> Proxies<'s> {
 /// The pod and control group of a socket that took a connection of its own pod: it is at a loopback address, and its peer
 /// at the pod's own, which is what redirecting leaves and nothing else makes.
 fn taker<'a>(sighting: &Sighting<'a>) -> Option<(&'a Pod, u64)> {
-    let Party::Pod(pod) = &sighting.local else { return None };
+    let Party::Pod(pod) = sighting.local else { return None };
     let (local, remote) = (sighting.row.local_ip?, sighting.row.remote_ip?);
     let redirected = local.ip().is_loopback() && pod.addresses.contains(&remote) && !pod.host_network;
     (redirected && sighting.protocol() == Transport::TCP).then_some((pod, sighting.row.cgroup_id?))
@@ -225,13 +226,13 @@ fn taker<'a>(sighting: &Sighting<'a>) -> Option<(&'a Pod, u64)> {
 /// Whether a socket took a connection from elsewhere at a port of a mesh.
 fn is_at_inlet(sighting: &Sighting<'_>) -> bool {
     let port = REDIRECTED.contains(&sighting.port) || sighting.port == HBONE;
-    let pod = matches!(&sighting.local, Party::Pod(pod) if !pod.host_network);
+    let pod = matches!(sighting.local, Party::Pod(pod) if !pod.host_network);
     sighting.is_server() && sighting.protocol() == Transport::TCP && pod && port && !stays_inside(sighting)
 }
 
 /// Whether both ends are in one pod.
 fn stays_inside(sighting: &Sighting<'_>) -> bool {
-    match (&sighting.local, sighting.row.remote_ip) {
+    match (sighting.local, sighting.row.remote_ip) {
         (Party::Pod(pod), Some(remote)) if !pod.host_network => {
             remote.ip().is_loopback() || pod.addresses.contains(&remote)
         }
@@ -244,23 +245,23 @@ fn is_established_tcp(sighting: &Sighting<'_>) -> bool {
 }
 
 fn pod_and_cgroup<'a>(sighting: &Sighting<'a>) -> Option<(&'a str, u64)> {
-    let Party::Pod(pod) = &sighting.local else { return None };
+    let Party::Pod(pod) = sighting.local else { return None };
     (!pod.host_network).then_some((pod.uid.as_str(), sighting.row.cgroup_id?))
 }
 
-fn who(party: &Party<'_>, sighting: &Sighting<'_>, local: bool) -> Who {
+fn who<'a>(party: Party<'a>, sighting: &Sighting<'_>, local: bool) -> Who<'a> {
     match host_of(party) {
-        Some(node) => (Some(node.to_owned()), Endpoint::Unknown),
+        Some(node) => (Some(node), EndpointRef::Unknown),
         None => (None, endpoint(party, &sighting.row, local)),
     }
 }
 
-fn note(reached: &mut Reached, server: Endpoint, port: u16, span: Span) {
+fn note<'a>(reached: &mut Reached<'a>, server: EndpointRef<'a>, port: u16, span: Span) {
     reached.entry(server).or_default().entry(port).or_default().push(span);
 }
 
 /// Where what a client sent may have led: to what it addressed, and to each backend of the Services it addressed.
-fn ways<'a>(sighting: &Sighting<'a>, resolver: &Resolver<'a>, cluster: &'a Cluster) -> Vec<(Endpoint, u16)> {
+fn ways<'a>(sighting: &Sighting<'a>, resolver: &Resolver<'a>, cluster: &'a Cluster) -> Vec<(EndpointRef<'a>, u16)> {
     let mut ways = vec![(server_endpoint(sighting), sighting.port)];
     if !sighting.met_server {
         let backends = sighting.backends(resolver, cluster).into_iter();
@@ -270,7 +271,7 @@ fn ways<'a>(sighting: &Sighting<'a>, resolver: &Resolver<'a>, cluster: &'a Clust
 }
 
 /// A party, for a message.
-fn named(party: &Party<'_>) -> String {
-    let peer = party.identity().map(|identity| Peer { identity, role: None });
+fn named(party: Party<'_>, resolver: &Resolver<'_>) -> String {
+    let peer = resolver.identity(party).map(|identity| Peer { identity, role: None });
     peer.map_or_else(|| "loopback".to_owned(), |peer| peer.to_string())
 }

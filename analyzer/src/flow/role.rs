@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use flowtape_schemas::address::Address;
 
 use super::edge::{Edge, EdgeKey, Peer, Transport};
+use super::end::{IdentityRef, PeerRef};
 use crate::findings::{Code, Findings};
 use crate::identity::cluster::Cluster;
 use crate::identity::published::published;
@@ -36,24 +37,29 @@ const METADATA_V6: [Ipv6Addr; 4] = [
 pub(super) type ApiServer = BTreeSet<(Address, u16)>;
 
 /// The client of an edge. `own_node` tells whether it runs on the node of the server's pod.
-pub(super) fn client(identity: Identity, server: &Party<'_>, own_node: bool, port: u16) -> Peer {
+pub(super) fn client<'a>(identity: IdentityRef<'a>, server: Party<'_>, own_node: bool, port: u16) -> PeerRef<'a> {
     let Party::Pod(pod) = server else {
-        return Peer { identity, role: None };
+        return PeerRef { identity, role: None };
     };
-    let probed = matches!(identity, Identity::Node { .. }) && pod.probed_ports.contains(&port);
+    let probed = matches!(identity, IdentityRef::Node(_)) && pod.probed_ports.contains(&port);
     let role = own_node.then_some(if probed { Role::Kubelet } else { Role::OwnNode });
-    Peer { identity, role }
+    PeerRef { identity, role }
 }
 
 /// The server of an edge.
-pub(super) fn server(identity: Identity, address: Option<Address>, port: u16, api_server: &ApiServer) -> Peer {
+pub(super) fn server<'a>(
+    identity: IdentityRef<'a>,
+    address: Option<Address>,
+    port: u16,
+    api_server: &ApiServer,
+) -> PeerRef<'a> {
     let role = match address {
         Some(address) if api_server.contains(&(address, port)) => Some(Role::ApiServer),
         Some(address) if is_metadata_service(address) => Some(Role::MetadataService),
         Some(address) if is_link_local(address) && port == DNS_PORT => Some(Role::Dns),
         Some(_) | None => None,
     };
-    Peer { identity, role }
+    PeerRef { identity, role }
 }
 
 fn is_metadata_service(address: Address) -> bool {
@@ -81,28 +87,28 @@ pub(super) fn with_dns(edges: Vec<Edge>, cluster: &Cluster) -> Vec<Edge> {
     for (port, server) in answers.chain(name_servers(cluster)) {
         dns.entry(port).or_default().insert(server);
     }
-    let (mut marked, others): (Vec<Edge>, Vec<Edge>) = edges.into_iter().partition(|edge| {
+    let mut marked = edges;
+    let mut any = false;
+    for edge in &mut marked {
         let datagrams_or_streams = matches!(edge.key.protocol, Transport::UDP | Transport::TCP);
         let answers = || {
             dns.get(&edge.key.port)
                 .is_some_and(|servers| servers.contains(&edge.key.to.identity))
         };
-        datagrams_or_streams && edge.key.to.role.is_none() && answers()
-    });
-    for edge in &mut marked {
-        edge.key.to.role = Some(Role::Dns);
+        if datagrams_or_streams && edge.key.to.role.is_none() && answers() {
+            edge.key.to.role = Some(Role::Dns);
+            any = true;
+        }
     }
     // Reached under an address that told its part, and under one that did not: it is one server.
-    united(others, marked)
+    if any { united(marked) } else { marked }
 }
 
-/// Both, by key; what supports the same edge is put together.
-fn united(edges: Vec<Edge>, more: Vec<Edge>) -> Vec<Edge> {
-    let mut all = edges;
-    all.extend(more);
-    all.sort_by(|a, b| a.key.cmp(&b.key));
-    let mut united: Vec<Edge> = Vec::with_capacity(all.len());
-    for edge in all {
+/// Edges by key; what supports the same one is put together.
+fn united(mut edges: Vec<Edge>) -> Vec<Edge> {
+    edges.sort_by(|a, b| a.key.cmp(&b.key));
+    let mut united: Vec<Edge> = Vec::with_capacity(edges.len());
+    for edge in edges {
         match united.last_mut().filter(|known| known.key == edge.key) {
             Some(known) => known.evidence.absorb(edge.evidence),
             None => united.push(edge),
@@ -118,8 +124,8 @@ fn name_servers(cluster: &Cluster) -> BTreeSet<(u16, Identity)> {
         for port in row.ports.iter().filter(|port| port.port == DNS_PORT) {
             let hit = ServiceHit::of(row, port);
             let span = Span::of_validity(row.valid_from, row.valid_to);
-            for backend in cluster.services.backends(&hit, &port.protocol, span) {
-                if let Some(pod) = backend.pod_uid.as_deref().and_then(|uid| cluster.pods.get(uid)) {
+            for backend in cluster.services.backends(hit, &port.protocol, span) {
+                if let Some(pod) = backend.pod_uid.and_then(|uid| cluster.pods.get(uid)) {
                     servers.insert((backend.port, Identity::Workload(pod.workload.clone())));
                 }
             }
@@ -144,13 +150,17 @@ pub(super) fn with_published(edges: Vec<Edge>, cluster: &Cluster) -> Vec<Edge> {
             .any(|one| one.workload == *workload && one.port == key.port && one.protocol == protocol)
     };
     let mut marked: Vec<Edge> = edges;
+    let mut any = false;
     for edge in &mut marked {
         let outside = matches!(edge.key.from.identity, Identity::External { .. });
         if outside && edge.key.from.role.is_none() && is_published(&edge.key) {
             edge.key.from.role = Some(Role::Published);
+            any = true;
         }
     }
-    marked.sort_by(|a, b| a.key.cmp(&b.key));
+    if any {
+        marked.sort_by(|a, b| a.key.cmp(&b.key));
+    }
     marked
 }
 

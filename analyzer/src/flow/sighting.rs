@@ -6,13 +6,14 @@ use std::collections::BTreeMap;
 use flowtape_schemas::address::Address;
 use flowtape_schemas::node::{Direction, FlowRow, Hook, Outcome};
 use flowtape_schemas::time::Time;
-use rayon::prelude::{IntoParallelIterator as _, ParallelIterator as _};
+use rayon::iter::{IndexedParallelIterator as _, IntoParallelRefIterator as _, ParallelIterator as _};
 
-use super::edge::{Endpoint, Transport};
+use super::edge::Transport;
+use super::end::{EndpointRef, IdentityRef};
 use super::host::{host_of, node_of};
 use super::join::Met;
 use crate::findings::{Code, Findings, Samples};
-use crate::identity::cluster::{Cluster, Pod};
+use crate::identity::cluster::Cluster;
 use crate::identity::resolve::{Party, Resolver, span_of};
 use crate::identity::service::ServiceHit;
 use crate::identity::timeline::Span;
@@ -34,7 +35,7 @@ pub(super) struct Sighting<'a> {
     /// Who was at the other end.
     pub(super) remote: Party<'a>,
     /// Services that the client addressed; empty for a direct connection and for the server's view.
-    pub(super) services: Vec<ServiceHit>,
+    pub(super) services: Vec<ServiceHit<'a>>,
     /// The port of a node through which it did.
     pub(super) node_port: Option<u16>,
     /// Whether `remote` is the server itself although a Service was addressed: a load balancer in the client's own socket
@@ -104,25 +105,20 @@ impl<'a> Sighting<'a> {
     }
 
     /// Who answers on the client's own node at the address that it sent to, where exactly one does.
-    fn answered_by<'s>(&self, answering: &'s Answering<'a>) -> Option<&'s Party<'a>> {
-        let key = (
-            node_of(&self.local)?.to_owned(),
-            self.row.remote_ip?,
-            self.protocol(),
-            self.port,
-        );
+    fn answered_by(&self, answering: &Answering<'a>) -> Option<Party<'a>> {
+        let key = (node_of(self.local)?, self.row.remote_ip?, self.protocol(), self.port);
         match answering.get(&key)?.as_slice() {
-            [only] => Some(only),
+            [only] => Some(*only),
             [] | [_, _, ..] => None,
         }
     }
 
     /// Whether its operations went to a Service that changed meanwhile, so that single ones may tell more.
     pub(super) fn spans_a_change(&self, cluster: &Cluster) -> bool {
-        let mut names = self.services.iter().map(|hit| (&hit.namespace, &hit.name));
+        let mut names = self.services.iter().map(|hit| (hit.namespace, hit.name));
         let first = names.next();
         let others = names.any(|name| Some(name) != first);
-        let changed = |hit: &ServiceHit| cluster.services.changed_during(hit, self.when);
+        let changed = |hit: &ServiceHit<'_>| cluster.services.changed_during(*hit, self.when);
         self.row.count > 1 && (others || self.services.iter().any(changed))
     }
 
@@ -150,28 +146,29 @@ impl<'a> Sighting<'a> {
 /// others.
 pub(super) fn sightings<'a>(tape: &'a Tape, resolver: &Resolver<'a>, cluster: &'a Cluster) -> Vec<Sighting<'a>> {
     let of_node = |(number, node): (usize, &'a NodeTape)| {
-        let rows = node.flows.iter().enumerate();
-        rows.map(move |(place, row)| {
+        let rows = node.flows.par_iter().enumerate();
+        let of_row = move |(place, row): (usize, &'a FlowRow)| {
+            let sighting = sighting(&node.name, row, resolver, cluster)?;
             let at = RowAt {
                 node: number,
                 row: place,
             };
-            (at, node.name.as_str(), row)
-        })
+            Some(Sighting {
+                at: Some(at),
+                ..sighting
+            })
+        };
+        rows.filter_map(of_row)
     };
-    let rows: Vec<_> = tape.nodes.iter().enumerate().flat_map(of_node).collect();
-    let of_row = |(at, node, row)| {
-        let sighting = sighting(node, row, resolver, cluster)?;
-        Some(Sighting {
-            at: Some(at),
-            ..sighting
-        })
-    };
-    let mut sightings: Vec<Sighting<'a>> = rows.into_par_iter().filter_map(of_row).collect();
+    let nodes = tape.nodes.par_iter().enumerate();
+    let mut sightings: Vec<Sighting<'a>> = nodes.flat_map(of_node).collect();
     let answering = answering(&sightings);
+    if answering.is_empty() {
+        return sightings;
+    }
     for sighting in sightings.iter_mut().filter(|sighting| !sighting.is_server()) {
         if let Some(server) = sighting.answered_by(&answering) {
-            sighting.remote = server.clone();
+            sighting.remote = server;
             sighting.met_server = true;
         }
     }
@@ -179,21 +176,19 @@ pub(super) fn sightings<'a>(tape: &'a Tape, resolver: &Resolver<'a>, cluster: &'
 }
 
 /// Who answers on the network of a node at an address that is not the node's, by node, address, protocol and port.
-type Answering<'a> = BTreeMap<(String, Address, Transport, u16), Vec<Party<'a>>>;
+type Answering<'a> = BTreeMap<(&'a str, Address, Transport, u16), Vec<Party<'a>>>;
 
 /// A DNS cache of a node answers there at a link-local address, and at that of the Service it stands before: both mean
 /// another server on every node, and neither is in the metadata of the node.
 fn answering<'a>(sightings: &[Sighting<'a>]) -> Answering<'a> {
     let mut answering: Answering<'a> = BTreeMap::new();
     for sighting in sightings.iter().filter(|sighting| sighting.is_server()) {
-        if let (Some(node), Some(address)) = (host_of(&sighting.local), sighting.answered_at()) {
-            let key = (node.to_owned(), address, sighting.protocol(), sighting.port);
+        if let (Some(node), Some(address)) = (host_of(sighting.local), sighting.answered_at()) {
+            let key = (node, address, sighting.protocol(), sighting.port);
             let parties = answering.entry(key).or_default();
-            if !parties
-                .iter()
-                .any(|known| known.identity() == sighting.local.identity())
-            {
-                parties.push(sighting.local.clone());
+            let own = IdentityRef::of(sighting.local);
+            if !parties.iter().any(|known| IdentityRef::of(*known) == own) {
+                parties.push(sighting.local);
             }
         }
     }
@@ -216,10 +211,10 @@ pub(super) fn sighting<'a>(
     let (services, node_port) = match (row.direction, row.asked_ip) {
         (Direction::Out, Some(asked)) => {
             let party = resolver.by_address(node, Some(asked), span_of(row));
-            services(row, when, (asked, row.asked_port.unwrap_or(port)), &party, cluster)
+            services(row, when, (asked, row.asked_port.unwrap_or(port)), party, cluster)
         }
         (Direction::Out, None) => match row.remote_ip {
-            Some(address) => services(row, when, (address, port), &remote, cluster),
+            Some(address) => services(row, when, (address, port), remote, cluster),
             None => (Vec::new(), None),
         },
         (Direction::In | Direction::None | Direction::Unknown, _) => (Vec::new(), None),
@@ -244,14 +239,14 @@ pub(super) fn sighting<'a>(
 }
 
 /// The Services behind the address and port that a client addressed, and that port if it is one of every node.
-fn services(
+fn services<'a>(
     row: &FlowRow,
     when: Span,
     (address, port): (Address, u16),
-    party: &Party<'_>,
-    cluster: &Cluster,
-) -> (Vec<ServiceHit>, Option<u16>) {
-    let protocol = Transport(row.protocol).to_string();
+    party: Party<'_>,
+    cluster: &'a Cluster,
+) -> (Vec<ServiceHit<'a>>, Option<u16>) {
+    let protocol = Transport(row.protocol).name();
     let found = cluster.services.at_address(address, port, &protocol, when);
     if found.is_empty() && matches!(party, Party::Node(_)) {
         let found = cluster.services.at_node_port(port, &protocol, when);
@@ -263,9 +258,9 @@ fn services(
 
 /// The server of a sighting: of a pod on the network of its node the address at which it answers, where that is not one
 /// of the node's own, because the pod's name would stand for the node's addresses.
-pub(super) fn server_endpoint(sighting: &Sighting<'_>) -> Endpoint {
+pub(super) fn server_endpoint<'a>(sighting: &Sighting<'a>) -> EndpointRef<'a> {
     let local = sighting.is_server();
-    let party = if local { &sighting.local } else { &sighting.remote };
+    let party = if local { sighting.local } else { sighting.remote };
     let address = if local {
         sighting.answered_at()
     } else {
@@ -273,27 +268,19 @@ pub(super) fn server_endpoint(sighting: &Sighting<'_>) -> Endpoint {
     };
     match (party, address) {
         (Party::Pod(pod), Some(address)) if pod.host_network && !pod.addresses.contains(&address) => {
-            Endpoint::Address(address)
+            EndpointRef::Address(address)
         }
         _ => endpoint(party, &sighting.row, local),
     }
 }
 
 /// The single pod or address behind a party.
-pub(super) fn endpoint(party: &Party<'_>, row: &FlowRow, local: bool) -> Endpoint {
+pub(super) fn endpoint<'a>(party: Party<'a>, row: &FlowRow, local: bool) -> EndpointRef<'a> {
     let address = if local { row.local_ip } else { row.remote_ip };
     match party {
-        Party::Pod(pod) => endpoint_of_pod(pod),
-        Party::Node(_) | Party::External(..) | Party::Loopback | Party::Group | Party::Unknown(..) => {
-            address.map_or(Endpoint::Unknown, Endpoint::Address)
+        Party::Pod(pod) => EndpointRef::of_pod(pod),
+        Party::Node(_) | Party::External(_) | Party::Loopback | Party::Group | Party::Unknown(..) => {
+            address.map_or(EndpointRef::Unknown, EndpointRef::Address)
         }
-    }
-}
-
-/// A pod as an endpoint.
-pub(super) fn endpoint_of_pod(pod: &Pod) -> Endpoint {
-    Endpoint::Pod {
-        namespace: pod.namespace.clone(),
-        name: pod.name.clone(),
     }
 }

@@ -72,7 +72,7 @@ pub(super) fn unseen(tape: &Tape, resolver: &Resolver<'_>, findings: &mut Findin
                     last: row.last_seen,
                 },
             };
-            if let Some(owner) = resolver.owner(&node.name, socket).identity() {
+            if let Some(owner) = resolver.identity(resolver.owner(&node.name, socket)) {
                 let count = counts.entry((owner, kind)).or_default();
                 *count = count.saturating_add(row.count);
             }

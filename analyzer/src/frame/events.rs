@@ -22,7 +22,7 @@ pub(super) fn frame(tape: &Tape, resolver: &Resolver<'_>) -> Result<Frame, TapeE
 
 fn of_node(node: &str, events: &[EventRow], resolver: &Resolver<'_>) -> Frame {
     let local: Vec<Option<Peer>> = events.iter().map(|row| peer(owner(node, row, resolver))).collect();
-    let remote = |row: &EventRow| peer(resolver.by_address(node, row.remote_ip, instant(row)).identity());
+    let remote = |row: &EventRow| peer(resolver.identity(resolver.by_address(node, row.remote_ip, instant(row))));
     let remote: Vec<Option<Peer>> = events
         .iter()
         .map(|row| row.remote_ip.and_then(|_| remote(row)))
@@ -47,7 +47,7 @@ fn owner(node: &str, row: &EventRow, resolver: &Resolver<'_>) -> Option<Identity
         address: row.local_ip,
         span: instant(row),
     };
-    resolver.owner(node, socket).identity()
+    resolver.identity(resolver.owner(node, socket))
 }
 
 fn instant(row: &EventRow) -> Span {

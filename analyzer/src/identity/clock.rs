@@ -8,12 +8,14 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use flowtape_schemas::address::Address;
 use flowtape_schemas::node::{Direction, FlowRow, Outcome};
+use rayon::iter::{IndexedParallelIterator as _, IntoParallelRefIterator as _, ParallelIterator as _};
+use rayon::slice::ParallelSliceMut as _;
 
 use super::resolve::span_of;
 use super::service::Services;
 use super::timeline::Span;
 use crate::findings::{Code, Findings};
-use crate::tape::{NodeTape, Tape};
+use crate::tape::Tape;
 
 /// How far clocks may be apart without mattering: less than the tolerance for late metadata, and more than those of nodes
 /// that keep time are.
@@ -163,15 +165,17 @@ fn group<'a>(first: &'a str, differences: &BTreeMap<(&'a str, &'a str), i64>) ->
 
 /// By how much the second node's clock is ahead of the first's, for each pair of nodes in both orders.
 fn differences<'a>(tape: &'a Tape, services: &Services) -> BTreeMap<(&'a str, &'a str), i64> {
+    let name = |node: usize| tape.nodes.get(node).map_or("", |node| node.name.as_str());
     let views = Views::new(tape);
+    let sample = |(way, tally): &(Way, Tally)| {
+        let (other, seen) = views.counterpart(services, way)?;
+        let difference = tally.difference(&seen).filter(|_| other != way.node)?;
+        Some(((way.node, other), difference))
+    };
+    let all: Vec<((usize, usize), i64)> = views.clients.par_iter().filter_map(sample).collect();
     let mut samples: BTreeMap<(&'a str, &'a str), Vec<i64>> = BTreeMap::new();
-    for ((node, client, server, port), tally) in &views.clients {
-        if let Some((other, seen)) = views.counterpart(services, (*client, *server, *port))
-            && other != *node
-            && let Some(difference) = tally.difference(&seen)
-        {
-            samples.entry((*node, other)).or_default().push(difference);
-        }
+    for ((from, to), difference) in all {
+        samples.entry((name(from), name(to))).or_default().push(difference);
     }
     let middle = |differences: &mut Vec<i64>| {
         differences.sort_unstable();
@@ -199,11 +203,6 @@ struct Tally {
 }
 
 impl Tally {
-    /// Nothing, at the time of this.
-    const fn none(self) -> Self {
-        Self { count: 0, ..self }
-    }
-
     fn add(&mut self, other: Self) {
         self.count = self.count.saturating_add(other.count);
         self.span = self.span.hull(other.span);
@@ -221,76 +220,106 @@ impl Tally {
     }
 }
 
-/// What was established over TCP, by who counted it.
-struct Views<'a> {
-    /// By node, client, and the address and port it went to.
-    clients: BTreeMap<(&'a str, Address, Address, u16), Tally>,
-    /// By client, server and port, and then by node.
-    servers: BTreeMap<(Address, Address, u16), BTreeMap<&'a str, Tally>>,
+/// From where to where connections went, and which node counted them, by its place among those of the tape.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Way {
+    client: Address,
+    server: Address,
+    port: u16,
+    node: usize,
 }
 
-impl<'a> Views<'a> {
-    fn new(tape: &'a Tape) -> Self {
-        let mut views = Self {
-            clients: BTreeMap::new(),
-            servers: BTreeMap::new(),
-        };
-        // Each recording of a node fixes its clock anew.
-        let comparable = |node: &&NodeTape| node.recordings.len() <= 1;
-        for node in tape.nodes.iter().filter(comparable) {
-            for row in &node.flows {
-                if let Some((local, remote, port)) = ends(row) {
-                    let tally = Tally {
-                        count: row.count,
-                        span: span_of(row),
-                    };
-                    let known = if row.direction == Direction::Out {
-                        views
-                            .clients
-                            .entry((&node.name, local, remote, port))
-                            .or_insert_with(|| tally.none())
-                    } else {
-                        let seen = views.servers.entry((remote, local, port)).or_default();
-                        seen.entry(&node.name).or_insert_with(|| tally.none())
-                    };
-                    known.add(tally);
-                }
-            }
+impl Way {
+    const fn ends(&self) -> (Address, Address, u16) {
+        (self.client, self.server, self.port)
+    }
+}
+
+/// What was established over TCP, each way once and in order.
+struct Views {
+    /// What clients counted.
+    clients: Vec<(Way, Tally)>,
+    /// What servers counted.
+    servers: Vec<(Way, Tally)>,
+}
+
+impl Views {
+    fn new(tape: &Tape) -> Self {
+        Self {
+            clients: tallies(tape, Direction::Out),
+            servers: tallies(tape, Direction::In),
         }
-        views
     }
 
     /// What the servers of a client's connections counted of them, all on one node: those at the address itself, or else
     /// the backends of the Service at that address.
-    fn counterpart(
-        &self,
-        services: &Services,
-        (client, server, port): (Address, Address, u16),
-    ) -> Option<(&'a str, Tally)> {
-        let direct = self.servers.get(&(client, server, port)).into_iter();
-        let mut seen: Vec<(&'a str, Tally)> = direct.flatten().map(|(node, tally)| (*node, *tally)).collect();
+    fn counterpart(&self, services: &Services, way: &Way) -> Option<(usize, Tally)> {
+        let direct = self.seen((way.client, way.server, way.port));
+        let mut seen = direct.iter().collect::<Vec<_>>();
         if seen.is_empty() {
             let always = Span::of_validity(None, None);
-            let hits = services.at_address(server, port, "TCP", always);
+            let hits = services.at_address(way.server, way.port, "TCP", always);
             let backends: BTreeSet<(Address, u16)> = hits
                 .iter()
-                .flat_map(|hit| services.backends(hit, "TCP", always))
+                .flat_map(|hit| services.backends(*hit, "TCP", always))
                 .map(|backend| (backend.address, backend.port))
                 .collect();
-            let of_backends = backends
-                .iter()
-                .filter_map(|(address, port)| self.servers.get(&(client, *address, *port)));
-            seen = of_backends.flatten().map(|(node, tally)| (*node, *tally)).collect();
+            let of_backend = |(address, port)| self.seen((way.client, address, port));
+            seen = backends.into_iter().flat_map(of_backend).collect();
         }
-        let (node, mut all) = seen.pop()?;
-        for (other, tally) in seen {
-            if other != node {
+        let ((first, mut all), others) = seen.split_first().map(|(first, others)| (**first, others))?;
+        for (other, tally) in others {
+            if other.node != first.node {
                 return None;
             }
-            all.add(tally);
+            all.add(*tally);
         }
-        Some((node, all))
+        Some((first.node, all))
     }
+
+    /// What servers counted of a client at an address and port, by node.
+    fn seen(&self, ends: (Address, Address, u16)) -> &[(Way, Tally)] {
+        let first = self.servers.partition_point(|(way, _)| way.ends() < ends);
+        let length = self.servers[first..].partition_point(|(way, _)| way.ends() == ends);
+        &self.servers[first..first + length]
+    }
+}
+
+/// What the nodes of a tape counted on one side.
+fn tallies(tape: &Tape, side: Direction) -> Vec<(Way, Tally)> {
+    let nodes = tape.nodes.par_iter().enumerate();
+    // Each recording of a node fixes its clock anew.
+    let comparable = nodes.filter(|(_, node)| node.recordings.len() <= 1);
+    let rows = comparable.flat_map(|(place, node)| node.flows.par_iter().map(move |row| (place, row)));
+    let tally = |(node, row): (usize, &FlowRow)| {
+        let (local, remote, port) = ends(row).filter(|_| row.direction == side)?;
+        let (client, server) = if side == Direction::Out {
+            (local, remote)
+        } else {
+            (remote, local)
+        };
+        let tally = Tally {
+            count: row.count,
+            span: span_of(row),
+        };
+        let way = Way {
+            client,
+            server,
+            port,
+            node,
+        };
+        Some((way, tally))
+    };
+    let mut all: Vec<(Way, Tally)> = rows.filter_map(tally).collect();
+    all.par_sort_unstable_by_key(|(way, _)| *way);
+    all.dedup_by(|(way, tally), (known, sum)| {
+        let same = way == known;
+        if same {
+            sum.add(*tally);
+        }
+        same
+    });
+    all
 }
 
 /// The addresses of a row's socket and its peer, and the server's port, if it tells of connections of this window.

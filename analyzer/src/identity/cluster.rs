@@ -1,5 +1,6 @@
 //! The cluster that a tape describes: pods with their workloads, nodes, and who held which address when.
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 
 use flowtape_schemas::address::Address;
@@ -38,6 +39,49 @@ pub struct Pod {
     pub ports: BTreeSet<DeclaredPort>,
     /// Port numbers that kubelet probes.
     pub probed_ports: BTreeSet<u16>,
+    /// What stands for its names.
+    pub numbers: Numbers,
+}
+
+/// Numbers in the place of names, which take long to compare: those of two pods are equal, or in the same order, as their
+/// names are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Numbers {
+    /// Of its UID.
+    pub uid: u32,
+    /// Of the pod's namespace and name.
+    pub pod: u32,
+    /// Of its workload.
+    pub workload: u32,
+}
+
+/// What a UID stands for: a pod, if the metadata has it. Told apart by the UID alone.
+#[derive(Clone, Copy, Debug)]
+pub struct OfUid<'a> {
+    /// The UID.
+    pub uid: &'a str,
+    /// The pod.
+    pub pod: Option<&'a Pod>,
+}
+
+impl PartialEq for OfUid<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.uid == other.uid
+    }
+}
+
+impl Eq for OfUid<'_> {}
+
+impl PartialOrd for OfUid<'_> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for OfUid<'_> {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.uid.cmp(other.uid)
+    }
 }
 
 /// A port that a container declares.
@@ -78,6 +122,8 @@ pub struct Cluster {
     /// Owners of pods.
     pub owners: Owners,
     static_pods: BTreeMap<String, String>,
+    /// Nodes by address; of two with the same one the first.
+    node_addresses: BTreeMap<Address, String>,
     /// UIDs of pods.
     by_namespace: BTreeMap<String, BTreeSet<String>>,
 }
@@ -86,7 +132,8 @@ impl Cluster {
     /// Builds the cluster from the metadata of a tape.
     pub fn new(rows: &ClusterRows, findings: &mut Findings) -> Self {
         let owners = Owners::new(&rows.workloads);
-        let pods = pods(rows, &owners, findings);
+        let mut pods = pods(rows, &owners, findings);
+        number(&mut pods);
         let mut by_namespace: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
         for (uid, pod) in &pods {
             by_namespace
@@ -100,8 +147,16 @@ impl Cluster {
                 row.uid.clone(),
             ))
         };
+        let nodes = nodes(rows);
+        let mut node_addresses = BTreeMap::new();
+        for (name, node) in &nodes {
+            for address in &node.addresses {
+                node_addresses.entry(*address).or_insert_with(|| name.clone());
+            }
+        }
         Self {
-            nodes: nodes(rows),
+            nodes,
+            node_addresses,
             namespaces: rows
                 .namespaces
                 .iter()
@@ -133,13 +188,19 @@ impl Cluster {
         uids.filter_map(|uid| self.pods.get(uid))
     }
 
+    /// What a UID stands for.
+    #[must_use]
+    pub fn of_uid<'a>(&'a self, uid: &'a str) -> OfUid<'a> {
+        OfUid {
+            uid,
+            pod: self.pods.get(uid),
+        }
+    }
+
     /// The node that has this address.
     #[must_use]
     pub fn node_of(&self, address: Address) -> Option<&str> {
-        let mut nodes = self.nodes.iter();
-        nodes
-            .find(|(_, node)| node.addresses.contains(&address))
-            .map(|(name, _)| name.as_str())
+        self.node_addresses.get(&address).map(String::as_str)
     }
 }
 
@@ -196,6 +257,30 @@ fn pods(rows: &ClusterRows, owners: &Owners, findings: &mut Findings) -> BTreeMa
     pods
 }
 
+/// Gives numbers to the names of all pods.
+fn number(pods: &mut BTreeMap<String, Pod>) {
+    let mut all: Vec<&mut Pod> = pods.values_mut().collect();
+    number_by(&mut all, |pod| pod.uid.clone(), |numbers| &mut numbers.uid);
+    let name = |pod: &Pod| (pod.namespace.clone(), pod.name.clone());
+    number_by(&mut all, name, |numbers| &mut numbers.pod);
+    number_by(&mut all, |pod| pod.workload.clone(), |numbers| &mut numbers.workload);
+}
+
+fn number_by<K: Ord>(pods: &mut [&mut Pod], key: impl Fn(&Pod) -> K, of: impl Fn(&mut Numbers) -> &mut u32) {
+    pods.sort_by_cached_key(|pod| key(pod));
+    let mut before: Option<(K, u32)> = None;
+    for pod in pods {
+        let key = key(pod);
+        let number = match before {
+            None => 0,
+            Some((known, number)) if known == key => number,
+            Some((_, number)) => number.saturating_add(1),
+        };
+        *of(&mut pod.numbers) = number;
+        before = Some((key, number));
+    }
+}
+
 fn pod(row: &PodRow, workload: Workload, containers: &[&ContainerRow]) -> Pod {
     let declared = |container: &&ContainerRow| {
         let port = |port: &flowtape_schemas::cluster::ContainerPort| DeclaredPort {
@@ -226,6 +311,7 @@ fn pod(row: &PodRow, workload: Workload, containers: &[&ContainerRow]) -> Pod {
         workload,
         ports: containers.iter().flat_map(declared).collect(),
         probed_ports: containers.iter().flat_map(probed).collect(),
+        numbers: Numbers::default(),
     }
 }
 

@@ -12,6 +12,7 @@ use flowtape_schemas::node::CgroupRow;
 use flowtape_schemas::time::Time;
 
 use super::clock::Clocks;
+use super::cluster::{Cluster, OfUid};
 use super::timeline::{Span, Timeline};
 use crate::tape::Tape;
 
@@ -20,27 +21,27 @@ use crate::tape::Tape;
 pub(super) enum Held<'a> {
     /// No pod that is known of.
     Nobody,
-    /// One of these pods, by UID.
-    Pods(Vec<&'a str>),
+    /// One of these pods.
+    Pods(Vec<OfUid<'a>>),
     /// A pod that its control group shows and the metadata does not know.
     Unlisted,
 }
 
 /// From the first to the last time that sockets of a pod used an address; `None` for pods that the metadata does not know.
-pub(super) type Used<'a> = BTreeMap<(Address, Option<&'a str>), Span>;
+pub(super) type Used<'a> = BTreeMap<(Address, Option<OfUid<'a>>), Span>;
 
 /// Holders of addresses.
 #[derive(Debug)]
 pub(super) struct Holders<'a> {
     /// What the metadata says.
-    said: Timeline<Address, &'a str>,
+    said: Timeline<Address, OfUid<'a>>,
     /// What sockets show.
-    used: Timeline<Address, Option<&'a str>>,
+    used: Timeline<Address, Option<OfUid<'a>>>,
 }
 
 impl<'a> Holders<'a> {
     /// Collects what the metadata says of the addresses of pods; hostNetwork pods hold none of their own.
-    pub(super) fn new(tape: &'a Tape, clocks: &Clocks<'_>) -> Self {
+    pub(super) fn new(tape: &'a Tape, cluster: &'a Cluster, clocks: &Clocks<'_>) -> Self {
         let lives = lives(tape, clocks);
         let mut terms: BTreeMap<Address, Vec<Term<'a>>> = BTreeMap::new();
         for row in tape.cluster.pods.iter().filter(|row| !row.host_network) {
@@ -50,7 +51,7 @@ impl<'a> Holders<'a> {
             }
         }
         let said = terms.into_iter().flat_map(|(address, terms)| {
-            let bounded = |term: &Term<'a>| (address, term.before_successors(&terms), term.uid);
+            let bounded = |term: &Term<'a>| (address, term.before_successors(&terms), cluster.of_uid(term.uid));
             terms.iter().map(bounded).collect::<Vec<_>>()
         });
         Self {
@@ -71,11 +72,11 @@ impl<'a> Holders<'a> {
     /// Who held an address during `span`. Where the metadata leaves several, the one whose own sockets used the address
     /// before and after held it in between as well.
     pub(super) fn during(&self, address: Address, span: Span) -> Held<'a> {
-        let said = self.said.during(&address, span);
+        let said: Vec<OfUid<'a>> = self.said.during(&address, span).into_iter().copied().collect();
         if said.len() > 1 {
-            let using: Vec<&str> = self.used.throughout(&address, span).into_iter().flatten().collect();
+            let using: Vec<&OfUid<'a>> = self.used.throughout(&address, span).into_iter().flatten().collect();
             return match using.as_slice() {
-                [only] if said.contains(only) => Held::Pods(vec![only]),
+                [only] if said.contains(only) => Held::Pods(vec![**only]),
                 [] | [_, ..] => Held::Pods(said),
             };
         }
@@ -91,7 +92,7 @@ impl<'a> Holders<'a> {
         match self.used.during(&address, span).as_slice() {
             [] => Held::Nobody,
             [None] => Held::Unlisted,
-            pods => Held::Pods(pods.iter().copied().flatten().collect()),
+            pods => Held::Pods(pods.iter().copied().flatten().copied().collect()),
         }
     }
 

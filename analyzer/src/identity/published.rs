@@ -43,8 +43,8 @@ pub fn published(cluster: &Cluster) -> BTreeSet<PublishedPort> {
         for port in &row.ports {
             let hit = ServiceHit::of(row, port);
             let span = Span::of_validity(row.valid_from, row.valid_to);
-            for backend in cluster.services.backends(&hit, &port.protocol, span) {
-                let Some(pod) = backend.pod_uid.as_deref().and_then(|uid| cluster.pods.get(uid)) else {
+            for backend in cluster.services.backends(hit, &port.protocol, span) {
+                let Some(pod) = backend.pod_uid.and_then(|uid| cluster.pods.get(uid)) else {
                     continue;
                 };
                 ports.insert(PublishedPort {

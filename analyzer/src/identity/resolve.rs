@@ -6,11 +6,12 @@ use std::sync::Arc;
 
 use flowtape_schemas::address::Address;
 use flowtape_schemas::manifest::Window;
-use flowtape_schemas::node::FlowRow;
+use flowtape_schemas::node::{CgroupRow, FlowRow, NetnsRow};
 use flowtape_schemas::time::Time;
+use rayon::iter::{IntoParallelRefIterator as _, ParallelIterator as _};
 
 use super::clock::Clocks;
-use super::cluster::{Cluster, Pod};
+use super::cluster::{Cluster, OfUid, Pod};
 use super::holder::{Held, Holders, Used};
 use super::prefix::Prefix;
 use super::timeline::{Span, Timeline};
@@ -19,14 +20,14 @@ use crate::findings::{Code, Findings};
 use crate::tape::{NodeTape, Tape};
 
 /// One side of a flow, resolved.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub enum Party<'a> {
     /// A pod.
     Pod(&'a Pod),
     /// A node: one of its addresses, or one of its processes.
     Node(&'a str),
-    /// An address outside the cluster, with the names that the tape knows it by.
-    External(Address, Names),
+    /// An address outside the cluster.
+    External(Address),
     /// This host itself: never leaves it.
     Loopback,
     /// Multicast or broadcast: no single peer.
@@ -55,8 +56,8 @@ pub struct Resolver<'a> {
     holders: Holders<'a>,
     unwatched: &'a [Window],
     /// What a cgroup id of a node stood for: the UID of a pod or the hash of a static one.
-    cgroups: BTreeMap<&'a str, Timeline<u64, PodKey>>,
-    netns: BTreeMap<&'a str, Timeline<u32, NetnsOwner>>,
+    cgroups: BTreeMap<&'a str, Timeline<u64, PodKey<'a>>>,
+    netns: BTreeMap<&'a str, Timeline<u32, NetnsOwner<'a>>>,
     /// Which node of the cluster a recording is of, by the name of the recording.
     hosts: BTreeMap<&'a str, &'a str>,
     /// When each node of the cluster was recorded.
@@ -71,16 +72,24 @@ pub struct Resolver<'a> {
 
 /// How a cgroup path names its pod.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum PodKey {
-    Uid(String),
-    StaticHash(String),
+enum PodKey<'a> {
+    Uid(OfUid<'a>),
+    StaticHash(&'a str),
     NoPod,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum NetnsOwner {
-    Pod(String),
+enum NetnsOwner<'a> {
+    Pod(OfUid<'a>),
     Host,
+}
+
+/// Whose socket was at an address.
+enum User<'a> {
+    /// A node's.
+    Node(&'a str),
+    /// A pod's, and when; `None` if the metadata does not know it.
+    Pod(Option<OfUid<'a>>, Span),
 }
 
 impl<'a> Resolver<'a> {
@@ -91,14 +100,14 @@ impl<'a> Resolver<'a> {
         let clocks = Clocks::new(tape, &cluster.services);
         let mut resolver = Self {
             cluster,
-            holders: Holders::new(tape, &clocks),
+            holders: Holders::new(tape, cluster, &clocks),
             clocks,
             unwatched: &tape.unwatched,
             cgroups: nodes()
-                .map(|node| (node.name.as_str(), cgroup_timeline(&node.cgroups)))
+                .map(|node| (node.name.as_str(), cgroup_timeline(&node.cgroups, cluster)))
                 .collect(),
             netns: nodes()
-                .map(|node| (node.name.as_str(), netns_timeline(&node.netns)))
+                .map(|node| (node.name.as_str(), netns_timeline(&node.netns, cluster)))
                 .collect(),
             hosts: nodes()
                 .filter_map(|node| Some((node.name.as_str(), host(node, cluster)?)))
@@ -129,29 +138,44 @@ impl<'a> Resolver<'a> {
             }
         }
         let mut used = Used::new();
-        for node in nodes() {
-            for row in &node.flows {
-                let Some(address) = row.local_ip.filter(|address| !is_loopback(*address)) else {
-                    continue;
-                };
-                let pod = match resolver.local(&node.name, row) {
-                    Party::Node(name) => {
-                        resolver.node_addresses.entry(address).or_default().insert(name);
-                        continue;
-                    }
-                    Party::Pod(pod) if !pod.host_network => Some(pod.uid.as_str()),
-                    Party::Unknown(_, Reason::PodNotInMetadata) => None,
-                    Party::Pod(_) | Party::External(..) | Party::Loopback | Party::Group | Party::Unknown(..) => {
-                        continue;
-                    }
-                };
-                let using = resolver.clocks.in_metadata(&node.name, span_of(row));
-                let span = used.entry((address, pod)).or_insert(using);
-                *span = span.hull(using);
+        for (address, user) in resolver.users(tape) {
+            match user {
+                User::Node(name) => {
+                    resolver.node_addresses.entry(address).or_default().insert(name);
+                }
+                User::Pod(pod, using) => {
+                    let span = used.entry((address, pod)).or_insert(using);
+                    *span = span.hull(using);
+                }
             }
         }
         resolver.holders = resolver.holders.with_used(used);
         resolver
+    }
+
+    /// Whose sockets were at which addresses, row by row.
+    fn users(&self, tape: &'a Tape) -> Vec<(Address, User<'a>)> {
+        let rows = tape.nodes.par_iter().flat_map(|node| {
+            let rows = node.flows.par_iter();
+            rows.map(move |row| (node.name.as_str(), row))
+        });
+        let user = |(node, row): (&str, &FlowRow)| {
+            let address = row.local_ip.filter(|address| !is_loopback(*address))?;
+            let pod = match self.local(node, row) {
+                Party::Node(name) => return Some((address, User::Node(name))),
+                Party::Pod(pod) if !pod.host_network => Some(OfUid {
+                    uid: &pod.uid,
+                    pod: Some(pod),
+                }),
+                Party::Unknown(_, Reason::PodNotInMetadata) => None,
+                Party::Pod(_) | Party::External(_) | Party::Loopback | Party::Group | Party::Unknown(..) => {
+                    return None;
+                }
+            };
+            let using = self.clocks.in_metadata(node, span_of(row));
+            Some((address, User::Pod(pod, using)))
+        };
+        rows.filter_map(user).collect()
     }
 
     /// Whose socket a flow is of: by cgroup, then by network namespace, then by address.
@@ -183,12 +207,10 @@ impl<'a> Resolver<'a> {
             // mesh without sidecars are there. The kernel gives the number of a namespace away again at once, so that only
             // one that was the other pod's all the time says so.
             [PodKey::Uid(uid)] => match self.netns_throughout(node, netns, span).as_slice() {
-                [NetnsOwner::Pod(other)]
-                    if other != uid && self.cluster.pods.contains_key(uid) && self.has_own_network(other) =>
-                {
-                    return self.pod_of_uid(other, address);
+                [NetnsOwner::Pod(other)] if other != uid && uid.pod.is_some() && has_own_network(*other) => {
+                    return known(*other, address);
                 }
-                [] | [_, ..] => return self.pod_of_uid(uid, address),
+                [] | [_, ..] => return known(*uid, address),
             },
             [PodKey::StaticHash(hash)] => {
                 let unknown = Party::Unknown(address, Reason::PodNotInMetadata);
@@ -200,7 +222,7 @@ impl<'a> Resolver<'a> {
             .and_then(|inode| Some(self.netns.get(node)?.during(&inode, span)))
             .unwrap_or_default();
         match owners.as_slice() {
-            [NetnsOwner::Pod(uid)] => match self.cluster.pods.get(uid) {
+            [NetnsOwner::Pod(uid)] => match uid.pod {
                 // It is in the network of its node, where the node's own processes and other such pods are, too.
                 Some(pod) if pod.host_network => self.host(pod.node.as_deref().unwrap_or(node), socket),
                 Some(pod) => Party::Pod(pod),
@@ -211,15 +233,31 @@ impl<'a> Resolver<'a> {
         }
     }
 
-    /// Who had a network namespace all the time of a span.
-    fn netns_throughout(&self, node: &str, netns: Option<u32>, span: Span) -> Vec<NetnsOwner> {
-        let timeline = netns.and_then(|inode| Some((inode, self.netns.get(node)?)));
-        timeline.map_or_else(Vec::new, |(inode, timeline)| timeline.throughout(&inode, span))
+    /// The identity of a party that is a peer; `None` for what never is one.
+    #[must_use]
+    pub fn identity(&self, party: Party<'_>) -> Option<Identity> {
+        match party {
+            Party::Pod(pod) => Some(Identity::Workload(pod.workload.clone())),
+            Party::Node(name) => Some(Identity::Node { name: name.to_owned() }),
+            Party::External(address) => Some(Identity::External {
+                address,
+                names: self.names_of(address),
+            }),
+            Party::Unknown(address, reason) => Some(Identity::Unknown { address, reason }),
+            Party::Loopback | Party::Group => None,
+        }
     }
 
-    /// Whether a pod is known, and not on the network of its node.
-    fn has_own_network(&self, uid: &str) -> bool {
-        self.cluster.pods.get(uid).is_some_and(|pod| !pod.host_network)
+    /// The names that the tape knows an address by.
+    #[must_use]
+    pub fn names_of(&self, address: Address) -> Names {
+        self.names.get(&address).map(Arc::clone).unwrap_or_default()
+    }
+
+    /// Who had a network namespace all the time of a span.
+    fn netns_throughout(&self, node: &str, netns: Option<u32>, span: Span) -> Vec<&NetnsOwner<'a>> {
+        let timeline = netns.and_then(|inode| Some((inode, self.netns.get(node)?)));
+        timeline.map_or_else(Vec::new, |(inode, timeline)| timeline.throughout(&inode, span))
     }
 
     /// A process of a node, or whoever had its address where the cluster knows no such node.
@@ -249,7 +287,8 @@ impl<'a> Resolver<'a> {
     #[must_use]
     pub fn may_have_held(&self, uid: &str, address: Address, span: Span) -> bool {
         let on_host = self.cluster.pods.get(uid).is_some_and(|pod| pod.host_network);
-        on_host || matches!(self.holders.during(address, span), Held::Pods(uids) if uids.contains(&uid))
+        on_host
+            || matches!(self.holders.during(address, span), Held::Pods(pods) if pods.iter().any(|held| held.uid == uid))
     }
 
     /// Until when the metadata of `time` may have changed unseen: the end of the time between two looks, or `time` itself.
@@ -296,7 +335,7 @@ impl<'a> Resolver<'a> {
         if is_group(address) {
             return Party::Group;
         }
-        if let Some(party) = self.held(address, self.holders.during(address, span)) {
+        if let Some(party) = Self::held(address, self.holders.during(address, span)) {
             return party;
         }
         if let Some(node) = self.cluster.node_of(address) {
@@ -321,28 +360,26 @@ impl<'a> Resolver<'a> {
             [] => {}
         }
         if !self.in_cluster(address) {
-            let names = self.names.get(&address).map(Arc::clone).unwrap_or_default();
-            return Party::External(address, names);
+            return Party::External(address);
         }
         let using = self.holders.using(address, span);
-        self.held(address, using)
-            .unwrap_or(Party::Unknown(Some(address), Reason::NoPodAtTime))
+        Self::held(address, using).unwrap_or(Party::Unknown(Some(address), Reason::NoPodAtTime))
     }
 
-    fn held(&self, address: Address, held: Held<'_>) -> Option<Party<'a>> {
+    fn held(address: Address, held: Held<'a>) -> Option<Party<'a>> {
         let uids = match held {
             Held::Nobody => return None,
             Held::Unlisted => return Some(Party::Unknown(Some(address), Reason::PodNotInMetadata)),
             Held::Pods(uids) => uids,
         };
-        let pods: Vec<&'a Pod> = uids.into_iter().filter_map(|uid| self.cluster.pods.get(uid)).collect();
-        match pods.as_slice() {
-            [] => None,
-            [pod] => Some(Party::Pod(pod)),
-            // Pods of one workload that followed each other on one address are one identity.
-            [first, rest @ ..] if rest.iter().all(|pod| pod.workload == first.workload) => Some(Party::Pod(first)),
-            [_, ..] => Some(Party::Unknown(Some(address), Reason::Ambiguous)),
-        }
+        let mut pods = uids.into_iter().filter_map(|held| held.pod);
+        let first = pods.next()?;
+        // Pods of one workload that followed each other on one address are one identity.
+        Some(if pods.all(|pod| pod.numbers.workload == first.numbers.workload) {
+            Party::Pod(first)
+        } else {
+            Party::Unknown(Some(address), Reason::Ambiguous)
+        })
     }
 
     /// The pod a Service's slice names, or whoever held its address.
@@ -365,11 +402,6 @@ impl<'a> Resolver<'a> {
         }
     }
 
-    fn pod_of_uid(&self, uid: &str, address: Option<Address>) -> Party<'a> {
-        let unknown = Party::Unknown(address, Reason::PodNotInMetadata);
-        self.cluster.pods.get(uid).map_or(unknown, Party::Pod)
-    }
-
     fn node_named(&self, name: &str) -> Option<Party<'a>> {
         self.cluster
             .nodes
@@ -382,28 +414,6 @@ impl<'a> Resolver<'a> {
         self.holders.knows(address)
             || self.cluster.services.has_address(address)
             || self.pod_ranges.iter().any(|range| range.contains(address))
-    }
-}
-
-impl Party<'_> {
-    /// The identity of a party that is a peer; `None` for what never is one.
-    #[must_use]
-    pub fn identity(&self) -> Option<Identity> {
-        match self {
-            Party::Pod(pod) => Some(Identity::Workload(pod.workload.clone())),
-            Party::Node(name) => Some(Identity::Node {
-                name: (*name).to_owned(),
-            }),
-            Party::External(address, names) => Some(Identity::External {
-                address: *address,
-                names: Arc::clone(names),
-            }),
-            Party::Unknown(address, reason) => Some(Identity::Unknown {
-                address: *address,
-                reason: *reason,
-            }),
-            Party::Loopback | Party::Group => None,
-        }
     }
 }
 
@@ -441,10 +451,21 @@ fn names(tape: &Tape) -> BTreeMap<Address, Names> {
     names.into_iter().map(shared).collect()
 }
 
-fn cgroup_timeline(rows: &[flowtape_schemas::node::CgroupRow]) -> Timeline<u64, PodKey> {
-    let key = |row: &flowtape_schemas::node::CgroupRow| match (&row.pod_uid, &row.static_pod_hash) {
-        (Some(uid), _) => PodKey::Uid(uid.clone()),
-        (None, Some(hash)) => PodKey::StaticHash(hash.clone()),
+/// The pod of a UID, if the metadata has it.
+fn known(of_uid: OfUid<'_>, address: Option<Address>) -> Party<'_> {
+    let unknown = Party::Unknown(address, Reason::PodNotInMetadata);
+    of_uid.pod.map_or(unknown, Party::Pod)
+}
+
+/// Whether a pod is known, and not on the network of its node.
+fn has_own_network(of_uid: OfUid<'_>) -> bool {
+    of_uid.pod.is_some_and(|pod| !pod.host_network)
+}
+
+fn cgroup_timeline<'a>(rows: &'a [CgroupRow], cluster: &'a Cluster) -> Timeline<u64, PodKey<'a>> {
+    let key = |row: &'a CgroupRow| match (&row.pod_uid, &row.static_pod_hash) {
+        (Some(uid), _) => PodKey::Uid(cluster.of_uid(uid)),
+        (None, Some(hash)) => PodKey::StaticHash(hash),
         (None, None) => PodKey::NoPod,
     };
     Timeline::new(
@@ -453,9 +474,9 @@ fn cgroup_timeline(rows: &[flowtape_schemas::node::CgroupRow]) -> Timeline<u64, 
     )
 }
 
-fn netns_timeline(rows: &[flowtape_schemas::node::NetnsRow]) -> Timeline<u32, NetnsOwner> {
-    let owner = |row: &flowtape_schemas::node::NetnsRow| match (&row.pod_uid, row.is_host) {
-        (Some(uid), _) => Some(NetnsOwner::Pod(uid.clone())),
+fn netns_timeline<'a>(rows: &'a [NetnsRow], cluster: &'a Cluster) -> Timeline<u32, NetnsOwner<'a>> {
+    let owner = |row: &'a NetnsRow| match (&row.pod_uid, row.is_host) {
+        (Some(uid), _) => Some(NetnsOwner::Pod(cluster.of_uid(uid))),
         (None, true) => Some(NetnsOwner::Host),
         (None, false) => None,
     };

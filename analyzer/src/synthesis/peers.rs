@@ -220,19 +220,9 @@ impl<'a> PeerRules<'a> {
 
     /// Every endpoint of Service `default/kubernetes` on this port.
     fn api_server(&self, port: u16, seen: &BTreeSet<&Endpoint>) -> Unit {
-        let hit = |port_name: Option<&str>| ServiceHit {
-            namespace: "default".to_owned(),
-            name: "kubernetes".to_owned(),
-            port: 443,
-            port_name: port_name.map(str::to_owned),
-        };
-        let always = Span::of_validity(None, None);
-        let hits = [hit(None), hit(Some("https"))];
-        let backends = hits
-            .iter()
-            .flat_map(|hit| self.cluster.services.backends(hit, "TCP", always));
-        let on_port = backends.filter(|backend| backend.port == port);
-        let all: BTreeSet<Address> = on_port.map(|backend| backend.address).collect();
+        let endpoints = self.cluster.services.api_endpoints().into_iter();
+        let on_port = endpoints.filter(|(_, own)| *own == port);
+        let all: BTreeSet<Address> = on_port.map(|(address, _)| address).collect();
         let seen = seen.iter().flat_map(|endpoint| self.addresses_of(endpoint));
         let seen = seen.filter(|address| all.contains(address)).collect();
         Unit::of_addresses(&all, &seen, Kind::ApiServer)
@@ -249,7 +239,7 @@ impl<'a> PeerRules<'a> {
         let mut servers: BTreeSet<(Workload, u16)> = BTreeSet::new();
         for service in &edge.evidence.services {
             for backend in self.backends_of(edge, service, protocol) {
-                let pod = backend.pod_uid.as_deref().and_then(|uid| self.cluster.pods.get(uid));
+                let pod = backend.pod_uid.and_then(|uid| self.cluster.pods.get(uid));
                 let selectable = pod.filter(|pod| !pod.host_network);
                 servers.extend(selectable.map(|pod| (pod.workload.clone(), backend.port)));
             }
@@ -265,8 +255,8 @@ impl<'a> PeerRules<'a> {
     /// The port on which the server of a DNS edge answers over the other protocol: that of the same Service's port 53 where
     /// it stands behind it, otherwise the same number.
     pub(super) fn dns_port(&self, edge: &Edge, protocol: Protocol) -> u16 {
-        let is_server = |backend: &Backend| {
-            let pod = backend.pod_uid.as_deref().and_then(|uid| self.cluster.pods.get(uid));
+        let is_server = |backend: &Backend<'_>| {
+            let pod = backend.pod_uid.and_then(|uid| self.cluster.pods.get(uid));
             pod.is_none_or(|pod| edge.key.to.identity == Identity::Workload(pod.workload.clone()))
         };
         let services = edge.evidence.services.iter();
@@ -275,7 +265,7 @@ impl<'a> PeerRules<'a> {
     }
 
     /// The backends, at the time of an edge, of a Service that it went through, on that Service's port over a protocol.
-    fn backends_of(&self, edge: &Edge, service: &ServiceUse, protocol: Protocol) -> BTreeSet<Backend> {
+    fn backends_of(&self, edge: &Edge, service: &ServiceUse, protocol: Protocol) -> BTreeSet<Backend<'_>> {
         let span = Span {
             first: edge.evidence.first_seen,
             last: edge.evidence.last_seen,
@@ -287,11 +277,11 @@ impl<'a> PeerRules<'a> {
             return BTreeSet::new();
         };
         let hit = ServiceHit {
-            namespace: service.namespace.clone(),
-            name: service.name.clone(),
+            namespace: &service.namespace,
+            name: &service.name,
             port: port.port,
-            port_name: port.name.clone(),
+            port_name: port.name.as_deref(),
         };
-        self.cluster.services.backends(&hit, protocol.name(), span)
+        self.cluster.services.backends(hit, protocol.name(), span)
     }
 }

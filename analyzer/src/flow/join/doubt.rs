@@ -8,7 +8,7 @@ use super::Views;
 use super::candidate::{Candidate, Reached, several};
 use super::hosts::{Place, servers};
 use super::timed::Timed;
-use crate::flow::edge::Endpoint;
+use crate::flow::end::EndpointRef;
 use crate::flow::host::host_of;
 use crate::flow::sighting::Sighting;
 use crate::identity::resolve::Party;
@@ -38,18 +38,18 @@ impl Doubts {
 }
 
 /// What the views of clients asked for, by their pods, else their addresses.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Asks<'a> {
-    by_client: BTreeMap<Client<'a>, Timed<&'a Sighting<'a>>>,
+    by_client: BTreeMap<Client, Timed<&'a Sighting<'a>>>,
 }
 
-/// The pod of a client, else its address.
-type Client<'a> = (Option<&'a str>, Option<Address>);
+/// The number of a client's pod, by its UID, else its address.
+type Client = (Option<u32>, Option<Address>);
 
 impl<'a> Asks<'a> {
     /// Collects the view of every client.
     pub(super) fn new(sightings: &'a [Sighting<'a>]) -> Self {
-        let mut views: BTreeMap<Client<'a>, Vec<(Span, &'a Sighting<'a>)>> = BTreeMap::new();
+        let mut views: BTreeMap<Client, Vec<(Span, &'a Sighting<'a>)>> = BTreeMap::new();
         for sighting in sightings.iter().filter(|sighting| !sighting.is_server()) {
             let of_client = views.entry(client(sighting)).or_default();
             of_client.push((sighting.presence(), sighting));
@@ -73,24 +73,24 @@ impl<'a> Asks<'a> {
 }
 
 /// Tells a client from others.
-fn client<'a>(sighting: &Sighting<'a>) -> Client<'a> {
-    match &sighting.local {
-        Party::Pod(pod) => (Some(&pod.uid), None),
+fn client(sighting: &Sighting<'_>) -> Client {
+    match sighting.local {
+        Party::Pod(pod) => (Some(pod.numbers.uid), None),
         Party::Node(_) | Party::External(..) | Party::Loopback | Party::Group | Party::Unknown(..) => {
             (None, sighting.row.local_ip)
         }
     }
 }
 
-impl Views<'_> {
+impl<'a> Views<'a> {
     /// Why the backends that saw a client may not be those that it reached.
     pub(super) fn doubts(&self, sighting: &Sighting<'_>, reached: &Reached<'_, '_>) -> Doubts {
         let Reached { seen, unrecorded } = reached;
-        let neighbours = several(seen) && seen.iter().any(|one| self.has_neighbours(sighting, one));
+        let neighbours = several(seen.iter().copied()) && seen.iter().any(|one| self.has_neighbours(sighting, one));
         let by_node = |one: &&Candidate<'_>| one.translated().is_some() && !self.only_translates(sighting, one);
-        let mistakable = (several(seen) || !unrecorded.is_empty()) && seen.iter().any(by_node);
-        let forwarded = several(seen)
-            && host_of(&sighting.local).is_some()
+        let mistakable = (several(seen.iter().copied()) || !unrecorded.is_empty()) && seen.iter().any(by_node);
+        let forwarded = several(seen.iter().copied())
+            && host_of(sighting.local).is_some()
             && seen.iter().any(|one| self.is_published(sighting, one));
         Doubts {
             neighbours,
@@ -101,25 +101,25 @@ impl Views<'_> {
 
     /// Whether nodes lead clients to a backend that it sees with their addresses.
     fn is_published(&self, sighting: &Sighting<'_>, one: &Candidate<'_>) -> bool {
-        let Party::Pod(pod) = &one.backend.party else {
+        let Party::Pod(pod) = one.backend.party else {
             return false;
         };
-        let (protocol, port) = (sighting.protocol().to_string(), one.backend.port);
+        let (protocol, port) = (sighting.protocol().name(), one.backend.port);
         let mut ports = self.published.iter().filter(|published| published.port == port);
         ports.any(|published| published.protocol == protocol && published.workload == pod.workload)
     }
 
     /// Whether single connections may tell more of a client than counts, which leave more than one answer.
-    pub(super) fn is_open(&self, sighting: &Sighting<'_>, client: &Endpoint, all: &[Candidate<'_>]) -> bool {
+    pub(super) fn is_open(&self, sighting: &Sighting<'_>, client: EndpointRef<'_>, all: &[Candidate<'_>]) -> bool {
         let reached = self.reached(sighting, client, all);
         let Reached { seen, unrecorded } = &reached;
-        let to_itself = seen.len() > 1 && seen.iter().any(|one| one.endpoint() == *client);
+        let to_itself = seen.len() > 1 && seen.iter().any(|one| one.endpoint() == client);
         let open = self.doubts(sighting, &reached).any() || !unrecorded.is_empty() || to_itself;
         open || seen.iter().any(|one| one.rivalled)
     }
 
     /// Where else the client may have been led at that time, which explains as well that a backend saw it.
-    pub(super) fn led_elsewhere(&self, sighting: &Sighting<'_>) -> BTreeSet<(Place, u16)> {
+    pub(super) fn led_elsewhere(&self, sighting: &Sighting<'_>) -> BTreeSet<(Place<'a>, u16)> {
         let others = self.asks.beside(sighting);
         others.flat_map(|other| servers(other, self)).collect()
     }

@@ -10,12 +10,12 @@ use crate::identity::resolve::Party;
 use crate::tape::RowAt;
 
 /// The other side of a view.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(in crate::flow) struct Met<'a> {
     /// Whose socket it was.
     pub(super) party: Party<'a>,
     /// Where the server is.
-    pub(super) place: Place,
+    pub(super) place: Place<'a>,
     /// The server's own port.
     pub(super) port: u16,
     /// Whether the server saw another address than the client's own.
@@ -32,14 +32,14 @@ pub(in crate::flow) fn introduce(sightings: &mut [Sighting<'_>], partners: &Part
         };
         let (near, far) = (&sightings[*client], &sightings[*server]);
         let to_client = Met {
-            party: far.local.clone(),
+            party: far.local,
             place: Place::of_server(far),
             port: far.port,
             translated: !near.is_at(far.row.remote_ip),
         };
         let to_server = Met {
-            party: near.local.clone(),
-            ..to_client.clone()
+            party: near.local,
+            ..to_client
         };
         meet(&mut sightings[*client], to_client);
         meet(&mut sightings[*server], to_server);
@@ -49,8 +49,8 @@ pub(in crate::flow) fn introduce(sightings: &mut [Sighting<'_>], partners: &Part
 fn meet<'a>(sighting: &mut Sighting<'a>, met: Met<'a>) {
     // Whoever held the address, it was the one whose socket it was.
     let is_server_itself = sighting.services.is_empty() || sighting.met_server;
-    if is_server_itself && !met.translated && is_ambiguous(&sighting.remote) {
-        sighting.remote = met.party.clone();
+    if is_server_itself && !met.translated && is_ambiguous(sighting.remote) {
+        sighting.remote = met.party;
     }
     sighting.met = Some(met);
 }

@@ -46,9 +46,13 @@ impl Questions {
 }
 
 /// What the views of a tape leave open.
-pub(in crate::flow) fn questions(sightings: &[Sighting<'_>], resolver: &Resolver<'_>, cluster: &Cluster) -> Questions {
+pub(in crate::flow) fn questions<'a>(
+    sightings: &'a [Sighting<'a>],
+    resolver: &'a Resolver<'a>,
+    cluster: &'a Cluster,
+) -> Questions {
     let is_changing = |sighting: &&Sighting<'_>| {
-        let parties = [&sighting.local, &sighting.remote];
+        let parties = [sighting.local, sighting.remote];
         parties.into_iter().any(is_ambiguous) || sighting.spans_a_change(cluster)
     };
     let changing = sightings.iter().filter(is_changing).filter_map(|sighting| sighting.at);
@@ -59,7 +63,7 @@ pub(in crate::flow) fn questions(sightings: &[Sighting<'_>], resolver: &Resolver
     let views = Views::new(sightings, resolver, cluster);
     let sides = Sides::new(sightings);
     let mut wanted: BTreeSet<RowAt> = BTreeSet::new();
-    let (served, asked): (Vec<&Sighting<'_>>, Vec<&Sighting<'_>>) =
+    let (served, asked): (Vec<&Sighting<'a>>, Vec<&Sighting<'a>>) =
         sightings.iter().partition(|sighting| sighting.is_server());
     wanted.extend(
         served
@@ -85,44 +89,44 @@ pub(in crate::flow) fn questions(sightings: &[Sighting<'_>], resolver: &Resolver
 }
 
 /// Whether a party is one of several.
-pub(in crate::flow) fn is_ambiguous(party: &Party<'_>) -> bool {
+pub(in crate::flow) fn is_ambiguous(party: Party<'_>) -> bool {
     matches!(party, Party::Unknown(_, Reason::Ambiguous))
 }
 
-impl Views<'_> {
+impl<'a> Views<'a> {
     /// Whether a server's view may be of either of several clients.
     pub(super) fn is_open_to_server(&self, sighting: &Sighting<'_>) -> bool {
-        let Party::Node(node) = &sighting.remote else {
-            return is_ambiguous(&sighting.remote);
+        let Party::Node(node) = sighting.remote else {
+            return is_ambiguous(sighting.remote);
         };
         // Of whoever is on the network of a node nobody asks which process it was of another.
         let place = Place::of_server(sighting);
         if matches!(place, Place::Host(_)) || sighting.row.count == 0 {
             return false;
         }
-        let key = ((*node).to_owned(), place, sighting.protocol(), sighting.port);
+        let key = (node, place, sighting.protocol(), sighting.port);
         self.host_clients.several(&key) && self.host_clients.all_seen(&key, sighting).is_none()
     }
 
     /// Whether a client's view may be of either of several servers, or of Services.
-    fn is_open_to_client(&self, sighting: &Sighting<'_>) -> bool {
+    fn is_open_to_client(&self, sighting: &Sighting<'a>) -> bool {
         if sighting.services.is_empty() || sighting.met_server {
-            return is_ambiguous(&sighting.remote);
+            return is_ambiguous(sighting.remote);
         }
-        let client = endpoint(&sighting.local, &sighting.row, true);
-        self.is_open(sighting, &client, &self.backends_of(sighting, &client))
+        let client = endpoint(sighting.local, &sighting.row, true);
+        self.is_open(sighting, client, &self.backends_of(sighting, client))
     }
 
     /// Where a client's view may have led: to which port of which server, and by which node's address where one translates.
-    fn ways(&self, sighting: &Sighting<'_>) -> Vec<(Place, u16, Option<String>)> {
+    fn ways(&self, sighting: &Sighting<'a>) -> Vec<(Place<'a>, u16, Option<&'a str>)> {
         if sighting.services.is_empty() || sighting.met_server {
             return vec![(Place::of_server(sighting), sighting.port, None)];
         }
-        let client = endpoint(&sighting.local, &sighting.row, true);
-        let all = self.backends_of(sighting, &client);
-        let reached = self.reached(sighting, &client, &all);
-        let is_seen = |one: &Candidate<'_>| reached.seen.iter().any(|seen| std::ptr::eq(*seen, one));
-        let way = |one: &Candidate<'_>| {
+        let client = endpoint(sighting.local, &sighting.row, true);
+        let all = self.backends_of(sighting, client);
+        let reached = self.reached(sighting, client, &all);
+        let is_seen = |one: &Candidate<'a>| reached.seen.iter().any(|seen| std::ptr::eq(*seen, one));
+        let way = |one: &Candidate<'a>| {
             let translated = one.translated().filter(|_| is_seen(one));
             let translator = translated.and_then(|_| translator_key(sighting, one));
             (one.place(), one.backend.port, translator.map(|(node, ..)| node))
@@ -136,9 +140,9 @@ struct Sides<'s, 'a> {
     /// Servers whose own address may be one of several, by it and the client's.
     by_address: BTreeMap<(Socket<Address>, Address), Timed<&'s Sighting<'a>>>,
     /// By the client's address.
-    direct: BTreeMap<(Socket<Place>, Address), Timed<&'s Sighting<'a>>>,
+    direct: BTreeMap<(Socket<Place<'a>>, Address), Timed<&'s Sighting<'a>>>,
     /// By the node whose address was the client's.
-    translated: BTreeMap<(Socket<Place>, &'s str), Timed<&'s Sighting<'a>>>,
+    translated: BTreeMap<(Socket<Place<'a>>, &'a str), Timed<&'s Sighting<'a>>>,
 }
 
 /// Where a server is, the protocol and its port.
@@ -151,8 +155,8 @@ impl<'s, 'a> Sides<'s, 'a> {
         for server in sightings.iter().filter(counted) {
             let (protocol, port, span) = (server.protocol(), server.port, server.presence());
             let place = (Place::of_server(server), protocol, port);
-            if let Some(node) = host_of(&server.remote) {
-                let rows: &mut Vec<_> = translated.entry((place.clone(), node)).or_default();
+            if let Some(node) = host_of(server.remote) {
+                let rows: &mut Vec<_> = translated.entry((place, node)).or_default();
                 rows.push((span, server));
             }
             let Some(client) = server.row.remote_ip else { continue };
@@ -171,7 +175,7 @@ impl<'s, 'a> Sides<'s, 'a> {
     }
 
     /// The servers' rows that may have counted the same as a client's.
-    fn related(&self, client: &Sighting<'a>, views: &Views<'_>) -> BTreeMap<RowAt, Way> {
+    fn related(&self, client: &Sighting<'a>, views: &Views<'a>) -> BTreeMap<RowAt, Way> {
         let mut related = BTreeMap::new();
         if !client.may_be_accepted() || client.row.count == 0 {
             return related;
@@ -184,7 +188,7 @@ impl<'s, 'a> Sides<'s, 'a> {
                 }
             }
         };
-        if is_ambiguous(&client.remote)
+        if is_ambiguous(client.remote)
             && let Some(address) = client.row.remote_ip
         {
             let socket = (address, client.protocol(), client.port);
@@ -195,11 +199,10 @@ impl<'s, 'a> Sides<'s, 'a> {
         for (place, port, translator) in views.ways(client) {
             let socket = (place, client.protocol(), port);
             for own in client.addresses() {
-                relate(self.direct.get(&(socket.clone(), own)), &Way::Direct);
+                relate(self.direct.get(&(socket, own)), &Way::Direct);
             }
             if let Some(node) = translator {
-                let servers = self.translated.get(&(socket, node.as_str()));
-                relate(servers, &Way::Translated(node.clone()));
+                relate(self.translated.get(&(socket, node)), &Way::Translated(node.to_owned()));
             }
         }
         related

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use super::{HBONE, ISTIO_INBOUND, MeshPorts, Proxies, is_at_inlet, named, pod_and_cgroup, who};
 use crate::findings::{Code, Findings};
 use crate::flow::sighting::{Sighting, server_endpoint};
+use crate::identity::resolve::Resolver;
 use crate::identity::timeline::Span;
 
 /// To which ports a connection was sent that ended at the proxy's.
@@ -20,6 +21,7 @@ impl Proxies<'_> {
     pub(super) fn incoming<'a>(
         &self,
         sightings: &[Sighting<'a>],
+        resolver: &Resolver<'_>,
         mesh: &mut MeshPorts,
         findings: &mut Findings,
     ) -> Vec<Sighting<'a>> {
@@ -27,7 +29,9 @@ impl Proxies<'_> {
         for sighting in sightings.iter().filter(|sighting| sighting.is_server()) {
             let uid = pod_and_cgroup(sighting).filter(|(uid, cgroup)| self.is_proxy(uid, *cgroup));
             match uid {
-                Some((uid, _)) if is_at_inlet(sighting) => self.arrived(sighting, uid, mesh, findings, &mut seen),
+                Some((uid, _)) if is_at_inlet(sighting) => {
+                    self.arrived(sighting, (uid, resolver), mesh, findings, &mut seen);
+                }
                 _ => seen.push(sighting.clone()),
             }
         }
@@ -37,13 +41,14 @@ impl Proxies<'_> {
     fn arrived<'a>(
         &self,
         sighting: &Sighting<'a>,
-        uid: &str,
+        (uid, resolver): (&str, &Resolver<'_>),
         mesh: &mut MeshPorts,
         findings: &mut Findings,
         seen: &mut Vec<Sighting<'a>>,
     ) {
         let Sent { ports, supposed } = self.sent_to(sighting, uid);
-        let (client, server, count) = (named(&sighting.remote), named(&sighting.local), sighting.row.count);
+        let [client, server] = [sighting.remote, sighting.local].map(|party| named(party, resolver));
+        let count = sighting.row.count;
         if ports.is_empty() {
             let message = format!(
                 "{client} -> {server}: the port behind the proxy's {} is not known",
@@ -63,7 +68,11 @@ impl Proxies<'_> {
             sighting.report(Code::ProxySupposed, message, findings);
         }
         if ports.contains(&sighting.port) {
-            mesh.extend(sighting.local.identity().map(|identity| (identity, sighting.port)));
+            mesh.extend(
+                resolver
+                    .identity(sighting.local)
+                    .map(|identity| (identity, sighting.port)),
+            );
         }
         let share = if ports.len() == 1 { count } else { 0 };
         for port in ports {
@@ -87,7 +96,7 @@ impl Proxies<'_> {
                 supposed: false,
             };
         }
-        let (client, server) = (who(&sighting.remote, sighting, false), server_endpoint(sighting));
+        let (client, server) = (who(sighting.remote, sighting, false), server_endpoint(sighting));
         let at = sighting.presence().tolerant();
         let overlapping = |spans: &Vec<Span>| spans.iter().any(|span| span.overlaps(at));
         let own_view = self.served.get(&client).and_then(|reached| reached.get(&server));

@@ -8,7 +8,7 @@ use flowtape_schemas::node::Outcome;
 use super::{HBONE, Proxies, REDIRECTED, is_established_tcp, named, pod_and_cgroup, stays_inside, who};
 use crate::findings::{Code, Findings};
 use crate::flow::backend::ResolvedBackend;
-use crate::flow::edge::Endpoint;
+use crate::flow::end::EndpointRef;
 use crate::flow::sighting::{Sighting, server_endpoint};
 use crate::identity::cluster::Cluster;
 use crate::identity::resolve::{Party, Resolver};
@@ -46,7 +46,7 @@ impl Proxies<'_> {
         let mut opened: BTreeMap<&str, Opened<'_, 'a>> = BTreeMap::new();
         for sighting in sightings.iter().filter(|sighting| !sighting.is_server()) {
             let takeable = self.is_application(sighting) && is_established_tcp(sighting) && !stays_inside(sighting);
-            let Some((uid, _)) = pod_and_cgroup(sighting).filter(|_| takeable && is_somewhere(&sighting.remote)) else {
+            let Some((uid, _)) = pod_and_cgroup(sighting).filter(|_| takeable && is_somewhere(sighting.remote)) else {
                 seen.push(sighting.clone());
                 continue;
             };
@@ -56,12 +56,12 @@ impl Proxies<'_> {
             } else {
                 sighting.backends(resolver, cluster)
             };
-            let fate = |server: &Endpoint, port: u16| self.carried(uid, server, port);
+            let fate = |server: EndpointRef<'a>, port: u16| self.carried(uid, server, port);
             let onward: Vec<Sighting<'a>> = backends
                 .iter()
-                .filter_map(|one| Some(asked_for(sighting, one.clone(), fate(&one.endpoint(), one.port)?)))
+                .filter_map(|one| Some(asked_for(sighting, *one, fate(one.endpoint(), one.port)?)))
                 .collect();
-            if !onward.is_empty() || fate(&server_endpoint(sighting), sighting.port).is_some() {
+            if !onward.is_empty() || fate(server_endpoint(sighting), sighting.port).is_some() {
                 of_pod.carried = of_pod.carried.saturating_add(sighting.row.count);
                 seen.extend(onward);
             } else if self.was_served(sighting, &backends) {
@@ -71,28 +71,29 @@ impl Proxies<'_> {
             }
         }
         for (uid, of_pod) in opened {
-            self.untold(uid, &of_pod, findings, &mut seen);
+            self.untold((uid, resolver), &of_pod, findings, &mut seen);
         }
         seen
     }
 
     /// How it ended where the proxy of a pod went to this server: at its port, or at that of the server's own proxy.
-    fn carried(&self, uid: &str, server: &Endpoint, port: u16) -> Option<Outcome> {
-        let ports = self.reached.get(uid).and_then(|reached| reached.get(server));
+    fn carried(&self, uid: &str, server: EndpointRef<'_>, port: u16) -> Option<Outcome> {
+        let ports = self.reached.get(uid).and_then(|reached| reached.get(&server));
         let at = |reached: &u16| *reached == port || *reached == HBONE || REDIRECTED.contains(reached);
         if ports.is_some_and(|ports| ports.keys().any(at)) {
             return Some(Outcome::Established);
         }
-        self.failed.get(uid)?.get(&(server.clone(), port)).copied()
+        self.failed.get(uid)?.get(&(server, port)).copied()
     }
 
     /// Whether a server saw this client itself, so that no proxy took it.
     fn was_served(&self, sighting: &Sighting<'_>, backends: &[ResolvedBackend<'_>]) -> bool {
-        let Some(served) = self.served.get(&who(&sighting.local, sighting, true)) else {
+        let Some(served) = self.served.get(&who(sighting.local, sighting, true)) else {
             return false;
         };
-        let at = |server: &Endpoint, port: u16| served.get(server).is_some_and(|ports| ports.contains_key(&port));
-        at(&server_endpoint(sighting), sighting.port) || backends.iter().any(|one| at(&one.endpoint(), one.port))
+        let at =
+            |server: EndpointRef<'_>, port: u16| served.get(&server).is_some_and(|ports| ports.contains_key(&port));
+        at(server_endpoint(sighting), sighting.port) || backends.iter().any(|one| at(one.endpoint(), one.port))
     }
 
     /// What the numbers say of connections of which nothing else tells: a proxy counts each that it takes.
@@ -109,10 +110,16 @@ impl Proxies<'_> {
         }
     }
 
-    fn untold<'a>(&self, uid: &str, of_pod: &Opened<'_, 'a>, findings: &mut Findings, seen: &mut Vec<Sighting<'a>>) {
+    fn untold<'a>(
+        &self,
+        (uid, resolver): (&str, &Resolver<'_>),
+        of_pod: &Opened<'_, 'a>,
+        findings: &mut Findings,
+        seen: &mut Vec<Sighting<'a>>,
+    ) {
         let fate = self.fate(uid, of_pod);
         for sighting in &of_pod.untold {
-            let place = format!("{} -> {}", named(&sighting.local), asked(sighting));
+            let place = format!("{} -> {}", named(sighting.local, resolver), asked(sighting, resolver));
             let mut left = (*sighting).clone();
             match fate {
                 Fate::Left => {}
@@ -134,7 +141,7 @@ impl Proxies<'_> {
 }
 
 /// Whether a party is somewhere a packet goes.
-fn is_somewhere(party: &Party<'_>) -> bool {
+fn is_somewhere(party: Party<'_>) -> bool {
     match party {
         Party::Loopback | Party::Group => false,
         Party::Pod(_) | Party::Node(_) | Party::External(..) | Party::Unknown(..) => true,
@@ -159,9 +166,14 @@ fn asked_for<'a>(sighting: &Sighting<'a>, backend: ResolvedBackend<'a>, outcome:
 }
 
 /// What a client asked for, for a message.
-fn asked(sighting: &Sighting<'_>) -> String {
+fn asked(sighting: &Sighting<'_>, resolver: &Resolver<'_>) -> String {
     match sighting.services.first() {
         Some(hit) => format!("Service {}/{}:{}", hit.namespace, hit.name, hit.port),
-        None => format!("{} {}/{}", named(&sighting.remote), sighting.port, sighting.protocol()),
+        None => format!(
+            "{} {}/{}",
+            named(sighting.remote, resolver),
+            sighting.port,
+            sighting.protocol()
+        ),
     }
 }
