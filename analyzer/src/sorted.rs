@@ -6,6 +6,8 @@
 use std::slice;
 use std::vec;
 
+use rayon::slice::ParallelSliceMut as _;
+
 /// A sorted vector without duplicates.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Sorted<T>(Vec<T>);
@@ -114,9 +116,9 @@ impl<K: Ord, V> Multimap<K, V> {
     }
 }
 
-impl<K: Ord, V> From<Vec<(K, V)>> for Multimap<K, V> {
+impl<K: Ord + Send, V: Send> From<Vec<(K, V)>> for Multimap<K, V> {
     fn from(mut values: Vec<(K, V)>) -> Self {
-        values.sort_by(|(a, _), (b, _)| a.cmp(b));
+        values.par_sort_by(|(a, _), (b, _)| a.cmp(b));
         Self(values)
     }
 }

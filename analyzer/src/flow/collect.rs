@@ -109,21 +109,28 @@ impl<'a> Collector<'a> {
 
     /// The edges between two peers on one port, by how the attempts ended.
     fn of_attempts(&self, attempts: &[(Key<usize>, usize)], peers: &[Peer]) -> Vec<Edge> {
-        let mut sums: BTreeMap<Outcome, Sum<'a>> = BTreeMap::new();
-        for (key, at) in attempts {
-            sums.entry(key.outcome).or_default().add(&self.contributions[*at]);
-        }
         let Some((key, _)) = attempts.first() else {
             return Vec::new();
         };
-        if key.protocol == Transport::UDP {
-            judge_connected(&mut sums);
-            confirm_datagrams(&mut sums);
-        }
+        let ended_alike = attempts.chunk_by(|(a, _), (b, _)| a.outcome == b.outcome);
+        let sum = |alike: &[(Key<usize>, usize)]| {
+            let mut sum = Sum::default();
+            for (_, at) in alike {
+                sum.add(&self.contributions[*at]);
+            }
+            Some((alike.first()?.0.outcome, sum))
+        };
+        let sums = ended_alike.filter_map(sum);
         let edge = |(outcome, sum): (Outcome, Sum<'a>)| Edge {
             key: Key { outcome, ..*key }.map(|peer| peers[peer].clone()).into(),
             evidence: sum.evidence(),
         };
+        if key.protocol != Transport::UDP {
+            return sums.map(edge).collect();
+        }
+        let mut sums: BTreeMap<Outcome, Sum<'a>> = sums.collect();
+        judge_connected(&mut sums);
+        confirm_datagrams(&mut sums);
         sums.into_iter().map(edge).collect()
     }
 }

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use flowtape_schemas::node::Outcome;
 
 use super::additions::{Kind, outside_peers};
+use super::ends::Ends;
 use super::note::Note;
 use super::peers::{Left, PeerRules, Said, Unit};
 use super::rules::{Origin, RuleMap};
@@ -28,6 +29,7 @@ pub(super) struct Synthesis<'a> {
     pub(super) edges: &'a [Edge],
     pub(super) cluster: &'a Cluster,
     pub(super) settings: &'a Settings,
+    pub(super) ends: Ends<'a>,
     pub(super) peers: PeerRules<'a>,
     /// Ports that the cluster itself publishes.
     pub(super) published: BTreeMap<Workload, Vec<PublishedPort>>,
@@ -64,15 +66,15 @@ pub(super) type LeftOut = (usize, Reverse<Direction>, Cow<'static, str>);
 impl<'a> Synthesis<'a> {
     /// Every selectable workload with established traffic is a subject, even if all of it is exempt.
     pub(super) fn subjects(&self, said: &mut Said) -> Vec<Subject<'a>> {
-        let mut subjects: BTreeMap<&'a Workload, Activity> = BTreeMap::new();
-        for (place, edge) in self.edges.iter().enumerate() {
+        let mut subjects: Vec<Option<Activity>> = vec![None; self.ends.workloads.len()];
+        for (place, (edge, [client, server])) in self.edges.iter().zip(&self.ends.of_edges).enumerate() {
             let judged = self.judged(edge);
             if judged == Governed::NotEstablished {
                 continue;
             }
-            for (peer, side) in [(&edge.key.from, Direction::Egress), (&edge.key.to, Direction::Ingress)] {
-                if let Identity::Workload(workload) = &peer.identity {
-                    let activity = subjects.entry(workload).or_default();
+            for (end, side) in [(client, Direction::Egress), (server, Direction::Ingress)] {
+                if let Some(workload) = end {
+                    let activity = subjects[*workload].get_or_insert_default();
                     activity.seen.extend((judged != Governed::Exempt).then_some(side));
                     activity
                         .asked
@@ -80,15 +82,16 @@ impl<'a> Synthesis<'a> {
                 }
             }
         }
+        let subjects = self.ends.workloads.iter().copied().zip(subjects);
         let only = &self.settings.namespaces;
         let excluded = |workload: &Workload| self.settings.exclude.iter().any(|pattern| pattern.names(workload));
         let wanted =
             |workload: &Workload| (only.is_empty() || only.contains(&workload.namespace)) && !excluded(workload);
         let mut selectable = Vec::new();
-        for (workload, Activity { seen, asked }) in subjects {
-            if !wanted(workload) {
+        for (workload, activity) in subjects {
+            let Some(Activity { seen, asked }) = activity.filter(|_| wanted(workload)) else {
                 continue;
-            }
+            };
             if workload.host_network {
                 let message = format!("{workload} is on the host network, so no policy governs it");
                 said.findings.report(Code::HostNetworkSubject, message);
@@ -162,7 +165,7 @@ impl<'a> Synthesis<'a> {
 }
 
 /// What was seen of a workload.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Activity {
     seen: BTreeSet<Direction>,
     asked: Vec<(usize, Direction)>,

@@ -5,6 +5,7 @@
 
 pub mod additions;
 mod draft;
+mod ends;
 pub mod enforcer;
 mod finish;
 pub mod landmarks;
@@ -28,6 +29,7 @@ use crate::identity::published::{PublishedPort, published};
 use crate::policy::model::{Direction, PolicySet, PolicySetError};
 use additions::{Addition, inside};
 use draft::Synthesis;
+use ends::Ends;
 use peers::{PeerRules, Said};
 use settings::Settings;
 
@@ -70,11 +72,13 @@ pub fn synthesize(
     for port in published(cluster) {
         by_workload.entry(port.workload.clone()).or_default().push(port);
     }
+    let ends = Ends::new(edges, cluster);
     let synthesis = Synthesis {
         edges,
         cluster,
         settings,
-        peers: PeerRules::new(edges, cluster, settings.redacted),
+        peers: PeerRules::new(&ends.workloads, cluster, settings.redacted),
+        ends,
         published: by_workload,
         inside: inside(cluster),
     };

@@ -74,18 +74,8 @@ pub(super) struct Said {
 }
 
 impl<'a> PeerRules<'a> {
-    /// For the ends of these edges.
-    pub(super) fn new(edges: &'a [Edge], cluster: &'a Cluster, redacted: bool) -> Self {
-        let ends = edges.iter().flat_map(|edge| [&edge.key.from, &edge.key.to]);
-        let of_edges = ends.filter_map(|peer| match &peer.identity {
-            Identity::Workload(workload) => Some(workload),
-            Identity::Service { .. } | Identity::Node { .. } | Identity::External { .. } | Identity::Unknown { .. } => {
-                None
-            }
-        });
-        // Servers behind a cache are on no edge.
-        let of_pods = cluster.pods.values().map(|pod| &pod.workload);
-        let workloads: BTreeSet<&Workload> = of_edges.chain(of_pods).collect();
+    /// For these workloads.
+    pub(super) fn new(workloads: &[&'a Workload], cluster: &'a Cluster, redacted: bool) -> Self {
         let namespaces: BTreeSet<&str> = workloads.iter().map(|workload| workload.namespace.as_str()).collect();
         Self {
             cluster,

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use flowtape_schemas::cluster::WorkloadRow;
-use rayon::iter::{IntoParallelIterator as _, ParallelIterator as _};
+use rayon::iter::{IntoParallelRefIterator as _, ParallelIterator as _};
 
 use super::volatile::{is_controlled, is_volatile};
 use crate::counted::counted;
@@ -42,14 +42,9 @@ struct OfWorkload {
 
 impl<'a> Selectors<'a> {
     /// Those of these workloads.
-    pub(super) fn new(cluster: &Cluster, workloads: BTreeSet<&'a Workload>) -> Self {
-        let of = |workload: &'a Workload| (workload, OfWorkload::new(cluster, workload));
-        let chosen: Vec<_> = workloads
-            .into_iter()
-            .collect::<Vec<_>>()
-            .into_par_iter()
-            .map(of)
-            .collect();
+    pub(super) fn new(cluster: &Cluster, workloads: &[&'a Workload]) -> Self {
+        let of = |workload: &&'a Workload| (*workload, OfWorkload::new(cluster, workload));
+        let chosen: Vec<_> = workloads.par_iter().map(of).collect();
         Self {
             of: chosen.into_iter().collect(),
         }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use rayon::iter::ParallelIterator as _;
-use rayon::slice::ParallelSlice as _;
+use rayon::slice::{ParallelSlice as _, ParallelSliceMut as _};
 
 use super::hosts::HostKey;
 use super::served::PairKey;
@@ -80,7 +80,7 @@ impl<'a> Told<'a> {
     /// By the views of all clients.
     pub(super) fn by(clients: &mut Joined<'a>) -> Self {
         let mut asked = std::mem::take(&mut clients.asked);
-        asked.sort_unstable();
+        asked.par_sort_unstable();
         asked.dedup();
         let of_hosts = clients.collector.contributions();
         let of_hosts = of_hosts.filter(|one| host_of(one.sighting.local).is_some());

@@ -1,5 +1,7 @@
 //! What servers saw of clients, by which a client's view is looked up.
 
+use rayon::iter::{IntoParallelRefIterator as _, ParallelIterator as _};
+
 use super::hosts::{HostKey, Place};
 use crate::flow::edge::Transport;
 use crate::flow::end::EndpointRef;
@@ -23,18 +25,21 @@ pub(super) struct Served<'a> {
 impl<'a> Served<'a> {
     /// Collects the view of every server.
     pub(super) fn new(sightings: &[Sighting<'a>]) -> Self {
-        let (mut pairs, mut hosts) = (Vec::new(), Vec::new());
-        for sighting in sightings.iter().filter(|sighting| sighting.is_server()) {
+        let of_servers = || sightings.par_iter().filter(|sighting| sighting.is_server());
+        let pair = |sighting: &Sighting<'a>| {
             let client = endpoint(sighting.remote, &sighting.row, false);
-            let server = server_endpoint(sighting);
-            if let Party::Node(node) = sighting.remote {
-                let place = Place::of_server(sighting);
-                let key = (node, place, sighting.protocol(), sighting.port);
-                hosts.push((key, sighting.presence()));
-            }
-            let key = (client, server, sighting.protocol(), sighting.port);
-            pairs.push((key, sighting.presence()));
-        }
+            let key = (client, server_endpoint(sighting), sighting.protocol(), sighting.port);
+            (key, sighting.presence())
+        };
+        let host = |sighting: &Sighting<'a>| {
+            let Party::Node(node) = sighting.remote else {
+                return None;
+            };
+            let key = (node, Place::of_server(sighting), sighting.protocol(), sighting.port);
+            Some((key, sighting.presence()))
+        };
+        let pairs: Vec<(PairKey<'a>, Span)> = of_servers().map(pair).collect();
+        let hosts: Vec<(HostKey<'a>, Span)> = of_servers().filter_map(host).collect();
         Self {
             pairs: pairs.into(),
             hosts: hosts.into(),
