@@ -210,7 +210,7 @@ impl Case {
                 cidr.contains(address) && !except.iter().any(|hole| hole.contains(address))
             }
             Peer::Node { name } => self.world.node_addresses(name).contains(&address),
-            Peer::Everybody | Peer::Workload(_) | Peer::Service { .. } | Peer::Unknown { .. } => false,
+            Peer::Everybody | Peer::EveryPod | Peer::Workload(_) | Peer::Service { .. } | Peer::Unknown { .. } => false,
         }
     }
 }
@@ -381,6 +381,7 @@ proptest! {
         let single = |peer: &Peer| match peer {
             Peer::Addresses { cidr, except: _ } if *cidr == Cidr::host(cidr.network()) => Some(cidr.network()),
             Peer::Everybody
+            | Peer::EveryPod
             | Peer::Addresses { .. }
             | Peer::Workload(_)
             | Peer::Node { .. }

@@ -15,10 +15,12 @@ use crate::findings::{Code, Findings};
 use crate::json::Input;
 use crate::parse::kubernetes::{Parsed, parse};
 use crate::parse::report::Skipped;
+use crate::policy::cluster::ClusterPeer;
 use crate::policy::kind::PolicyKind;
 use crate::policy::model::PolicySet;
 use crate::policy::profile::Profile;
 use crate::policy::reading::read_by;
+use crate::policy::tie::ties;
 use crate::semantics::entity::{a_prefix_holds_a_pod, not_known, rules_by_prefix};
 use crate::semantics::eval::By;
 use crate::semantics::world::World;
@@ -111,6 +113,7 @@ pub(super) fn say_what_is_odd(parsed: &Parsed, findings: &mut Findings) {
         output::say(&escaped(&told));
     }
     report_unread(parsed, findings);
+    report_of_cluster(&parsed.set, findings);
     for refusal in &parsed.refused {
         findings.report(Code::PolicyNotEvaluated, refusal.to_string());
     }
@@ -144,6 +147,47 @@ pub(super) fn say_how_it_is_read(set: &PolicySet, world: &World, reading: Readin
         };
         let message = format!("read as by `--cni {}`: an `ipBlock` {means}", profile.word());
         findings.report_many(Code::PrefixReading, message, rules);
+    }
+}
+
+/// Reports what of policies of the cluster cannot be said, and how it is read instead.
+fn report_of_cluster(set: &PolicySet, findings: &mut Findings) {
+    for (first, second) in ties(set) {
+        let tier = first.tier.name();
+        findings.report(
+            Code::EqualPriority,
+            format!("tier {tier}: {first} is asked before {second}, and a cluster may do otherwise"),
+        );
+    }
+    for (policy, rule) in set.rules_of_cluster() {
+        let place = rule
+            .source
+            .as_ref()
+            .map(|source| format!("{source}: "))
+            .unwrap_or_default();
+        let whose = format!("{place}{} {}", policy.kind.name(), policy.name);
+        for peer in &rule.peers {
+            match peer {
+                ClusterPeer::Nodes(nodes) if !nodes.is_everything() => {
+                    let meant = if rule.takes_every_node(nodes) {
+                        "every node"
+                    } else {
+                        "no node"
+                    };
+                    findings.report(
+                        Code::NodeLabelsUnknown,
+                        format!("{whose}: `{peer}` is taken for {meant}"),
+                    );
+                }
+                ClusterPeer::Domains(_) => {
+                    findings.report(
+                        Code::DomainNamesUnknown,
+                        format!("{whose}: `{peer}` is taken for nobody"),
+                    );
+                }
+                ClusterPeer::Plain(_) | ClusterPeer::Nodes(_) => {}
+            }
+        }
     }
 }
 

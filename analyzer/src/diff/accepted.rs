@@ -60,6 +60,7 @@ fn is_asked(pattern: &PeerPattern, peer: &Peer) -> bool {
     match peer {
         // An address is one outside, and everybody is every pod as well.
         Peer::Everybody => *pattern == PeerPattern::Type("any"),
+        Peer::EveryPod => matches!(pattern, PeerPattern::Type("any" | "any-pod")),
         Peer::Workload(workload) => pattern.names(workload),
         Peer::Service { namespace, name } => pattern.means(&Identity::Service {
             namespace: namespace.clone(),

@@ -9,7 +9,10 @@ use std::net::IpAddr;
 use crate::flow::edge::Transport;
 use crate::identity::Workload;
 use crate::policy::cidr::Cidr;
-use crate::policy::model::{Direction, Peers, Policy, PolicySet, PortMatch, Ports, Rule};
+use crate::policy::cluster::{Action, ClusterPeer, ClusterRule};
+use crate::policy::kind::PolicyKind;
+use crate::policy::model::{Direction, Peer as ModelPeer, Peers, Policy, PolicySet, PortMatch, Ports, Rule};
+use crate::policy::one_or_more::OneOrMore;
 use crate::policy::ports::{PortRange, PortSet, Protocol};
 use crate::semantics::eval::{Basis, By, Connection, RuleId, side};
 use crate::semantics::world::{Endpoint, Pod, World};
@@ -26,12 +29,64 @@ pub(super) fn allowed(universe: &Universe<'_>) -> Connections {
     for policy in universe.set {
         for direction in [Direction::Ingress, Direction::Egress] {
             for (index, rule) in policy.rules(direction).unwrap_or_default().iter().enumerate() {
-                let named = Named::new(policy, direction, index, rule);
-                named.collect(universe, &mut found);
+                let by = By::of(policy, Some((RuleId { direction, index }, rule)));
+                Named::new(policy, direction, rule, by).collect(universe, &mut found);
             }
         }
     }
+    of_cluster(universe, &mut found);
     found
+}
+
+/// What rules of the cluster allow: each names in each namespace what a policy there with this one rule would name.
+fn of_cluster(universe: &Universe<'_>, found: &mut Connections) {
+    for policy in universe.set.of_cluster() {
+        let namespaces = universe.world.namespaces().iter();
+        let selected = namespaces.filter(|(_, labels)| policy.subject.namespaces.matches(labels));
+        for (namespace, direction) in
+            selected.flat_map(|(name, _)| [Direction::Ingress, Direction::Egress].map(|direction| (name, direction)))
+        {
+            for (index, rule) in policy.rules(direction).iter().enumerate() {
+                let Some(peers) = plain(rule, universe.world).filter(|_| rule.action == Action::Allow) else {
+                    continue;
+                };
+                let plain = Rule::new(Peers::Of(peers), rule.ports.clone());
+                let own = Policy {
+                    kind: PolicyKind::NetworkPolicy,
+                    namespace: namespace.clone(),
+                    name: policy.name.clone(),
+                    subject: policy.subject.pods.clone(),
+                    ingress: None,
+                    egress: None,
+                    notes: Vec::new(),
+                    source: None,
+                };
+                let by = By {
+                    kind: policy.kind.name(),
+                    namespace: String::new(),
+                    name: policy.name.clone(),
+                    rule: Some(RuleId { direction, index }),
+                    source: rule.source.clone().or_else(|| policy.source.clone()),
+                };
+                Named::new(&own, direction, &plain, by).collect(universe, found);
+            }
+        }
+    }
+}
+
+/// The peers of a rule of the cluster as those of a policy of a namespace; `None` if it names nobody that is known.
+fn plain(rule: &ClusterRule, world: &World) -> Option<OneOrMore<ModelPeer>> {
+    let peers = rule.peers.iter().flat_map(|peer| match peer {
+        ClusterPeer::Plain(peer) => vec![peer.clone()],
+        ClusterPeer::Nodes(nodes) if rule.takes_every_node(nodes) => {
+            let addresses = world.nodes().values().flatten();
+            addresses
+                .map(|address| ModelPeer::block(Cidr::host(*address)))
+                .collect()
+        }
+        ClusterPeer::Nodes(_) | ClusterPeer::Domains(_) => Vec::new(),
+    });
+    OneOrMore::new(peers)
 }
 
 /// One rule, ready to be asked whom it names.
@@ -52,7 +107,7 @@ struct End<'a> {
 }
 
 impl<'a> Named<'a> {
-    fn new(policy: &'a Policy, direction: Direction, index: usize, rule: &'a Rule) -> Self {
+    fn new(policy: &'a Policy, direction: Direction, rule: &'a Rule, by: By) -> Self {
         let rules = Some(vec![Rule::new(rule.peers.clone(), Ports::Any)]);
         let (ingress, egress) = match direction {
             Direction::Ingress => (rules, None),
@@ -67,7 +122,7 @@ impl<'a> Named<'a> {
             policy,
             direction,
             rule,
-            by: By::of(policy, Some((RuleId { direction, index }, rule))),
+            by,
             peers_alone: PolicySet::new([alone]).expect("one policy has a unique name"),
         }
     }
@@ -136,10 +191,14 @@ impl<'a> Named<'a> {
                 protocol: transport(protocol),
             };
             let ports = ports_of(&self.rule.ports, protocol, Some(to.pod));
-            for range in cut(
-                &ports,
-                &cuts(peer.isolating, opposite(self.direction), protocol, to.pod),
-            ) {
+            let mut cuts_of_ends = cuts(peer.isolating, opposite(self.direction), protocol, to.pod);
+            cuts_of_ends.extend(cuts_of_cluster(
+                subject.isolating,
+                self.direction,
+                protocol,
+                Some(to.pod),
+            ));
+            for range in cut(&ports, &cuts_of_ends) {
                 let works = |(from, to): &(Endpoint<'_>, Endpoint<'_>)| {
                     let connection = connection(*from, *to, protocol, range.first());
                     let allows =
@@ -155,7 +214,9 @@ impl<'a> Named<'a> {
 
     /// Addresses that the rule names.
     fn addresses(&self, universe: &Universe<'_>, own: &Workload, subject: &Member, found: &mut Connections) {
-        for (cidr, except) in self.blocks(universe.world) {
+        let isolating = subject.isolating(self.direction);
+        let blocks = self.blocks(universe.world).into_iter();
+        for (cidr, except) in blocks.flat_map(|block| along(block, isolating, universe.world)) {
             let Some((peer, address)) = outside_peer(universe, cidr, except) else {
                 continue;
             };
@@ -177,17 +238,12 @@ impl<'a> Named<'a> {
                     to: to_peer.clone(),
                     protocol: transport(protocol),
                 };
-                for range in ports_of(&self.rule.ports, protocol, to.selectable_pod()).ranges() {
+                let ports = ports_of(&self.rule.ports, protocol, to.selectable_pod());
+                let cuts = cuts_of_cluster(isolating, self.direction, protocol, to.selectable_pod());
+                for range in cut(&ports, &cuts) {
                     let asked = connection(from, to, protocol, range.first());
-                    if side(
-                        subject.isolating(self.direction),
-                        universe.world,
-                        &asked,
-                        self.direction,
-                    )
-                    .allowed
-                    {
-                        self.add(found, &pair, *range);
+                    if side(isolating, universe.world, &asked, self.direction).allowed {
+                        self.add(found, &pair, range);
                     }
                 }
             }
@@ -290,9 +346,46 @@ fn numbers(name: &str, protocol: Protocol, to: Option<&Pod>) -> Vec<PortRange> {
 /// Ports at which the answer of these policies may change: the first of each range they name, and the one behind it.
 fn cuts(set: &PolicySet, direction: Direction, protocol: Protocol, to: &Pod) -> BTreeSet<u16> {
     let rules = set.iter().filter_map(|policy| policy.rules(direction)).flatten();
-    let ranges = rules.flat_map(|rule| ports_of(&rule.ports, protocol, Some(to)).ranges().to_vec());
+    let mut cuts = ends(rules.map(|rule| &rule.ports), protocol, Some(to));
+    cuts.extend(cuts_of_cluster(set, direction, protocol, Some(to)));
+    cuts
+}
+
+/// The same for the policies of the cluster alone.
+fn cuts_of_cluster(set: &PolicySet, direction: Direction, protocol: Protocol, to: Option<&Pod>) -> BTreeSet<u16> {
+    let rules = set.of_cluster().iter().flat_map(|policy| policy.rules(direction));
+    ends(rules.map(|rule| &rule.ports), protocol, to)
+}
+
+fn ends<'p>(ports: impl Iterator<Item = &'p Ports>, protocol: Protocol, to: Option<&Pod>) -> BTreeSet<u16> {
+    let ranges = ports.flat_map(|ports| ports_of(ports, protocol, to).ranges().to_vec());
     let ends = ranges.flat_map(|range| [Some(range.first()), range.last().checked_add(1)]);
     ends.flatten().collect()
+}
+
+/// A block, cut along the prefixes and nodes that policies of the cluster name, which may decide otherwise about a part.
+fn along((cidr, except): Block, set: &PolicySet, world: &World) -> Vec<Block> {
+    let mut inner: BTreeSet<Cidr> = BTreeSet::new();
+    for (_, rule) in set.rules_of_cluster() {
+        for peer in &rule.peers {
+            match peer {
+                ClusterPeer::Plain(ModelPeer::Block { cidr, except: _ }) => {
+                    inner.insert(*cidr);
+                }
+                ClusterPeer::Nodes(_) => inner.extend(world.nodes().values().flatten().map(|node| Cidr::host(*node))),
+                ClusterPeer::Plain(ModelPeer::Pods { .. } | ModelPeer::Entity(_)) | ClusterPeer::Domains(_) => {}
+            }
+        }
+    }
+    inner.retain(|part| cidr != *part && cidr.covers(*part));
+    let whole = std::iter::once(cidr).chain(inner.iter().copied());
+    let cut = whole.map(|part| {
+        let holes = except.iter().chain(&inner).copied();
+        let holes: BTreeSet<Cidr> = holes.filter(|hole| *hole != part && part.covers(*hole)).collect();
+        (part, holes.into_iter().collect())
+    });
+    let outside = |part: &Block| !except.iter().any(|hole| hole.covers(part.0));
+    cut.filter(outside).collect()
 }
 
 /// The ranges of a set, cut so that each lies between two cuts.

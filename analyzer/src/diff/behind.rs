@@ -3,19 +3,63 @@
 use crate::policy::model::{Direction, PolicySet};
 use crate::policy::ports::Protocol;
 use crate::semantics::class::Classes;
-use crate::semantics::eval::{By, Connection};
-use crate::semantics::index::Index;
-use crate::semantics::world::{Endpoint, Pod};
+use crate::semantics::eval::{Basis, By, Connection};
+use crate::semantics::index::{Index, Judged};
+use crate::semantics::tier;
+use crate::semantics::world::{Endpoint, Pod, World};
 
 /// The rules of a set that allow a connection between two classes, at either end; sorted.
 pub(super) fn allowing(
     set: &PolicySet,
     index: &Index<'_>,
     classes: &Classes<'_>,
-    (client, server): (usize, usize),
-    protocol: Protocol,
-    port: u16,
+    ends: (usize, usize),
+    service: (Protocol, u16),
 ) -> Vec<By> {
+    let mut by = Vec::new();
+    for judged in judged(index, classes, ends, service) {
+        by.extend(
+            judged
+                .of_cluster
+                .filter(|_| judged.basis.allows())
+                .map(|rule| index.by(rule)),
+        );
+        for part in judged.parts {
+            let policy = &set.policies()[part.policy];
+            let rules = policy.rules(part.rule.direction);
+            let rule = rules.and_then(|rules| rules.get(part.rule.index));
+            by.extend(rule.map(|rule| By::of(policy, Some((part.rule, rule)))));
+        }
+    }
+    by.sort_unstable();
+    by.dedup();
+    by
+}
+
+/// The rules of policies of the cluster that deny a connection between two classes, at either end; sorted.
+pub(super) fn denying(
+    index: &Index<'_>,
+    classes: &Classes<'_>,
+    ends: (usize, usize),
+    service: (Protocol, u16),
+) -> Vec<By> {
+    let judged = judged(index, classes, ends, service).into_iter();
+    let denied = judged.filter(|judged| judged.basis == Basis::DenyRule);
+    let mut by: Vec<By> = denied
+        .filter_map(|judged| judged.of_cluster)
+        .map(|rule| index.by(rule))
+        .collect();
+    by.sort_unstable();
+    by
+}
+
+/// What the client's end says of such a connection, and the server's.
+fn judged(
+    index: &Index<'_>,
+    classes: &Classes<'_>,
+    (client, server): (usize, usize),
+    (protocol, port): (Protocol, u16),
+) -> Vec<Judged> {
     let (Some(from), Some(to)) = (classes.ends(client).next(), classes.ends(server).next()) else {
         return Vec::new();
     };
@@ -27,28 +71,26 @@ pub(super) fn allowing(
         protocol,
         port,
     };
-    let mut by = Vec::new();
-    for direction in [Direction::Egress, Direction::Ingress] {
-        for part in index.side(&connection, direction).parts {
-            let policy = &set.policies()[part.policy];
-            let rule = policy.rules(direction).and_then(|rules| rules.get(part.rule.index));
-            by.extend(rule.map(|rule| By::of(policy, Some((part.rule, rule)))));
-        }
-    }
-    by.sort_unstable();
-    by.dedup();
-    by
+    let side = |direction| index.side(&connection, direction);
+    [Direction::Egress, Direction::Ingress].map(side).into()
 }
 
-/// The policies of a set that isolate a class in a direction.
-pub(super) fn isolating(set: &PolicySet, classes: &Classes<'_>, class: usize, direction: Direction) -> Vec<By> {
+/// The policies of a set that isolate a class in a direction, or deny it something.
+pub(super) fn isolating(
+    set: &PolicySet,
+    world: &World,
+    classes: &Classes<'_>,
+    class: usize,
+    direction: Direction,
+) -> Vec<By> {
     let Some((pod, _)) = classes.list()[class].pods.first() else {
         return Vec::new();
     };
     let selects = set.iter().filter(|policy| {
         policy.namespace == pod.namespace && policy.rules(direction).is_some() && policy.subject.matches(&pod.labels)
     });
-    selects.map(|policy| By::of(policy, None)).collect()
+    let by = selects.map(|policy| By::of(policy, None));
+    by.chain(tier::denying(set, world, pod, direction)).collect()
 }
 
 /// The pod of an end as another one of its kind, on no node.

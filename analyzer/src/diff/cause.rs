@@ -13,7 +13,12 @@ pub(super) fn cause(change: &Change, own: Recording<'_>, other: Recording<'_>) -
         (Peer::Workload(workload), Some(there)) => !there.contains(workload),
         (Peer::Workload(_), None)
         | (
-            Peer::Everybody | Peer::Service { .. } | Peer::Node { .. } | Peer::Addresses { .. } | Peer::Unknown { .. },
+            Peer::Everybody
+            | Peer::EveryPod
+            | Peer::Service { .. }
+            | Peer::Node { .. }
+            | Peer::Addresses { .. }
+            | Peer::Unknown { .. },
             _,
         ) => false,
     };

@@ -132,6 +132,8 @@ pub enum Reason {
     BothDenied,
     /// The policies of the other side do not allow it.
     NotAllowed,
+    /// A rule of a policy of the cluster denies it on the other side.
+    Denied,
     /// One end is isolated by the policies of the other side, and by none of this one, so that everybody is allowed.
     Isolated,
     /// Undecided: the other side, a recording, does not show it and is incomplete.
@@ -160,6 +162,7 @@ impl Reason {
             Self::IngressDenied => "ingress-denied",
             Self::BothDenied => "egress-and-ingress-denied",
             Self::NotAllowed => "not-allowed",
+            Self::Denied => "denied",
             Self::Isolated => "isolated",
             Self::Incomplete => "incomplete",
             Self::BackendsAssumed => "backends-assumed",
@@ -180,6 +183,7 @@ impl Reason {
             | Self::IngressDenied
             | Self::BothDenied
             | Self::NotAllowed
+            | Self::Denied
             | Self::Isolated => false,
             Self::Incomplete
             | Self::BackendsAssumed
@@ -247,7 +251,7 @@ impl Change {
     #[must_use]
     pub const fn by_side(&self) -> Side {
         match (self.kind, self.reason) {
-            (Kind::Tape, _) | (Kind::Policies, Reason::Isolated) => self.side.other(),
+            (Kind::Tape, _) | (Kind::Policies, Reason::Isolated | Reason::Denied) => self.side.other(),
             (Kind::Policies, _) => self.side,
         }
     }
@@ -266,6 +270,7 @@ impl Change {
             Reason::IngressDenied => "denied at the server".to_owned(),
             Reason::BothDenied => "denied at both ends".to_owned(),
             Reason::NotAllowed => format!("allowed only {side}"),
+            Reason::Denied => format!("denied only {}", self.side.other().word()),
             Reason::Isolated => format!("isolated only {}", self.side.other().word()),
             Reason::Incomplete => format!("{has}, and the other recording is incomplete"),
             Reason::BackendsAssumed => format!("{has}, and the server is one of several that may have been meant"),
@@ -453,8 +458,12 @@ impl Diff {
             self.changes.retain(|change| ends(&change.pair));
             self.unidentified.retain(|one| ends(&one.pair));
             self.unbounded.retain(|one| named(&one.workload.namespace));
-            self.rewrites
-                .retain(|one| one.sides().into_iter().flatten().any(|by| named(&by.namespace)));
+            self.rewrites.retain(|one| {
+                one.sides()
+                    .into_iter()
+                    .flatten()
+                    .any(|by| by.namespace.is_empty() || named(&by.namespace))
+            });
         }
         self
     }

@@ -156,7 +156,7 @@ fn open_reason(pair: &Pair, ports: &PortSet) -> Reason {
         } => Some(Reason::AmbiguousPeer),
         Peer::Unknown { .. } => Some(Reason::UnknownPeer),
         Peer::Service { .. } => Some(Reason::ServiceUnresolved),
-        Peer::Everybody | Peer::Workload(_) | Peer::Node { .. } | Peer::Addresses { .. } => None,
+        Peer::Everybody | Peer::EveryPod | Peer::Workload(_) | Peer::Node { .. } | Peer::Addresses { .. } => None,
     };
     let unknown = reason(&pair.from).or_else(|| reason(&pair.to));
     unknown.unwrap_or_else(|| {

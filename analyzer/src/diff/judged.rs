@@ -129,7 +129,7 @@ pub(super) fn unbounded(flows: &Flows, universe: &Universe<'_>) -> BTreeSet<(Wor
             };
             for direction in [Direction::Ingress, Direction::Egress] {
                 let mut members = universe.members(workload).iter();
-                if members.any(|member| member.isolating(direction).is_empty()) {
+                if members.any(|member| universe.is_unbounded(member, direction)) {
                     found.insert((workload.clone(), direction));
                 }
             }

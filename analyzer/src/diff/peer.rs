@@ -14,6 +14,8 @@ use crate::policy::cidr::Cidr;
 pub enum Peer {
     /// Everybody, inside and outside the cluster, and every pod that may come: where one side leaves an end open.
     Everybody,
+    /// Every pod, also those that may come: where a policy of the cluster denies those by default.
+    EveryPod,
     /// The pods of a workload.
     Workload(Workload),
     /// A Service whose backend is not known.
@@ -71,14 +73,16 @@ impl Peer {
     pub fn namespace(&self) -> Option<&str> {
         match self {
             Self::Workload(Workload { namespace, .. }) | Self::Service { namespace, name: _ } => Some(namespace),
-            Self::Everybody | Self::Node { .. } | Self::Addresses { .. } | Self::Unknown { .. } => None,
+            Self::Everybody | Self::EveryPod | Self::Node { .. } | Self::Addresses { .. } | Self::Unknown { .. } => {
+                None
+            }
         }
     }
 
     /// Whether it is known who this is, so that it can be the same on both sides of a diff.
     pub(super) const fn is_known(&self) -> bool {
         match self {
-            Self::Everybody | Self::Workload(_) | Self::Node { .. } | Self::Addresses { .. } => true,
+            Self::Everybody | Self::EveryPod | Self::Workload(_) | Self::Node { .. } | Self::Addresses { .. } => true,
             Self::Service { .. } | Self::Unknown { .. } => false,
         }
     }
@@ -86,7 +90,9 @@ impl Peer {
     /// Whether this peer, if it is not known who it is, may be `other`, which clients reached through `services`.
     pub(super) fn may_be(&self, other: &Self, services: &BTreeSet<ServiceUse>) -> bool {
         match self {
-            Self::Everybody | Self::Workload(_) | Self::Node { .. } | Self::Addresses { .. } => self == other,
+            Self::Everybody | Self::EveryPod | Self::Workload(_) | Self::Node { .. } | Self::Addresses { .. } => {
+                self == other
+            }
             Self::Service { namespace, name } => services
                 .iter()
                 .any(|used| used.namespace == *namespace && used.name == *name),
@@ -94,7 +100,7 @@ impl Peer {
                 Self::Workload(_) | Self::Node { .. } => true,
                 // With any other reason it is a pod, or an address that only pods have.
                 Self::Addresses { .. } => matches!(reason, Reason::NoAddress | Reason::Folded),
-                Self::Everybody | Self::Service { .. } | Self::Unknown { .. } => false,
+                Self::Everybody | Self::EveryPod | Self::Service { .. } | Self::Unknown { .. } => false,
             },
         }
     }
@@ -104,6 +110,7 @@ impl fmt::Display for Peer {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Everybody => formatter.write_str("everybody"),
+            Self::EveryPod => formatter.write_str("every pod"),
             Self::Workload(workload) => workload.fmt(formatter),
             Self::Service { namespace, name } => write!(formatter, "{namespace}/Service/{name}"),
             Self::Node { name } => write!(formatter, "node:{name}"),

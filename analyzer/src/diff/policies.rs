@@ -16,13 +16,14 @@ use crate::semantics::bits::Bits;
 use crate::semantics::class::Classes;
 use crate::semantics::eval::By;
 use crate::semantics::index::Index;
+use crate::semantics::ordered::Wall;
 use crate::semantics::reach::{BLOCK, Reach};
 use crate::semantics::representative::is_made_up;
 use crate::semantics::row::Row;
 use crate::semantics::traffic::Traffic;
 use crate::semantics::world::{Pod, World};
 
-use super::behind::{allowing, isolating};
+use super::behind::{allowing, denying, isolating};
 use super::change::{Change, Class, Diff, Kind, Pair, Reason, Side};
 use super::peer::Peer;
 
@@ -55,7 +56,7 @@ pub(super) fn compare(before: &PolicySet, after: &PolicySet, world: &World, owne
     let mut changes = Vec::new();
     for (key, difference) in &found {
         for side in [Side::Before, Side::After] {
-            changes.extend(change(key, difference, side, &sides, &sets, &indices));
+            changes.extend(change(key, difference, side, &sides, &sets, &indices, world));
         }
     }
     let diff = Diff {
@@ -71,8 +72,11 @@ struct Sides<'r, 'c, 'a> {
     reach: [&'r Reach<'c, 'a>; 2],
     /// Classes whose rules differ, ingress first.
     changed: [Bits; 2],
-    /// By side: of these the classes that only it leaves open to everybody, ingress first.
+    /// By side: of these the classes that only it leaves open to everybody, and the other side denies to everybody but some,
+    /// ingress first.
     open: [[Bits; 2]; 2],
+    /// The same for those that the other side denies to every pod but some.
+    open_to_pods: [[Bits; 2]; 2],
 }
 
 /// Two classes whose connections differ.
@@ -98,33 +102,53 @@ impl<'r, 'c, 'a> Sides<'r, 'c, 'a> {
             let members = |direction| Bits::of(size, (0..size).filter(|&class| wanted(direction, class)));
             [Direction::Ingress, Direction::Egress].map(members)
         };
-        let open = reach
-            .map(|reach| of(&|direction, class| reach.side(direction, class).is_none_or(|row| is_open(row, size))));
-        let only = |own: usize, other: usize| {
-            of(&|direction, class| {
-                open[own][place(direction)].contains(class) && !open[other][place(direction)].contains(class)
-            })
+        let open = reach.map(|reach| {
+            of(&|direction, class| reach.side(direction, class).is_none_or(|row| row.is_everything(size)))
+        });
+        let only = |wall: Wall| {
+            let only = |own: usize, other: usize| {
+                of(&|direction, class| {
+                    let open = open.each_ref().map(|open| open[place(direction)].contains(class));
+                    open[own] && !open[other] && reach[other].wall(direction, class) == Some(wall)
+                })
+            };
+            [only(0, 1), only(1, 0)]
         };
-        let only = [only(0, 1), only(1, 0)];
+        let (everybody, pods) = (only(Wall::Everybody), only(Wall::EveryPod));
         Self {
             changed: of(&|direction, class| {
                 let at = place(direction);
                 let differ = reach[0].side(direction, class) != reach[1].side(direction, class);
                 differ && !(open[0][at].contains(class) && open[1][at].contains(class))
             }),
-            open: only,
+            open: everybody,
+            open_to_pods: pods,
             reach,
         }
     }
 
-    /// Whether the rules of a class, which no side leaves open, are why a connection with a peer differs.
+    /// To whom only this side leaves a class open, with others beside a peer; `None` where they are told of one by one.
+    fn open_to(&self, side: usize, direction: Direction, class: usize, peer: usize) -> Option<Peer> {
+        let at = place(direction);
+        if self.open[side][at].contains(class) {
+            return Some(Peer::Everybody);
+        }
+        let is_pod = self.reach[0].classes().list()[peer].subject;
+        (is_pod && self.open_to_pods[side][at].contains(class)).then_some(Peer::EveryPod)
+    }
+
+    /// Whether the rules of a class, which no side leaves open to such peers, are why a connection with one differs.
     fn is_own(&self, direction: Direction, class: usize, peer: usize) -> bool {
         let at = place(direction);
-        let flipped = self.open.iter().any(|open| open[at].contains(class));
+        let flipped = (0..2).any(|side| self.open_to(side, direction, class, peer).is_some());
         if flipped || !self.changed[at].contains(class) {
             return false;
         }
-        let with = |side: usize| self.reach[side].side(direction, class).and_then(|row| row.with(peer));
+        let everything = Traffic::all();
+        let with = |side: usize| match self.reach[side].side(direction, class) {
+            Some(row) => row.with(peer).cloned(),
+            None => Some(everything.clone()),
+        };
         with(0) != with(1)
     }
 
@@ -147,12 +171,6 @@ impl<'r, 'c, 'a> Sides<'r, 'c, 'a> {
             differences(from, &before, &after, size, tell);
         }
     }
-}
-
-/// Whether a row is everything with everybody.
-fn is_open(row: &Row, size: usize) -> bool {
-    let mut parts = row.parts();
-    parts.len() == 1 && parts.next() == Some((&Traffic::all(), &Bits::all(size)))
 }
 
 /// What differs between two rows of a source: the peers by what they had before and have after.
@@ -244,27 +262,29 @@ impl<'n> Notes<'n> {
                 difference.example[side] = Some((*from, destination));
                 difference
             };
-            let mut others = to.iter().filter(|to| !is_itself(*to)).peekable();
-            let [received, sent] = &self.sides.open[side];
-            let sent = sent.contains(*from);
-            if let (true, Some(first)) = (sent, others.peek()) {
-                for client in &self.peers[*from] {
-                    let key = (client.clone(), Peer::Everybody, Some(Direction::Egress));
-                    self.found.entry(key).or_default().unite(&difference(*first));
+            let mut told_of_client = false;
+            for destination in to.iter().filter(|to| !is_itself(*to)) {
+                let sent = self.sides.open_to(side, Direction::Egress, *from, destination);
+                if let (Some(everybody), false) = (&sent, told_of_client) {
+                    told_of_client = true;
+                    for client in &self.peers[*from] {
+                        let key = (client.clone(), everybody.clone(), Some(Direction::Egress));
+                        self.found.entry(key).or_default().unite(&difference(destination));
+                    }
                 }
-            }
-            for destination in others {
-                let received = received.contains(destination);
-                if received && self.told[side][destination].as_ref() != Some(only) {
+                let received = self.sides.open_to(side, Direction::Ingress, destination, *from);
+                if let Some(everybody) = &received
+                    && self.told[side][destination].as_ref() != Some(only)
+                {
                     self.told[side][destination] = Some(only.clone());
                     for server in &self.peers[destination] {
-                        let key = (Peer::Everybody, server.clone(), Some(Direction::Ingress));
+                        let key = (everybody.clone(), server.clone(), Some(Direction::Ingress));
                         self.found.entry(key).or_default().unite(&difference(destination));
                     }
                 }
                 let own = self.sides.is_own(Direction::Egress, *from, destination)
                     || self.sides.is_own(Direction::Ingress, destination, *from);
-                if own || !sent && !received {
+                if own || sent.is_none() && received.is_none() {
                     self.pair(*from, destination, &difference(destination));
                 }
             }
@@ -335,6 +355,7 @@ fn change(
     sides: &Sides<'_, '_, '_>,
     sets: &[&PolicySet; 2],
     indices: &[Index<'_>; 2],
+    world: &World,
 ) -> Vec<Change> {
     let classes = sides.reach[0].classes();
     let (own, other) = match side {
@@ -364,13 +385,21 @@ fn change(
     let with = |protocol: Protocol| {
         let ports: &PortSet = difference.only[own].ports(protocol);
         ports.ranges().first()?;
-        let by: Vec<By> = match open {
+        let ends = (client, server);
+        let shown = |direction, class| isolating(sets[other], world, classes, class, direction);
+        let (reason, by): (Reason, Vec<By>) = match open {
             // One side leaves it open, and the other side's policies are what there is to show.
-            Some(Direction::Egress) => isolating(sets[other], classes, client, Direction::Egress),
-            Some(Direction::Ingress) => isolating(sets[other], classes, server, Direction::Ingress),
-            None => rules(ports, |port| {
-                allowing(sets[own], &indices[own], classes, (client, server), protocol, port)
-            }),
+            Some(Direction::Egress) => (Reason::Isolated, shown(Direction::Egress, client)),
+            Some(Direction::Ingress) => (Reason::Isolated, shown(Direction::Ingress, server)),
+            None => {
+                let denied = rules(ports, |port| denying(&indices[other], classes, ends, (protocol, port)));
+                if denied.is_empty() {
+                    let own = |port| allowing(sets[own], &indices[own], classes, ends, (protocol, port));
+                    (Reason::NotAllowed, rules(ports, own))
+                } else {
+                    (Reason::Denied, denied)
+                }
+            }
         };
         Some(Change {
             class,
@@ -382,11 +411,7 @@ fn change(
             ports: ports.clone(),
             side,
             kind: Kind::Policies,
-            reason: if open.is_some() {
-                Reason::Isolated
-            } else {
-                Reason::NotAllowed
-            },
+            reason,
             cause: None,
             by,
         })

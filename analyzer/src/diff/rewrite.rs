@@ -1,5 +1,6 @@
 //! What happened to the texts of two policy sets: policies that are new, gone, changed, or the same under another name.
 
+use crate::policy::cluster::ClusterPolicy;
 use crate::policy::model::{Policy, PolicySet};
 use crate::semantics::eval::By;
 
@@ -77,6 +78,43 @@ pub(super) fn rewrites(before: &PolicySet, after: &PolicySet) -> Vec<Rewrite> {
         });
     }
     rewrites.extend(added.iter().map(|policy| Rewrite::Added(by(after, policy))));
+    rewrites.extend(rewrites_of_cluster(before, after));
     rewrites.sort();
+    rewrites
+}
+
+/// The same for policies of the cluster.
+fn rewrites_of_cluster(before: &PolicySet, after: &PolicySet) -> Vec<Rewrite> {
+    let by = |policy: &ClusterPolicy| By {
+        kind: policy.kind.name(),
+        namespace: String::new(),
+        name: policy.name.clone(),
+        rule: None,
+        source: policy.source.clone(),
+    };
+    let (old, new) = (before.of_cluster(), after.of_cluster());
+    let named = |policy: &ClusterPolicy, set: &'_ [ClusterPolicy]| {
+        let same = |other: &&ClusterPolicy| (other.kind, &other.name) == (policy.kind, &policy.name);
+        set.iter().find(same).cloned()
+    };
+    let mut rewrites = Vec::new();
+    let mut added: Vec<&ClusterPolicy> = new.iter().filter(|policy| named(policy, old).is_none()).collect();
+    for policy in old {
+        if let Some(other) = named(policy, new) {
+            if other.bare() != policy.bare() {
+                rewrites.push(Rewrite::Changed(by(policy), by(&other)));
+            }
+            continue;
+        }
+        let same = |other: &&ClusterPolicy| {
+            let name = policy.name.clone();
+            ClusterPolicy { name, ..other.bare() } == policy.bare()
+        };
+        rewrites.push(match added.iter().position(same) {
+            Some(at) => Rewrite::Renamed(by(policy), by(added.remove(at))),
+            None => Rewrite::Removed(by(policy)),
+        });
+    }
+    rewrites.extend(added.into_iter().map(|policy| Rewrite::Added(by(policy))));
     rewrites
 }

@@ -6,10 +6,12 @@ use std::net::IpAddr;
 use crate::identity::Workload;
 use crate::identity::cluster::Cluster;
 use crate::policy::cidr::Cidr;
+use crate::policy::cluster::{ClusterPeer, ClusterRule};
 use crate::policy::model::{Direction, Entity, Peer, Peers, Policy, PolicySet};
 use crate::policy::select::{Labels, Requirement, Test};
 use crate::replay::world::{OTHER_POD, representative};
 use crate::semantics::entity::hosts;
+use crate::semantics::tier::denying;
 use crate::semantics::world::{NAMESPACE_NAME_LABEL, NamedPort, Pod, World};
 
 /// A prefix with its exceptions, as a rule names it.
@@ -38,7 +40,7 @@ pub(super) struct Member {
 }
 
 impl Member {
-    /// The policies that isolate the pod in a direction.
+    /// The policies that isolate the pod in a direction, and those of the cluster.
     pub(super) const fn isolating(&self, direction: Direction) -> &PolicySet {
         match direction {
             Direction::Egress => &self.egress,
@@ -51,7 +53,9 @@ impl<'a> Universe<'a> {
     /// Sorts the pods of `world`, which is the universe of `cluster`, by workload.
     pub(super) fn new(cluster: &Cluster, world: &'a World, set: &'a PolicySet) -> Self {
         let workloads = workloads(cluster);
-        let blocks: BTreeSet<Block> = set.iter().flat_map(|policy| blocks_of_policy(policy, world)).collect();
+        let networks = set.rules_of_cluster().flat_map(|(_, rule)| blocks_of_cluster(rule));
+        let of_policies = set.iter().flat_map(|policy| blocks_of_policy(policy, world));
+        let blocks: BTreeSet<Block> = of_policies.chain(networks).collect();
         let mut kinds: BTreeMap<&Workload, BTreeMap<Alike<'_>, &Pod>> = BTreeMap::new();
         for pod in world.pods().filter(|pod| !pod.host_network) {
             if let Some(workload) = workloads.get(&(pod.namespace.clone(), pod.name.clone())) {
@@ -92,6 +96,12 @@ impl<'a> Universe<'a> {
         self.members.get(workload).map_or(&[], Vec::as_slice)
     }
 
+    /// Whether no policy isolates a pod in a direction, or denies it anything.
+    pub(super) fn is_unbounded(&self, member: &Member, direction: Direction) -> bool {
+        member.isolating(direction).policies().is_empty()
+            && denying(self.set, self.world, &member.pod, direction).is_empty()
+    }
+
     /// The node that has an address.
     pub(super) fn node_at(&self, address: IpAddr) -> Option<&str> {
         self.nodes.get(&address).copied()
@@ -108,6 +118,16 @@ fn blocks_of_policy(policy: &Policy, world: &World) -> Vec<Block> {
     let rules = [Direction::Ingress, Direction::Egress].into_iter();
     let rules = rules.filter_map(|direction| policy.rules(direction)).flatten();
     rules.flat_map(|rule| blocks(&rule.peers, world)).collect()
+}
+
+/// The prefixes that a rule of a policy of the cluster names.
+pub(super) fn blocks_of_cluster(rule: &ClusterRule) -> impl Iterator<Item = Block> {
+    rule.peers.iter().filter_map(|peer| match peer {
+        ClusterPeer::Plain(Peer::Block { cidr, except }) => Some((*cidr, except.clone())),
+        ClusterPeer::Plain(Peer::Pods { .. } | Peer::Entity(_)) | ClusterPeer::Nodes(_) | ClusterPeer::Domains(_) => {
+            None
+        }
+    })
 }
 
 /// The prefixes among the peers of a rule, and the addresses of those known by what they are. That of everybody has none: it
@@ -222,12 +242,12 @@ fn alike<'a>(pod: &'a Pod, blocks: &BTreeSet<Block>) -> Alike<'a> {
 
 fn member(pod: &Pod, workload: &Workload, set: &PolicySet) -> Member {
     let isolating = |direction: Direction| {
-        let selects = |policy: &&Policy| {
+        let selects = |policy: &Policy| {
             policy.namespace == pod.namespace
                 && policy.rules(direction).is_some()
                 && policy.subject.matches(&pod.labels)
         };
-        PolicySet::new(set.iter().filter(selects).cloned()).expect("a part of a set has unique names, too")
+        set.only(selects)
     };
     Member {
         repeats: workload.kind != "Pod" || workload.name == OTHER_POD,

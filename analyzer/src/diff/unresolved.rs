@@ -26,7 +26,11 @@ pub(super) fn unresolved(
 ) -> BTreeSet<Name> {
     let (old, new) = (places(before), places(after));
     let differs = |name: &&Name| old.get(*name) != new.get(*name);
-    let names: BTreeSet<Name> = old.keys().chain(new.keys()).filter(differs).cloned().collect();
+    let mut names: BTreeSet<Name> = old.keys().chain(new.keys()).filter(differs).cloned().collect();
+    if before.bare() != after.bare() {
+        // What a name means in a rule of the cluster depends on every rule before it.
+        names.extend(of_cluster(before).chain(of_cluster(after)));
+    }
     if names.is_empty() {
         return names;
     }
@@ -112,11 +116,22 @@ fn places(set: &PolicySet) -> BTreeMap<Name, BTreeSet<Place<'_>>> {
     places
 }
 
+/// The names in policies of the cluster.
+fn of_cluster(set: &PolicySet) -> impl Iterator<Item = Name> {
+    let ports = set.rules_of_cluster().flat_map(|(_, rule)| of(&rule.ports));
+    ports.filter_map(|port| match &port.port {
+        PortMatch::Named(name) => Some((port.protocol, name.clone())),
+        PortMatch::Any | PortMatch::Range(_) => None,
+    })
+}
+
 /// The numbers that the rules of a set have. All ports are no number: they hold every one, on whichever side they stand.
 fn numbers(set: &PolicySet) -> PortSet {
+    let ports_of_cluster = set.rules_of_cluster().flat_map(|(_, rule)| of(&rule.ports));
     let ranges = set
         .rules()
         .flat_map(|(_, rule)| listed(rule))
+        .chain(ports_of_cluster)
         .filter_map(|port| match port.port {
             PortMatch::Range(range) if range != PortRange::ALL => Some(range),
             PortMatch::Range(_) | PortMatch::Any | PortMatch::Named(_) => None,
@@ -125,7 +140,11 @@ fn numbers(set: &PolicySet) -> PortSet {
 }
 
 fn listed(rule: &Rule) -> impl Iterator<Item = &PortRule> {
-    let listed = match &rule.ports {
+    of(&rule.ports)
+}
+
+fn of(ports: &Ports) -> impl Iterator<Item = &PortRule> {
+    let listed = match ports {
         Ports::Any => None,
         Ports::Of(ports) => Some(ports),
     };

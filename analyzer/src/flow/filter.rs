@@ -124,7 +124,7 @@ pub enum PeerPatternError {
 }
 
 /// The types of peers, as JSON has them. That of everybody only a diff of policies has.
-const TYPES: [&str; 6] = ["workload", "service", "node", "external", "unknown", "any"];
+const TYPES: [&str; 7] = ["workload", "service", "node", "external", "unknown", "any", "any-pod"];
 
 fn type_of(identity: &Identity) -> &'static str {
     match identity {

@@ -121,6 +121,7 @@ fn words(peer: &Peer) -> Words<'_> {
     let Peer { identity, role } = peer;
     let (types, namespace, kind, name) = match identity {
         PeerIdentity::Any => ("any", None, None, None),
+        PeerIdentity::AnyPod => ("any-pod", None, None, None),
         PeerIdentity::Workload {
             namespace,
             kind,

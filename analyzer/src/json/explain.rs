@@ -228,6 +228,7 @@ fn end(end: &DomainEnd) -> End {
             Basis::NotIsolated => "not-isolated",
             Basis::Rule => "rule",
             Basis::NoRule => "no-rule",
+            Basis::DenyRule => "deny-rule",
         },
         by: side.by.iter().map(By::from).collect(),
         near: near

@@ -26,6 +26,9 @@ pub struct Peer {
 pub enum PeerIdentity {
     /// Everybody, inside and outside the cluster.
     Any,
+    /// Every pod, also those that may come.
+    #[serde(rename = "any-pod")]
+    AnyPod,
     /// Pods of a workload.
     Workload {
         /// Namespace of the pods.
@@ -88,6 +91,7 @@ impl From<&ComparedPeer> for Peer {
     fn from(peer: &ComparedPeer) -> Self {
         let identity = match peer {
             ComparedPeer::Everybody => PeerIdentity::Any,
+            ComparedPeer::EveryPod => PeerIdentity::AnyPod,
             ComparedPeer::Workload(workload) => workload.into(),
             ComparedPeer::Service { namespace, name } => PeerIdentity::Service {
                 namespace: namespace.clone(),
@@ -170,6 +174,7 @@ impl PeerIdentity {
     pub(super) fn words(&self) -> Vec<&str> {
         match self {
             Self::Any => vec!["any"],
+            Self::AnyPod => vec!["any-pod"],
             Self::Workload {
                 namespace,
                 kind,

@@ -8,13 +8,14 @@ use std::sync::Arc;
 
 use rayon::iter::{IntoParallelRefIterator as _, ParallelIterator as _};
 
+use crate::policy::cluster::{ClusterKind, ClusterPolicy};
 use crate::policy::kind::PolicyKind;
 use crate::policy::model::{Policy, PolicySet, PolicySetError, Source};
 
 use super::dialect::{self, calico, cilium, staged};
 use super::marked::{self, Node, Value};
-use super::network_policy;
 use super::report::{Path, Problem, ProblemKind, Problems, Refusal, Skipped, Warning};
+use super::{cluster_policy, network_policy};
 
 const KIND: &str = "NetworkPolicy";
 const VERSION: &str = "networking.k8s.io/v1";
@@ -66,6 +67,7 @@ pub fn parse<'a>(files: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<
     found.report_duplicates();
     let Found {
         policies,
+        of_cluster,
         mut staged,
         mut refused,
         mut skipped,
@@ -84,7 +86,8 @@ pub fn parse<'a>(files: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<
         file: Arc::from(""),
         line: 0,
     };
-    let set = PolicySet::new(policies).map_err(|error| Problems(vec![problem(unplaced, error.into())]))?;
+    let set = PolicySet::new(policies).and_then(|set| set.with_cluster(of_cluster));
+    let set = set.map_err(|error| Problems(vec![problem(unplaced, error.into())]))?;
     Ok(Parsed {
         set,
         staged,
@@ -97,6 +100,7 @@ pub fn parse<'a>(files: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<
 #[derive(Default)]
 struct Found {
     policies: Vec<Policy>,
+    of_cluster: Vec<ClusterPolicy>,
     staged: Vec<Policy>,
     refused: Vec<Refusal>,
     skipped: Vec<Skipped>,
@@ -108,6 +112,7 @@ impl Found {
     fn append(&mut self, other: Self) {
         let Self {
             policies,
+            of_cluster,
             staged,
             refused,
             skipped,
@@ -115,6 +120,7 @@ impl Found {
             problems,
         } = other;
         self.policies.extend(policies);
+        self.of_cluster.extend(of_cluster);
         self.staged.extend(staged);
         self.refused.extend(refused);
         self.skipped.extend(skipped);
@@ -163,6 +169,10 @@ impl Found {
             (CALICO, "NetworkPolicyList") => self.items(file, node, Some((CALICO, KIND))),
             (CILIUM, "CiliumNetworkPolicyList") => self.items(file, node, Some((CILIUM, "CiliumNetworkPolicy"))),
             (VERSION, KIND) => self.policy(file, node),
+            (_, kind) if let Some(of) = cluster_kind(version, kind) => self.cluster_policy(file, node, of),
+            (_, list) if let Some(of) = list.strip_suffix("List").and_then(|kind| cluster_kind(version, kind)) => {
+                self.items(file, node, Some((version, of.name())));
+            }
             (CALICO, KIND) => self.dialect(calico::read(file, node)),
             (CALICO, "StagedKubernetesNetworkPolicy") => self.dialect(staged::read(file, node)),
             (CILIUM, "CiliumNetworkPolicy") => self.dialect(cilium::read(file, node)),
@@ -215,6 +225,13 @@ impl Found {
         self.warnings.extend(outcome.warnings);
     }
 
+    fn cluster_policy(&mut self, file: &Arc<str>, node: &Node, kind: ClusterKind) {
+        let outcome = cluster_policy::read(file, node, kind);
+        self.of_cluster.extend(outcome.policy);
+        self.problems.extend(outcome.problems);
+        self.warnings.extend(outcome.warnings);
+    }
+
     fn dialect(&mut self, outcome: dialect::Outcome) {
         let dialect::Outcome {
             policy,
@@ -251,6 +268,34 @@ impl Found {
             self.problems
                 .extend(policy.source.clone().map(|place| problem(place, error.into())));
         }
+        self.of_cluster.sort_by(|left, right| left.source.cmp(&right.source));
+        let mut first: BTreeMap<(ClusterKind, &str), &ClusterPolicy> = BTreeMap::new();
+        for policy in &self.of_cluster {
+            let key = (policy.kind, policy.name.as_str());
+            let Some(earlier) = first.get(&key) else {
+                first.insert(key, policy);
+                continue;
+            };
+            let error = PolicySetError::DuplicateOfCluster {
+                kind: policy.kind.name(),
+                name: policy.name.clone(),
+                first: earlier.source.clone(),
+                second: policy.source.clone(),
+            };
+            self.problems
+                .extend(policy.source.clone().map(|place| problem(place, error.into())));
+        }
+    }
+}
+
+/// The kind of policy of the cluster that an object is. `v1beta1` of a ClusterNetworkPolicy has the fields of `v1alpha2`.
+fn cluster_kind(version: &str, kind: &str) -> Option<ClusterKind> {
+    let version = version.strip_prefix("policy.networking.k8s.io/")?;
+    match (version, kind) {
+        ("v1alpha1", "AdminNetworkPolicy") => Some(ClusterKind::Admin),
+        ("v1alpha1", "BaselineAdminNetworkPolicy") => Some(ClusterKind::BaselineAdmin),
+        ("v1alpha2" | "v1beta1", "ClusterNetworkPolicy") => Some(ClusterKind::Cluster),
+        _ => None,
     }
 }
 

@@ -5,9 +5,10 @@
 //!
 //! The order of the files below: [`marked`] turns YAML or JSON into a tree that knows its lines, [`scalar`] decides
 //! what a plain word is, [`shape`] holds the tree against the fields of the API, [`kubernetes`] finds the policies in a
-//! file and [`network_policy`] turns each into the model, with the checks of an API server from [`crate::policy::names`]; [`dialect`]
-//! does so with policies of network plugins. [`objects`] reads objects of any kind, as values.
+//! file, [`network_policy`] and [`cluster_policy`] turn each into the model, with the checks of an API server from [`crate::policy::names`];
+//! [`dialect`] does so with policies of network plugins. [`objects`] reads objects of any kind, as values.
 
+pub mod cluster_policy;
 pub mod dialect;
 pub mod kubernetes;
 pub mod marked;

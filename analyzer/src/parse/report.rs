@@ -281,6 +281,58 @@ pub enum ProblemKind {
     /// A peer that is both addresses and pods.
     #[error("`ipBlock` cannot stand beside a selector, write two peers")]
     PeerMixed,
+    /// None or several of fields that exclude each other.
+    #[error("exactly one is needed of {fields}")]
+    ExactlyOne {
+        /// The fields.
+        fields: &'static str,
+    },
+    /// A list with too few or too many entries.
+    #[error("{found} entries, and the API takes {least} to {most}")]
+    Count {
+        /// How many there are.
+        found: usize,
+        /// The least.
+        least: usize,
+        /// The most.
+        most: usize,
+    },
+    /// A text with too many characters.
+    #[error("{length} characters, and the API takes {most}")]
+    TooLong {
+        /// How many there are.
+        length: usize,
+        /// The most.
+        most: usize,
+    },
+    /// A value twice in a list that is a set.
+    #[error("`{value}` is in the list twice, remove one of them")]
+    Twice {
+        /// The value.
+        value: String,
+    },
+    /// A number that is no priority.
+    #[error("`{value}` is not a priority, priorities are 0 to {last}")]
+    Priority {
+        /// The number.
+        value: i32,
+        /// The last priority.
+        last: i32,
+    },
+    /// A range of ports that does not end behind its start.
+    #[error("`end` {end} is not above `start` {start}, swap them or give one port")]
+    RangeBackwards {
+        /// `start`.
+        start: u16,
+        /// `end`.
+        end: u16,
+    },
+    /// A port by name beside peers that have no names for ports.
+    #[error("ports by name cannot stand beside `networks`, `nodes` or `domainNames`, write two rules")]
+    NamedPortElsewhere,
+    /// DNS names in a rule that does not allow.
+    #[error("`domainNames` can only be allowed, deny or pass on what they leave by another rule")]
+    DomainsNotAllowed,
     /// Two policies of one name.
     #[error(transparent)]
     Set(#[from] PolicySetError),
@@ -292,6 +344,9 @@ pub enum WarningKind {
     /// No namespace in the manifest.
     #[error("no namespace given, `default` assumed")]
     NoNamespace,
+    /// A namespace for an object of the cluster.
+    #[error("a policy of the cluster is in no namespace, this one is dropped")]
+    NamespaceOfCluster,
     /// Rules for a direction that `policyTypes` leaves out.
     #[error("these rules have no effect: `policyTypes` does not list this direction")]
     UnusedRules {

@@ -6,6 +6,7 @@
 //! Knows nothing of YAML, tapes, time or evidence.
 
 pub mod cidr;
+pub mod cluster;
 pub mod identity_label;
 pub mod kind;
 pub mod landmark;
@@ -16,4 +17,5 @@ pub mod ports;
 pub mod profile;
 pub mod reading;
 pub mod select;
+pub mod tie;
 mod words;

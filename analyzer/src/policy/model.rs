@@ -11,6 +11,7 @@ use std::sync::Arc;
 use thiserror::Error;
 
 use super::cidr::Cidr;
+use super::cluster::{ClusterPolicy, ClusterRule};
 use super::kind::PolicyKind;
 use super::one_or_more::OneOrMore;
 use super::ports::{PortRange, Protocol};
@@ -330,6 +331,21 @@ pub enum PolicySetError {
         /// Where the other one is.
         second: Option<Source>,
     },
+    /// Two policies of the cluster with the same kind and name.
+    #[error(
+        "{kind} `{name}` is defined twice{}, keep one of them",
+        described_places(first.as_ref(), second.as_ref())
+    )]
+    DuplicateOfCluster {
+        /// The kind.
+        kind: &'static str,
+        /// The name.
+        name: String,
+        /// Where the first one is.
+        first: Option<Source>,
+        /// Where the other one is.
+        second: Option<Source>,
+    },
     /// A policy that isolates in no direction. The API has no way to write it: without `policyTypes` it would deny all
     /// ingress.
     #[error("policy `{namespace}/{name}` isolates neither ingress nor egress, give it at least one")]
@@ -358,10 +374,11 @@ fn described_places(first: Option<&Source>, second: Option<&Source>) -> String {
     }
 }
 
-/// A set of policies with unique (namespace, name, kind), in that order.
+/// A set of policies with unique (namespace, name, kind), in that order, and the policies of the cluster around them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PolicySet {
     policies: Vec<Policy>,
+    of_cluster: Vec<ClusterPolicy>,
 }
 
 impl PolicySet {
@@ -388,10 +405,46 @@ impl PolicySet {
         }
         Ok(Self {
             policies: by_name.into_values().collect(),
+            of_cluster: Vec::new(),
         })
     }
 
-    /// The policies by namespace, name and kind.
+    /// The same policies with these of the cluster around them, of which each kind and name occurs once. They are asked in the
+    /// order of their tiers and priorities; of equal ones, for which the API has no order, in that of kind and name.
+    pub fn with_cluster(self, policies: impl IntoIterator<Item = ClusterPolicy>) -> Result<Self, PolicySetError> {
+        let mut of_cluster: Vec<ClusterPolicy> = policies.into_iter().collect();
+        of_cluster.sort_by(|left, right| (left.kind, &left.name).cmp(&(right.kind, &right.name)));
+        for pair in of_cluster.windows(2) {
+            let [first, second] = pair else { continue };
+            if (first.kind, &first.name) == (second.kind, &second.name) {
+                return Err(PolicySetError::DuplicateOfCluster {
+                    kind: first.kind.name(),
+                    name: first.name.clone(),
+                    first: first.source.clone(),
+                    second: second.source.clone(),
+                });
+            }
+        }
+        of_cluster.sort_by_key(|policy| (policy.tier, policy.priority));
+        Ok(Self { of_cluster, ..self })
+    }
+
+    /// The policies of the cluster in the order in which they are asked.
+    #[must_use]
+    pub fn of_cluster(&self) -> &[ClusterPolicy] {
+        &self.of_cluster
+    }
+
+    /// The set with only those of its namespaced policies that are wanted.
+    #[must_use]
+    pub fn only(&self, wanted: impl Fn(&Policy) -> bool) -> Self {
+        Self {
+            policies: self.policies.iter().filter(|policy| wanted(policy)).cloned().collect(),
+            of_cluster: self.of_cluster.clone(),
+        }
+    }
+
+    /// The policies by namespace, then name.
     #[must_use]
     pub fn policies(&self) -> &[Policy] {
         &self.policies
@@ -453,10 +506,17 @@ impl PolicySet {
         sections.flat_map(|(policy, rules)| rules.iter().map(move |rule| (policy, rule)))
     }
 
+    /// Every rule of a policy of the cluster, with the policy it stands in.
+    pub fn rules_of_cluster(&self) -> impl Iterator<Item = (&ClusterPolicy, &ClusterRule)> {
+        let both = |policy| [Direction::Ingress, Direction::Egress].map(|direction| (policy, direction));
+        let sections = self.of_cluster.iter().flat_map(both);
+        sections.flat_map(|(policy, direction)| policy.rules(direction).iter().map(move |rule| (policy, rule)))
+    }
+
     /// Whether there is no policy: everything is allowed.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.policies.is_empty()
+        self.policies.is_empty() && self.of_cluster.is_empty()
     }
 
     /// The policies by namespace, name and kind.
@@ -470,6 +530,7 @@ impl PolicySet {
     pub fn bare(&self) -> Self {
         Self {
             policies: self.policies.iter().map(Policy::bare).collect(),
+            of_cluster: self.of_cluster.iter().map(ClusterPolicy::bare).collect(),
         }
     }
 }

@@ -141,9 +141,13 @@ impl Asking<'_> {
 
     /// What one end says. Each is asked by itself: a rule that allows too much is too wide also where the other end denies.
     fn side(&self, connection: &Connection<'_>, direction: Direction) -> Side {
-        let Judged { basis, parts } = self.index.side(connection, direction);
+        let Judged {
+            basis,
+            parts,
+            of_cluster: _,
+        } = self.index.side(connection, direction);
         match basis {
-            Basis::NoRule => Side::Denied,
+            Basis::NoRule | Basis::DenyRule => Side::Denied,
             Basis::NotSubject | Basis::SamePod | Basis::OwnNode | Basis::NotIsolated => Side::Ungoverned,
             Basis::Rule if parts.iter().all(|part| self.stated.added.contains(part)) => Side::Added,
             Basis::Rule => Side::Allowed,

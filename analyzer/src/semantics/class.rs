@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use crate::policy::cidr::Cidr;
+use crate::policy::cluster::{ClusterPeer, ClusterRule};
 use crate::policy::model::{Entity, Peer, Peers, PolicySet};
 use crate::policy::ports::Protocol;
 use crate::policy::select::Selector;
@@ -14,7 +15,7 @@ use crate::policy::select::Selector;
 use super::bits::Bits;
 use super::label::Labelled;
 use super::mentioned::{Mentioned, Told};
-use super::space::{Cell, Space};
+use super::space::{Cell, Space, of_nodes};
 use super::world::{Endpoint, NamedPort, Pod, World};
 
 /// Ends of connections that no policy tells apart.
@@ -53,9 +54,9 @@ pub struct Classes<'a> {
     /// Of each namespace, its number and the classes of its pods.
     namespaces: BTreeMap<&'a str, Bits>,
     labelled_namespaces: Labelled<'a>,
+    world: &'a World,
     subjects: Bits,
     nodes: Bits,
-    world: &'a World,
     ipv4: Bits,
     ipv6: Bits,
 }
@@ -218,20 +219,7 @@ impl<'a> Classes<'a> {
             Peer::Pods {
                 namespaces: Some(namespaces),
                 pods,
-            } => {
-                let within = self.labelled_namespaces.selected(namespaces);
-                let mut selected = Bits::none(self.len());
-                for (_, of) in self
-                    .namespaces
-                    .values()
-                    .enumerate()
-                    .filter(|(at, _)| within.contains(*at))
-                {
-                    selected.unite(of);
-                }
-                selected.keep(&self.labelled.selected(pods));
-                selected
-            }
+            } => self.pods(namespaces, pods),
             Peer::Block { cidr, except } => self.block(*cidr, except),
             Peer::Entity(entity) => self.entity(entity),
         }
@@ -265,6 +253,45 @@ impl<'a> Classes<'a> {
             matching.remove(&self.nodes);
         }
         matching
+    }
+
+    /// The pods of some namespaces.
+    pub(super) fn pods(&self, namespaces: &Selector, pods: &Selector) -> Bits {
+        let within = self.labelled_namespaces.selected(namespaces);
+        let mut selected = Bits::none(self.len());
+        for (_, of) in self
+            .namespaces
+            .values()
+            .enumerate()
+            .filter(|(at, _)| within.contains(*at))
+        {
+            selected.unite(of);
+        }
+        selected.keep(&self.labelled.selected(pods));
+        selected
+    }
+
+    /// The peers that a rule of a policy of the cluster names.
+    pub(super) fn peers_of_cluster(&self, rule: &ClusterRule) -> Bits {
+        let mut united = Bits::none(self.len());
+        for peer in &rule.peers {
+            match peer {
+                // It is in no namespace, and each of its peers says in which to look.
+                ClusterPeer::Plain(peer) => united.unite(&self.peer(peer, "")),
+                ClusterPeer::Nodes(nodes) if rule.takes_every_node(nodes) => {
+                    for cell in of_nodes(self.world).filter_map(|node| self.space.of_prefix(node)) {
+                        united.unite(&self.inside[cell]);
+                    }
+                }
+                ClusterPeer::Nodes(_) | ClusterPeer::Domains(_) => {}
+            }
+        }
+        united
+    }
+
+    /// The pods that policies can select.
+    pub(super) const fn subjects(&self) -> &Bits {
+        &self.subjects
     }
 
     /// The destinations on which a port of this name is this number.

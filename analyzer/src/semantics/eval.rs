@@ -18,15 +18,18 @@
 //!    nothing on destinations that are no pods.
 //! 8. Rules without ports allow every protocol; a port without a number allows every port of its protocol.
 //! 9. Policies of other kinds add up with them in the same way; `entity` says who is meant by the peers that only they have.
+//! 10. Policies of the cluster stand before and behind NetworkPolicies: see [`super::tier`].
 
 use std::fmt;
 
 use crate::policy::cidr::Cidr;
+use crate::policy::cluster::{Action, Tier};
 use crate::policy::kind::PolicyKind;
 use crate::policy::model::{Direction, Peer, Peers, Policy, PolicySet, PortMatch, PortRule, Ports, Rule, Source};
 use crate::policy::ports::Protocol;
 
 use super::entity;
+use super::tier::{Decision, decision};
 use super::world::{Endpoint, Pod, World};
 
 /// A connection to be judged.
@@ -66,7 +69,7 @@ pub struct Side {
     pub allowed: bool,
     /// Why.
     pub basis: Basis,
-    /// Allowed by rules: every rule that matches. Denied: every policy that isolates. Otherwise empty.
+    /// Allowed by rules: every rule that matches. Denied: every policy that isolates, or the rule that denies. Otherwise empty.
     pub by: Vec<By>,
 }
 
@@ -85,6 +88,8 @@ pub enum Basis {
     Rule,
     /// Policies isolate the pod and no rule of theirs matches.
     NoRule,
+    /// A rule of a policy of the cluster denies it.
+    DenyRule,
 }
 
 impl Basis {
@@ -98,6 +103,7 @@ impl Basis {
             Self::NotIsolated => "not-isolated",
             Self::Rule => "rule",
             Self::NoRule => "no-rule",
+            Self::DenyRule => "deny-rule",
         }
     }
 
@@ -106,7 +112,7 @@ impl Basis {
     pub const fn allows(self) -> bool {
         match self {
             Self::NotSubject | Self::SamePod | Self::OwnNode | Self::NotIsolated | Self::Rule => true,
-            Self::NoRule => false,
+            Self::NoRule | Self::DenyRule => false,
         }
     }
 }
@@ -116,7 +122,7 @@ impl Basis {
 pub struct By {
     /// The kind of the policy.
     pub kind: &'static str,
-    /// Its namespace.
+    /// Its namespace; empty for policies of the cluster.
     pub namespace: String,
     /// Its name.
     pub name: String,
@@ -143,7 +149,7 @@ impl By {
 
 impl fmt::Display for By {
     /// `shop/web egress/0 (web.yaml:11)`; without the rule where the policy isolates, and with the kind before it where that is
-    /// not NetworkPolicy.
+    /// not NetworkPolicy. A policy of the cluster is in no namespace: `AdminNetworkPolicy wall egress/0`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
             kind,
@@ -155,7 +161,10 @@ impl fmt::Display for By {
         if *kind != PolicyKind::NetworkPolicy.name() {
             write!(f, "{kind} ")?;
         }
-        write!(f, "{namespace}/{name}")?;
+        if !namespace.is_empty() {
+            write!(f, "{namespace}/")?;
+        }
+        f.write_str(name)?;
         if let Some(rule) = rule {
             write!(f, " {rule}")?;
         }
@@ -197,6 +206,35 @@ pub fn side(set: &PolicySet, world: &World, connection: &Connection<'_>, directi
         Ok(ends) => ends,
         Err(basis) => return without_rules(basis),
     };
+    let of_cluster = |tier| decision(set, tier, world, (subject, peer), connection, direction).and_then(decided);
+    of_cluster(Tier::Admin)
+        .or_else(|| by_network_policies(set, world, (subject, peer), connection, direction))
+        .or_else(|| of_cluster(Tier::Baseline))
+        .unwrap_or_else(|| without_rules(Basis::NotIsolated))
+}
+
+/// What a rule of the cluster says; `None` if it passes on.
+fn decided(decision: Decision<'_>) -> Option<Side> {
+    let basis = match decision.rule.action {
+        Action::Allow => Basis::Rule,
+        Action::Deny => Basis::DenyRule,
+        Action::Pass => return None,
+    };
+    Some(Side {
+        allowed: basis.allows(),
+        basis,
+        by: vec![decision.by()],
+    })
+}
+
+/// What NetworkPolicies say; `None` if none isolates the pod.
+fn by_network_policies(
+    set: &PolicySet,
+    world: &World,
+    (subject, peer): (&Pod, Endpoint<'_>),
+    connection: &Connection<'_>,
+    direction: Direction,
+) -> Option<Side> {
     let mut isolating = Vec::new();
     let mut matching = Vec::new();
     for policy in set {
@@ -212,18 +250,18 @@ pub fn side(set: &PolicySet, world: &World, connection: &Connection<'_>, directi
         }
     }
     if isolating.is_empty() {
-        return without_rules(Basis::NotIsolated);
+        return None;
     }
     let (basis, by) = if matching.is_empty() {
         (Basis::NoRule, isolating)
     } else {
         (Basis::Rule, matching)
     };
-    Side {
+    Some(Side {
         allowed: basis.allows(),
         basis,
         by,
-    }
+    })
 }
 
 /// The pod that policies decide for at one end, and its peer; or the reason for which no policy is asked.
@@ -305,11 +343,16 @@ fn peers_match(peers: &Peers, policy: &Policy, world: &World, peer: Endpoint<'_>
 }
 
 pub(super) fn peer_matches(listed: &Peer, policy: &Policy, world: &World, peer: Endpoint<'_>) -> bool {
+    plain_peer_matches(listed, Some(&policy.namespace), world, peer)
+}
+
+/// The same for a policy of a namespace, or of none.
+pub(super) fn plain_peer_matches(listed: &Peer, home: Option<&str>, world: &World, peer: Endpoint<'_>) -> bool {
     match listed {
         Peer::Pods { namespaces, pods } => {
             let Some(pod) = peer.selectable_pod() else { return false };
             let namespace_matches = match namespaces {
-                None => pod.namespace == policy.namespace,
+                None => home == Some(pod.namespace.as_str()),
                 Some(selector) => world
                     .namespace_labels(&pod.namespace)
                     .is_some_and(|labels| selector.matches(labels)),
@@ -324,7 +367,7 @@ pub(super) fn peer_matches(listed: &Peer, policy: &Policy, world: &World, peer: 
     }
 }
 
-fn ports_match(ports: &Ports, connection: &Connection<'_>) -> bool {
+pub(super) fn ports_match(ports: &Ports, connection: &Connection<'_>) -> bool {
     match ports {
         Ports::Any => true,
         Ports::Of(listed) => listed.iter().any(|listed| port_matches(listed, connection)),

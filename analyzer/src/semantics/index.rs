@@ -8,11 +8,13 @@ use std::net::IpAddr;
 
 use rayon::iter::{IntoParallelRefIterator as _, ParallelIterator as _};
 
+use crate::policy::cluster::{Action, Tier};
 use crate::policy::model::{Direction, Entity, Peer, Peers, Policy, PolicySet, Ports, Rule};
 use crate::policy::select::{Labels, Requirement, Selector, Test};
 
-use super::eval::{Basis, Connection, RuleId, peer_matches, port_matches, without_looking};
-use super::world::{Endpoint, World};
+use super::eval::{Basis, By, Connection, RuleId, peer_matches, port_matches, without_looking};
+use super::tier::{Decision, matches, selects};
+use super::world::{Endpoint, Pod, World};
 
 /// One peer of a rule on one of its ports: the smallest thing that a policy set allows. Positions are those of the set,
 /// and 0 for everybody and every port.
@@ -33,8 +35,19 @@ pub struct Part {
 pub struct Judged {
     /// Why it is allowed or denied.
     pub basis: Basis,
-    /// Every part of a rule that matches.
+    /// Every part of a NetworkPolicy's rule that matches.
     pub parts: Vec<Part>,
+    /// The rule of a policy of the cluster that decides.
+    pub of_cluster: Option<OfCluster>,
+}
+
+/// A rule of a policy of the cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct OfCluster {
+    /// Which policy of the cluster, in the order in which they are asked.
+    pub policy: usize,
+    /// Which of its rules.
+    pub rule: RuleId,
 }
 
 /// A policy set, arranged.
@@ -45,6 +58,8 @@ pub struct Index<'a> {
     subjects: BTreeMap<&'a str, ByLabel<'a>>,
     /// Of each policy its two directions, where it isolates.
     sections: Vec<[Option<Section<'a>>; 2]>,
+    /// Policies of the cluster by whom they select, of the tier before NetworkPolicies and of the one behind them.
+    tiers: [ByLabel<'a>; 2],
 }
 
 impl<'a> Index<'a> {
@@ -60,6 +75,11 @@ impl<'a> Index<'a> {
             .into_iter()
             .map(|(namespace, subjects)| (namespace, ByLabel::new(subjects)));
         let section = |policy: &'a Policy, direction| policy.rules(direction).map(Section::new);
+        let tier = |tier: Tier| {
+            let policies = set.of_cluster().iter().enumerate();
+            let of_tier = policies.filter(|(_, policy)| policy.tier == tier);
+            ByLabel::new(of_tier.map(|(at, policy)| (at, &policy.subject.pods)).collect())
+        };
         Self {
             set,
             world,
@@ -69,6 +89,7 @@ impl<'a> Index<'a> {
                 .par_iter()
                 .map(|policy| [Direction::Ingress, Direction::Egress].map(|direction| section(policy, direction)))
                 .collect(),
+            tiers: [Tier::Admin, Tier::Baseline].map(tier),
         }
     }
 
@@ -79,6 +100,65 @@ impl<'a> Index<'a> {
             Ok(ends) => ends,
             Err(basis) => return judged(basis, Vec::new()),
         };
+        let [admin, baseline] = &self.tiers;
+        if let Some(decided) = self.by_tier(admin, (subject, peer), connection, direction) {
+            return decided;
+        }
+        let judged = self.by_network_policies((subject, peer), connection, direction);
+        if judged.basis != Basis::NotIsolated {
+            return judged;
+        }
+        let behind = self.by_tier(baseline, (subject, peer), connection, direction);
+        behind.unwrap_or(judged)
+    }
+
+    /// A rule of a policy of the cluster, as verdicts name it.
+    #[must_use]
+    pub fn by(&self, decided: OfCluster) -> By {
+        let OfCluster { policy, rule: id } = decided;
+        let policy = &self.set.of_cluster()[policy];
+        let rule = &policy.rules(id.direction)[id.index];
+        Decision { policy, rule, id }.by()
+    }
+
+    /// What the policies of a tier say; `None` if they leave it to what comes behind.
+    fn by_tier(
+        &self,
+        tier: &ByLabel<'_>,
+        (subject, peer): (&Pod, Endpoint<'_>),
+        connection: &Connection<'_>,
+        direction: Direction,
+    ) -> Option<Judged> {
+        let mut candidates: Vec<usize> = tier.candidates(&subject.labels).collect();
+        // They are asked in the order of the set.
+        candidates.sort_unstable();
+        for at in candidates {
+            let policy = &self.set.of_cluster()[at];
+            let mut rules = policy.rules(direction).iter();
+            let matching = || rules.position(|rule| matches(rule, self.world, peer, connection));
+            let Some(index) = selects(policy, self.world, subject).then(matching).flatten() else {
+                continue;
+            };
+            let basis = match policy.rules(direction)[index].action {
+                Action::Allow => Basis::Rule,
+                Action::Deny => Basis::DenyRule,
+                Action::Pass => return None,
+            };
+            let rule = RuleId { direction, index };
+            return Some(Judged {
+                of_cluster: Some(OfCluster { policy: at, rule }),
+                ..judged(basis, Vec::new())
+            });
+        }
+        None
+    }
+
+    fn by_network_policies(
+        &self,
+        (subject, peer): (&Pod, Endpoint<'_>),
+        connection: &Connection<'_>,
+        direction: Direction,
+    ) -> Judged {
         let mut isolated = false;
         let mut parts = Vec::new();
         let beside = self.subjects.get(subject.namespace.as_str());
@@ -129,7 +209,11 @@ impl<'a> Index<'a> {
 }
 
 const fn judged(basis: Basis, parts: Vec<Part>) -> Judged {
-    Judged { basis, parts }
+    Judged {
+        basis,
+        parts,
+        of_cluster: None,
+    }
 }
 
 fn matching_ports<'r>(rule: &'r Rule, connection: &'r Connection<'_>) -> impl Iterator<Item = usize> + 'r {

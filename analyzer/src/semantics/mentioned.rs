@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::policy::cluster::ClusterPeer;
 use crate::policy::model::{Peer, Peers, PolicySet, PortMatch, Ports};
 use crate::policy::select::{Labels, Selector, Test};
 
@@ -28,26 +29,43 @@ impl<'a> Mentioned<'a> {
             }
             for (_, rule) in set.rules() {
                 if let Peers::Of(peers) = &rule.peers {
-                    for peer in peers {
-                        match peer {
-                            Peer::Pods { namespaces: _, pods } => mentioned.add(pods),
-                            Peer::Block { cidr: _, except: _ } | Peer::Entity(_) => {}
-                        }
+                    peers.iter().for_each(|peer| mentioned.add_peer(peer));
+                }
+                mentioned.add_ports(&rule.ports);
+            }
+            for policy in set.of_cluster() {
+                mentioned.add(&policy.subject.pods);
+            }
+            for (_, rule) in set.rules_of_cluster() {
+                for peer in &rule.peers {
+                    match peer {
+                        ClusterPeer::Plain(peer) => mentioned.add_peer(peer),
+                        ClusterPeer::Nodes(_) | ClusterPeer::Domains(_) => {}
                     }
                 }
-                if let Ports::Of(ports) = &rule.ports {
-                    for port in ports {
-                        match &port.port {
-                            PortMatch::Named(name) => {
-                                mentioned.port_names.insert(name);
-                            }
-                            PortMatch::Any | PortMatch::Range(_) => {}
-                        }
-                    }
-                }
+                mentioned.add_ports(&rule.ports);
             }
         }
         mentioned
+    }
+
+    fn add_peer(&mut self, peer: &'a Peer) {
+        match peer {
+            Peer::Pods { namespaces: _, pods } => self.add(pods),
+            Peer::Block { cidr: _, except: _ } | Peer::Entity(_) => {}
+        }
+    }
+
+    fn add_ports(&mut self, ports: &'a Ports) {
+        let Ports::Of(ports) = ports else { return };
+        for port in ports {
+            match &port.port {
+                PortMatch::Named(name) => {
+                    self.port_names.insert(name);
+                }
+                PortMatch::Any | PortMatch::Range(_) => {}
+            }
+        }
     }
 
     fn add(&mut self, selector: &'a Selector) {

@@ -8,12 +8,14 @@ use std::sync::Arc;
 
 use rayon::iter::{IntoParallelRefIterator as _, ParallelIterator as _};
 
-use crate::policy::model::{Direction, Policy, PolicySet, PortMatch, PortRule, Ports};
-use crate::policy::ports::{PortRange, PortSet, Protocol};
+use crate::policy::cluster::{ClusterPolicy, Subject};
+use crate::policy::model::{Direction, Policy, PolicySet};
 
 use super::bits::Bits;
 use super::class::Classes;
+use super::ordered::{Ordered, Wall};
 use super::row::Row;
+use super::section::Section;
 use super::traffic::Traffic;
 
 /// How many sources are answered for at once.
@@ -23,42 +25,30 @@ pub const BLOCK: usize = 64;
 pub struct Reach<'c, 'a> {
     classes: &'c Classes<'a>,
     /// By class; nothing where no policy isolates it.
-    egress: Vec<Option<Arc<Row>>>,
-    ingress: Vec<Option<Arc<Row>>>,
+    egress: Sides,
+    ingress: Sides,
     /// The different traffics of all ingress rows, and of each class the places of its own and the sources.
     traffics: Vec<Traffic>,
     incoming: Vec<Incoming>,
 }
 
+/// One direction, by class.
+struct Sides {
+    rows: Vec<Option<Arc<Row>>>,
+    walls: Vec<Option<Wall>>,
+}
+
 /// The ingress of a class: sources by the place of their traffic; nothing where no policy isolates it.
 type Incoming = Option<Vec<(usize, Bits)>>;
-
-/// What the rules of a policy say in one direction.
-#[derive(Default)]
-struct Section<'s> {
-    row: Row,
-    /// Ports that each selected pod reads as its own: the protocol, the name and the peers.
-    named: Vec<(Protocol, &'s str, Bits)>,
-}
 
 impl<'c, 'a> Reach<'c, 'a> {
     /// Of a set that the classes were made for.
     #[must_use]
     pub fn new(classes: &'c Classes<'a>, set: &PolicySet) -> Self {
-        let mut selecting: Vec<Vec<usize>> = vec![Vec::new(); classes.len()];
-        let selected: Vec<Bits> = set
-            .policies()
-            .par_iter()
-            .map(|policy| classes.selected(&policy.namespace, &policy.subject))
-            .collect();
-        for (policy, selected) in selected.iter().enumerate() {
-            for class in selected.iter() {
-                selecting[class].push(policy);
-            }
-        }
+        let selecting = Selecting::new(classes, set);
         let ingress = side(classes, set, &selecting, Direction::Ingress);
         let egress = side(classes, set, &selecting, Direction::Egress);
-        let (traffics, incoming) = numbered(&ingress);
+        let (traffics, incoming) = numbered(&ingress.rows);
         Self {
             classes,
             egress,
@@ -74,7 +64,7 @@ impl<'c, 'a> Reach<'c, 'a> {
         self.classes
     }
 
-    /// What the policies that isolate a class in a direction allow it; `None` where none does, and everything is allowed.
+    /// What policies allow a class in a direction; `None` where none isolates it or denies it anything, and everything is allowed.
     /// Peers are all those that the rules name, also those that nothing can connect with.
     #[must_use]
     pub fn side(&self, direction: Direction, class: usize) -> Option<&Row> {
@@ -82,7 +72,16 @@ impl<'c, 'a> Reach<'c, 'a> {
             Direction::Ingress => &self.ingress,
             Direction::Egress => &self.egress,
         };
-        sides[class].as_deref()
+        sides.rows[class].as_deref()
+    }
+
+    /// Whom a class is denied in a direction unless a rule says otherwise: everybody where a NetworkPolicy isolates it.
+    #[must_use]
+    pub fn wall(&self, direction: Direction, class: usize) -> Option<Wall> {
+        match direction {
+            Direction::Ingress => self.ingress.walls[class],
+            Direction::Egress => self.egress.walls[class],
+        }
     }
 
     /// Of some sources, in their order, what each may send to whom of `among`: both ends allow it, and policies decide
@@ -120,7 +119,7 @@ impl<'c, 'a> Reach<'c, 'a> {
         let mut row = Row::default();
         for (accepted, to) in allowed.chain([(&everything, open)]) {
             let to = to.common(&governed);
-            match &self.egress[source] {
+            match &self.egress.rows[source] {
                 None => row.put(accepted.clone(), to),
                 Some(sent) => {
                     for (sent, peers) in sent.parts() {
@@ -149,58 +148,100 @@ impl<'c, 'a> Reach<'c, 'a> {
     }
 }
 
+/// By class, the places of the policies that select it: of namespaces, and of the cluster.
+struct Selecting {
+    by_namespace: Vec<Vec<usize>>,
+    of_cluster: Vec<Vec<usize>>,
+}
+
+impl Selecting {
+    fn new(classes: &Classes<'_>, set: &PolicySet) -> Self {
+        let of_policy = |policy: &Policy| classes.selected(&policy.namespace, &policy.subject);
+        let of_cluster = |policy: &ClusterPolicy| {
+            let Subject { namespaces, pods } = &policy.subject;
+            classes.pods(namespaces, pods)
+        };
+        let turned = |selected: Vec<Bits>| {
+            let mut selecting: Vec<Vec<usize>> = vec![Vec::new(); classes.len()];
+            for (policy, selected) in selected.iter().enumerate() {
+                for class in selected.iter() {
+                    selecting[class].push(policy);
+                }
+            }
+            selecting
+        };
+        Self {
+            by_namespace: turned(set.policies().par_iter().map(of_policy).collect()),
+            of_cluster: turned(set.of_cluster().par_iter().map(of_cluster).collect()),
+        }
+    }
+}
+
+/// What decides the row of a class: policies that isolate it, policies of the cluster, and the class itself where it reads
+/// names of ports.
+type Deciding = (Vec<usize>, Vec<usize>, Option<usize>);
+
 /// The rows of one direction by class. Classes that the same policies select share one, unless ports are to be read by name.
-fn side(
-    classes: &Classes<'_>,
-    set: &PolicySet,
-    selecting: &[Vec<usize>],
-    direction: Direction,
-) -> Vec<Option<Arc<Row>>> {
+fn side(classes: &Classes<'_>, set: &PolicySet, selecting: &Selecting, direction: Direction) -> Sides {
     let sections: Vec<Option<Section<'_>>> = set
         .policies()
         .par_iter()
         .map(|policy| section(classes, policy, direction))
         .collect();
-    let mut by_policies: BTreeMap<(Vec<usize>, Option<usize>), Vec<usize>> = BTreeMap::new();
-    for (class, selecting) in selecting.iter().enumerate() {
+    let ordered = Ordered::new(classes, set, direction);
+    let mut by_policies: BTreeMap<Deciding, Vec<usize>> = BTreeMap::new();
+    let both = selecting.by_namespace.iter().zip(&selecting.of_cluster);
+    for (class, (selecting, of_cluster)) in both.enumerate() {
         let isolating: Vec<usize> = selecting
             .iter()
             .copied()
             .filter(|&policy| sections[policy].is_some())
             .collect();
-        if isolating.is_empty() {
+        let speaking = ordered.speaking(of_cluster);
+        if isolating.is_empty() && speaking.is_empty() {
             continue;
         }
         let of_its_own = isolating
             .iter()
-            .any(|&policy| sections[policy].as_ref().is_some_and(|one| !one.named.is_empty()));
+            .any(|&policy| sections[policy].as_ref().is_some_and(Section::has_names))
+            || ordered.has_names(&speaking);
         by_policies
-            .entry((isolating, of_its_own.then_some(class)))
+            .entry((isolating, speaking, of_its_own.then_some(class)))
             .or_default()
             .push(class);
     }
     let by_policies: Vec<_> = by_policies.into_iter().collect();
-    let rows: Vec<Arc<Row>> = by_policies
+    let rows: Vec<(Option<Arc<Row>>, Option<Wall>)> = by_policies
         .par_iter()
-        .map(|((isolating, class), _)| {
-            let mut row = Row::default();
-            for section in isolating.iter().filter_map(|&policy| sections[policy].as_ref()) {
-                row.unite(&section.row);
-                for (protocol, name, peers) in &section.named {
-                    let ports = class
-                        .iter()
-                        .flat_map(|&class| classes.list()[class].ports_named(*protocol, name));
-                    let ports: PortSet = ports.filter_map(PortRange::single).collect();
-                    row.allow(&Traffic::of(*protocol, ports), peers);
+        .map(|((isolating, speaking, own), _)| {
+            let isolating: Vec<&Section<'_>> = isolating
+                .iter()
+                .filter_map(|&policy| sections[policy].as_ref())
+                .collect();
+            let mut row = (!isolating.is_empty()).then(Row::default);
+            let isolated = row.as_ref().map(|_| Wall::Everybody);
+            let wall = isolated.or_else(|| ordered.wall(classes, speaking));
+            for section in isolating {
+                if let Some(row) = &mut row {
+                    row.unite(&section.row(classes, *own));
                 }
             }
-            Arc::new(row)
+            if !speaking.is_empty() {
+                let around = ordered.row(classes, *own, speaking, row.clone());
+                // Nothing isolates it, and nothing is denied: it is open as if no policy were about it.
+                row = (row.is_some() || !around.is_everything(classes.len())).then_some(around);
+            }
+            (row.map(Arc::new), wall)
         })
         .collect();
-    let mut sides = vec![None; classes.len()];
-    for ((_, of), row) in by_policies.iter().zip(rows) {
+    let mut sides = Sides {
+        rows: vec![None; classes.len()],
+        walls: vec![None; classes.len()],
+    };
+    for ((_, of), (row, wall)) in by_policies.iter().zip(rows) {
         for &class in of {
-            sides[class] = Some(Arc::clone(&row));
+            sides.rows[class].clone_from(&row);
+            sides.walls[class] = wall;
         }
     }
     sides
@@ -211,28 +252,7 @@ fn section<'s>(classes: &Classes<'_>, policy: &'s Policy, direction: Direction) 
     let mut section = Section::default();
     for rule in rules {
         let peers = classes.peers(&rule.peers, &policy.namespace);
-        let listed = match &rule.ports {
-            Ports::Any => {
-                section.row.allow(&Traffic::all(), &peers);
-                continue;
-            }
-            Ports::Of(listed) => listed,
-        };
-        let numbers = listed.iter().filter_map(Traffic::of_rule);
-        let numbers = numbers.fold(Traffic::none(), |all, one| all.union(&one));
-        section.row.allow(&numbers, &peers);
-        for PortRule { protocol, port } in listed {
-            let PortMatch::Named(name) = port else { continue };
-            match direction {
-                Direction::Ingress => section.named.push((*protocol, name, peers.clone())),
-                Direction::Egress => {
-                    for (number, with) in classes.with_port(*protocol, name) {
-                        let ports = PortRange::single(number).into_iter().collect();
-                        section.row.allow(&Traffic::of(*protocol, ports), &with.common(&peers));
-                    }
-                }
-            }
-        }
+        section.add(classes, &peers, &rule.ports, direction);
     }
     Some(section)
 }

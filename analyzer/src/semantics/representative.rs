@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::policy::cluster::{ClusterPeer, Subject};
 use crate::policy::model::{Direction, Peer, Peers, PolicySet};
 use crate::policy::select::{Labels, Selector, Test};
 
@@ -22,6 +23,12 @@ pub fn name(labels: &Labels) -> String {
 /// How many pods are made up that two policies select at once.
 const COMBINED: usize = 4_096;
 
+/// Of how many pairs of selectors, one of which stands in a policy of the cluster, pods are made up that both select.
+const SHARED: usize = 4_096;
+
+/// A selector of pods, with the namespace of its policy, or with the selector of namespaces if there is one.
+type Shared<'a> = (&'a str, Option<Selector>, Selector);
+
 /// The world with a pod for every selector of these sets that selects some pod which no policy could tell from it. For
 /// selectors of namespaces there are namespaces, where they do not name one.
 #[must_use]
@@ -37,7 +44,8 @@ pub fn with_representatives(world: &World, sets: &[&PolicySet]) -> World {
 /// Besides those of [`with_representatives`] there are pods that a selector only just leaves out, since leaving fewer out may be
 /// all that changed; and where only one set isolates the pods of a selector, pods that another policy of the namespace isolates
 /// as well: what closes an open pod may open one that was closed. Pods that three policies isolate show nothing that those of
-/// two of them do not, because each policy only adds to what the others allow.
+/// two of them do not, because each policy only adds to what the others allow. Policies of the cluster have an order and deny, so
+/// that of each of their selectors there are pods that any other one selects as well.
 #[must_use]
 pub fn for_comparison(world: &World, before: &PolicySet, after: &PolicySet) -> (World, usize) {
     let sets = [before, after];
@@ -45,8 +53,9 @@ pub fn for_comparison(world: &World, before: &PolicySet, after: &PolicySet) -> (
     let mut grown = Grown::new(world, &mentioned);
     grown.selected(&sets);
     grown.left_out(&sets);
+    let unshared = grown.selected_in_common(&sets);
     let uncombined = grown.selected_twice(sets);
-    (grown.into_world(world), uncombined)
+    (grown.into_world(world), uncombined + unshared)
 }
 
 /// Whether a pod was made up, by its name.
@@ -77,8 +86,62 @@ fn selectors<'a>(sets: &[&'a PolicySet]) -> BTreeSet<(&'a str, Option<&'a Select
                 }
             }
         }
+        for policy in set.of_cluster() {
+            let Subject { namespaces, pods } = &policy.subject;
+            selectors.insert(("", Some(namespaces), pods));
+        }
+        for (_, rule) in set.rules_of_cluster() {
+            for peer in &rule.peers {
+                match peer {
+                    ClusterPeer::Plain(Peer::Pods { namespaces, pods }) => {
+                        selectors.insert(("", namespaces.as_ref(), pods));
+                    }
+                    ClusterPeer::Plain(Peer::Block { .. } | Peer::Entity(_))
+                    | ClusterPeer::Nodes(_)
+                    | ClusterPeer::Domains(_) => {}
+                }
+            }
+        }
     }
     selectors
+}
+
+/// Selectors of what two selectors have in common, where one stands in a policy of the cluster: rules in an order, and rules that
+/// deny, tell such pods from those that either selects. Of how many pairs there is none, because there were too many.
+fn shared<'a>(sets: &[&'a PolicySet]) -> (Vec<Shared<'a>>, usize) {
+    let mut of_cluster = BTreeSet::new();
+    for set in sets {
+        let subjects = set.of_cluster().iter().map(|policy| &policy.subject);
+        of_cluster.extend(subjects.map(|Subject { namespaces, pods }| (namespaces, pods)));
+        for peer in set.rules_of_cluster().flat_map(|(_, rule)| &rule.peers) {
+            if let ClusterPeer::Plain(Peer::Pods {
+                namespaces: Some(namespaces),
+                pods,
+            }) = peer
+            {
+                of_cluster.insert((namespaces, pods));
+            }
+        }
+    }
+    of_cluster.retain(|(namespaces, pods)| !(namespaces.is_everything() && pods.is_everything()));
+    let all = selectors(sets);
+    let (mut shared, mut left) = (Vec::new(), 0);
+    for (namespaces, pods) in of_cluster {
+        for (namespace, others, other_pods) in &all {
+            if shared.len() == SHARED {
+                left += 1;
+                continue;
+            }
+            let both = others.map(|others| common(namespaces, others));
+            shared.push((*namespace, both, common(pods, other_pods)));
+        }
+    }
+    (shared, left)
+}
+
+fn common(one: &Selector, other: &Selector) -> Selector {
+    let requirements = one.requirements().iter().chain(other.requirements());
+    Selector::new(requirements.cloned())
 }
 
 /// What policies see of labels.
@@ -144,6 +207,20 @@ impl<'m> Grown<'m> {
                 }
             }
         }
+    }
+
+    /// Adds pods that two selectors select, one of them of a policy of the cluster; of how many pairs there is none.
+    fn selected_in_common(&mut self, sets: &[&PolicySet]) -> usize {
+        let (shared, left) = shared(sets);
+        for (namespace, namespaces, pods) in shared {
+            for namespace in self.within(namespace, namespaces.as_ref()) {
+                // One is enough: what else meets either selector alone is there already.
+                if let Some(labels) = self.examples(&pods).into_iter().next() {
+                    self.add(&namespace, labels);
+                }
+            }
+        }
+        left
     }
 
     /// Adds pods that two policies of a namespace isolate in a direction, one of them on one side only; of how many pairs there

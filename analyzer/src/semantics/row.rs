@@ -63,6 +63,33 @@ impl Row {
         }
     }
 
+    /// Everything with everybody of so many.
+    pub(super) fn everything(size: usize) -> Self {
+        Self {
+            parts: BTreeMap::from([(Traffic::all(), Bits::all(size))]),
+        }
+    }
+
+    /// Whether it is that.
+    #[must_use]
+    pub fn is_everything(&self, size: usize) -> bool {
+        let mut parts = self.parts();
+        parts.len() == 1 && parts.next() == Some((&Traffic::all(), &Bits::all(size)))
+    }
+
+    /// Takes away what is in the other row.
+    pub(super) fn remove(&mut self, other: &Self) {
+        for (traffic, peers) in &other.parts {
+            for (before, of) in std::mem::take(&mut self.parts) {
+                let common = of.common(peers);
+                let mut rest = of;
+                rest.remove(peers);
+                self.put(before.difference(traffic), common);
+                self.put(before, rest);
+            }
+        }
+    }
+
     /// Adds peers that are not in the row.
     pub(super) fn put(&mut self, traffic: Traffic, peers: Bits) {
         if peers.is_empty() || traffic.is_empty() {

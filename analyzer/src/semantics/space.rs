@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use crate::policy::cidr::Cidr;
+use crate::policy::cluster::ClusterPeer;
 use crate::policy::model::{Entity, Peer, Peers, PolicySet};
 
 use super::entity;
@@ -48,6 +49,18 @@ impl Space {
         }
         for entity in entities {
             prefixes.extend(entity::addresses(entity, world).into_iter().map(Cidr::host));
+        }
+        for (_, rule) in sets.iter().flat_map(|set| set.rules_of_cluster()) {
+            for peer in &rule.peers {
+                match peer {
+                    ClusterPeer::Plain(Peer::Block { cidr, except }) => {
+                        prefixes.insert(*cidr);
+                        prefixes.extend(except);
+                    }
+                    ClusterPeer::Nodes(_) => prefixes.extend(of_nodes(world)),
+                    ClusterPeer::Plain(Peer::Pods { .. } | Peer::Entity(_)) | ClusterPeer::Domains(_) => {}
+                }
+            }
         }
         let mut space = Self {
             cells: Vec::with_capacity(prefixes.len()),
@@ -101,6 +114,11 @@ impl Space {
         }
         unreachable!("every address is in the prefix of its whole family")
     }
+}
+
+/// The address of every node, as prefixes.
+pub(super) fn of_nodes(world: &World) -> impl Iterator<Item = Cidr> {
+    world.nodes().values().flatten().map(|address| Cidr::host(*address))
 }
 
 /// What tells single addresses apart. One prefix outside does so as any other does.

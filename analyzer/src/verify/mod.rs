@@ -17,6 +17,7 @@ use crate::policy::ports::Protocol;
 use crate::replay::soundness::connections;
 use crate::semantics::eval::{Basis, By, Connection, side};
 use crate::semantics::index::Index;
+use crate::semantics::tier::denying;
 use crate::semantics::world::World;
 use usage::{RuleUse, Usage};
 
@@ -46,7 +47,7 @@ pub struct Denied<'a> {
     pub edge: &'a Edge,
     /// The end: the client's egress or the server's ingress.
     pub direction: Direction,
-    /// The policies that isolate that end without a rule that matches; sorted.
+    /// The policies that isolate that end without a rule that matches, or the rule that denies; sorted.
     pub by: Vec<By>,
     /// The pods or addresses that would be denied, client first.
     pub pairs: BTreeSet<(Endpoint, Endpoint)>,
@@ -121,7 +122,7 @@ pub fn verify<'a>(edges: &'a [Edge], set: &PolicySet, world: &World, namespaces:
             Governed::Yes => judge.edge(edge, &mut verified),
         }
     }
-    verified.rules = judge.usage.rules(set, namespaces);
+    verified.rules = judge.usage.rules(set, &judge.index, namespaces);
     if !namespaces.is_empty() {
         let is_asked = |(workload, _): &(Workload, Direction)| namespaces.contains(&workload.namespace);
         verified.unbounded.retain(is_asked);
@@ -223,15 +224,21 @@ impl Judge<'_> {
         match judged.basis {
             Basis::NoRule => {
                 let namespace = &end.selectable_pod()?.namespace;
-                let beside = self.beside.entry(namespace.clone()).or_insert_with(|| {
-                    let own = self.set.iter().filter(|policy| policy.namespace == *namespace);
-                    PolicySet::new(own.cloned()).expect("a part of a set has unique names, too")
-                });
-                return Some(side(beside, self.world, connection, direction).by);
+                let beside = self.beside.entry(namespace.clone());
+                let own = || self.set.only(|policy| policy.namespace == *namespace);
+                return Some(side(beside.or_insert_with(own), self.world, connection, direction).by);
             }
-            Basis::Rule => self.usage.add(edge, &judged.parts),
+            Basis::DenyRule => return judged.of_cluster.map(|rule| vec![self.index.by(rule)]),
+            Basis::Rule => {
+                self.usage.add(edge, &judged.parts);
+                if let Some(rule) = judged.of_cluster {
+                    self.usage.add_of_cluster(edge, rule);
+                }
+            }
             Basis::NotIsolated => {
-                if let Identity::Workload(workload) = &peer.identity {
+                let subject = end.selectable_pod()?;
+                let bounded = !denying(self.set, self.world, subject, direction).is_empty();
+                if let (Identity::Workload(workload), false) = (&peer.identity, bounded) {
                     verified.unbounded.insert((workload.clone(), direction));
                 }
             }

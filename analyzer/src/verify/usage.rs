@@ -5,9 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use flowtape_schemas::time::Time;
 
 use crate::flow::edge::{Edge, EdgeKey};
+use crate::policy::cluster::Action;
 use crate::policy::model::{Direction, Peer, Peers, Policy, PolicySet, PortRule, Ports, Rule};
 use crate::semantics::eval::{By, RuleId};
-use crate::semantics::index::Part;
+use crate::semantics::index::{Index, OfCluster, Part};
 
 /// How a recording used one rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,6 +49,7 @@ impl RuleUse {
 pub(super) struct Usage {
     /// By position of the policy.
     used: BTreeMap<(usize, RuleId), Used>,
+    of_cluster: BTreeMap<OfCluster, Used>,
 }
 
 struct Used {
@@ -60,29 +62,29 @@ struct Used {
 
 impl Usage {
     pub(super) const fn new() -> Self {
-        Self { used: BTreeMap::new() }
+        Self {
+            used: BTreeMap::new(),
+            of_cluster: BTreeMap::new(),
+        }
     }
 
     /// Notes that these parts allow a connection of an edge. Connections of one edge come one after the other.
     pub(super) fn add(&mut self, edge: &Edge, parts: &[Part]) {
         for part in parts {
-            let used = self.used.entry((part.policy, part.rule)).or_insert_with(|| Used {
-                edges: 0,
-                last_edge: None,
-                last_seen: Time::MIN,
-                parts: BTreeSet::new(),
-            });
-            if used.last_edge.as_ref() != Some(&edge.key) {
-                used.edges += 1;
-                used.last_edge = Some(edge.key.clone());
-            }
-            used.last_seen = used.last_seen.max(edge.evidence.last_seen);
+            let used = self.used.entry((part.policy, part.rule)).or_insert_with(Used::new);
+            used.add(edge);
             used.parts.insert((part.peer, part.port));
         }
     }
 
-    /// Every rule of the policies of these namespaces; of all if there are none.
-    pub(super) fn rules(&self, set: &PolicySet, namespaces: &[String]) -> Vec<RuleUse> {
+    /// Notes that a rule of a policy of the cluster allows a connection of an edge.
+    pub(super) fn add_of_cluster(&mut self, edge: &Edge, rule: OfCluster) {
+        self.of_cluster.entry(rule).or_insert_with(Used::new).add(edge);
+    }
+
+    /// Every rule of the policies of these namespaces; of all if there are none, and then those of the cluster that allow
+    /// as well. A rule that denies is not there to be used.
+    pub(super) fn rules(&self, set: &PolicySet, index: &Index<'_>, namespaces: &[String]) -> Vec<RuleUse> {
         let asked = |policy: &Policy| namespaces.is_empty() || namespaces.contains(&policy.namespace);
         let mut rules = Vec::new();
         for (position, policy) in set.iter().enumerate().filter(|(_, policy)| asked(policy)) {
@@ -93,19 +95,63 @@ impl Usage {
                 }
             }
         }
+        if namespaces.is_empty() {
+            rules.extend(self.rules_of_cluster(set, index));
+        }
+        rules
+    }
+
+    fn rules_of_cluster(&self, set: &PolicySet, index: &Index<'_>) -> Vec<RuleUse> {
+        let mut rules = Vec::new();
+        for (position, policy) in set.of_cluster().iter().enumerate() {
+            for direction in [Direction::Ingress, Direction::Egress] {
+                let listed = policy.rules(direction).iter().enumerate();
+                for (at, _) in listed.filter(|(_, rule)| rule.action == Action::Allow) {
+                    let rule = OfCluster {
+                        policy: position,
+                        rule: RuleId { direction, index: at },
+                    };
+                    rules.push(unlisted(index.by(rule), self.of_cluster.get(&rule)));
+                }
+            }
+        }
         rules
     }
 }
 
-fn rule_use(policy: &Policy, id: RuleId, rule: &Rule, used: Option<&Used>) -> RuleUse {
-    let mut found = RuleUse {
-        by: By::of(policy, Some((id, rule))),
+impl Used {
+    const fn new() -> Self {
+        Self {
+            edges: 0,
+            last_edge: None,
+            last_seen: Time::MIN,
+            parts: BTreeSet::new(),
+        }
+    }
+
+    fn add(&mut self, edge: &Edge) {
+        if self.last_edge.as_ref() != Some(&edge.key) {
+            self.edges += 1;
+            self.last_edge = Some(edge.key.clone());
+        }
+        self.last_seen = self.last_seen.max(edge.evidence.last_seen);
+    }
+}
+
+/// How a rule was used, without what of it was not.
+fn unlisted(by: By, used: Option<&Used>) -> RuleUse {
+    RuleUse {
+        by,
         edges: used.map_or(0, |used| used.edges),
         last_seen: used.map(|used| used.last_seen),
         unused_peers: Vec::new(),
         unused_ports: Vec::new(),
         unused_pairs: Vec::new(),
-    };
+    }
+}
+
+fn rule_use(policy: &Policy, id: RuleId, rule: &Rule, used: Option<&Used>) -> RuleUse {
+    let mut found = unlisted(By::of(policy, Some((id, rule))), used);
     let Some(Used { parts, .. }) = used else { return found };
     let (peers, ports) = (peers(rule), ports(rule));
     let needed_peers: BTreeSet<usize> = parts.iter().map(|(peer, _)| *peer).collect();

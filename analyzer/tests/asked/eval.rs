@@ -278,12 +278,10 @@ hint: `flowtape explain FT5020` says what it means and what to do
 #[test]
 fn a_policy_that_is_not_read_is_said() {
     let files = Files::new();
-    let other =
-        "---\napiVersion: policy.networking.k8s.io/v1alpha2\nkind: ClusterNetworkPolicy\nmetadata: {name: all}\n";
+    let other = "---\napiVersion: cilium.io/v2\nkind: CiliumClusterwideNetworkPolicy\nmetadata: {name: all}\n";
     files.write("policies.yaml", &format!("{POLICIES}{other}"));
     let ran = files.ask("--from shop/web --to shop/db-0 --port 5432 --strict");
-    let told =
-        "warning[FT5021]: policies.yaml:12: a ClusterNetworkPolicy of policy.networking.k8s.io/v1alpha2 is not read\n";
+    let told = "warning[FT5021]: policies.yaml:12: a CiliumClusterwideNetworkPolicy of cilium.io/v2 is not read\n";
     assert!(ran.stderr.contains(told), "{}", ran.stderr);
     assert_eq!(ran.code, 1);
 }

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use flowtape::policy::cidr::Cidr;
+use flowtape::policy::cluster::{Action, ClusterKind, ClusterPeer, ClusterPolicy, ClusterRule, Subject, Tier};
 use flowtape::policy::kind::PolicyKind;
 use flowtape::policy::model::{Direction, Entity, Peer, Peers, Policy, PolicySet, PortMatch, PortRule, Ports, Rule};
 use flowtape::policy::one_or_more::OneOrMore;
@@ -87,6 +88,11 @@ pub(crate) fn quiet() -> ProptestConfig {
         failure_persistence: None,
         ..ProptestConfig::default()
     }
+}
+
+/// A quarter of that, for sets of several layers, each case of which takes long.
+pub(crate) fn few() -> ProptestConfig {
+    ProptestConfig { cases: 64, ..quiet() }
 }
 
 /// A legal label value.
@@ -239,6 +245,55 @@ pub(crate) fn policy_set(of: impl Strategy<Value = Selector> + Clone) -> impl St
                 }
             });
         PolicySet::new(named).unwrap()
+    })
+}
+
+/// The same with up to two policies of the cluster around them, often of equal priority.
+pub(crate) fn layered_set(of: impl Strategy<Value = Selector> + Clone) -> impl Strategy<Value = PolicySet> {
+    let policies = vec(cluster_policy(of.clone()), 0..3);
+    (policy_set(of), policies).prop_map(|(set, policies)| {
+        let named = policies.into_iter().enumerate().map(|(at, policy)| ClusterPolicy {
+            name: format!("cluster-{at}"),
+            ..policy
+        });
+        set.with_cluster(named).unwrap()
+    })
+}
+
+fn cluster_policy(of: impl Strategy<Value = Selector> + Clone) -> impl Strategy<Value = ClusterPolicy> {
+    let rules = || vec(cluster_rule(of.clone()), 0..3);
+    let tier = select(vec![Tier::Admin, Tier::Baseline]);
+    (tier, 0u16..3, of.clone(), of.clone(), rules(), rules()).prop_map(
+        |(tier, priority, namespaces, pods, ingress, egress)| ClusterPolicy {
+            kind: ClusterKind::Cluster,
+            name: String::new(),
+            tier,
+            priority,
+            subject: Subject { namespaces, pods },
+            ingress,
+            egress,
+            source: None,
+        },
+    )
+}
+
+fn cluster_rule(of: impl Strategy<Value = Selector> + Clone) -> impl Strategy<Value = ClusterRule> {
+    let plain = prop_oneof![
+        (of.clone(), of.clone()).prop_map(|(namespaces, pods)| Peer::pods_in(namespaces, pods)),
+        cidr().prop_map(Peer::block),
+    ];
+    let peer = prop_oneof![
+        6 => plain.prop_map(ClusterPeer::Plain),
+        1 => of.prop_map(ClusterPeer::Nodes),
+        1 => Just(ClusterPeer::Domains(OneOrMore::one("example.com".to_owned()))),
+    ];
+    let ports = prop_oneof![1 => Just(Ports::Any), 2 => some(port_rule()).prop_map(Ports::Of)];
+    let action = select(vec![Action::Allow, Action::Deny, Action::Pass]);
+    (action, some(peer), ports).prop_map(|(action, peers, ports)| ClusterRule {
+        action,
+        peers,
+        ports,
+        source: None,
     })
 }
 

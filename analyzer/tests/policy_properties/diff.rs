@@ -19,13 +19,18 @@ use flowtape::semantics::eval::{Connection, eval};
 use flowtape::semantics::representative::for_comparison;
 use flowtape::semantics::world::{Endpoint, Pod, World};
 use proptest::prelude::{Strategy, prop_assert, prop_assert_eq, prop_oneof, proptest};
+use proptest::test_runner::{Config as ProptestConfig, TestCaseError};
 
-use super::arbitrary::{mixed_set, policy_set, quiet, small_selector};
+use super::arbitrary::{layered_set, mixed_set, policy_set, quiet, small_selector};
 use super::cases::pod;
 use super::reach::{PORTS, is_governed, worlds};
 
 fn sets() -> impl Strategy<Value = PolicySet> {
     prop_oneof![policy_set(small_selector().boxed()), mixed_set()]
+}
+
+fn layered_sets() -> impl Strategy<Value = PolicySet> {
+    layered_set(small_selector().boxed())
 }
 
 fn diff(before: &PolicySet, after: &PolicySet, world: &World) -> Diff {
@@ -109,6 +114,7 @@ fn is_itself(from: Endpoint<'_>, to: Endpoint<'_>) -> bool {
 fn is(peer: &Compared, end: Endpoint<'_>) -> bool {
     match (peer, end) {
         (Compared::Everybody, _) => true,
+        (Compared::EveryPod, end) => end.selectable_pod().is_some(),
         (Compared::Workload(Workload { namespace, name, .. }), Endpoint::Pod { pod, .. }) => {
             pod.namespace == *namespace && pod.name.trim_end_matches('+') == *name
         }
@@ -128,52 +134,67 @@ fn is_about(change: &Change, connection: &Connection<'_>, side: Side) -> bool {
         && is(&change.pair.to, connection.to)
 }
 
+/// Each connection that only one set allows is in a change, and each port of a change is one that only that side allows.
+fn is_what_nested_loops_find(before: &PolicySet, after: &PolicySet, world: &World) -> Result<(), TestCaseError> {
+    let diff = diff(before, after, world);
+    let sets = [before, after];
+    let (world, _) = for_comparison(world, before, after);
+    let mut found = vec![[false; PORTS.len()]; diff.changes.len()];
+    let mut missed = Vec::new();
+    Ends::new(&world, &sets).judged(sets, |connection, allowed| {
+        let side = match allowed {
+            [true, false] => Side::Before,
+            [false, true] => Side::After,
+            [true, true] | [false, false] => return,
+        };
+        let mut told = false;
+        for (change, found) in diff.changes.iter().zip(&mut found) {
+            if is_about(change, connection, side) {
+                told = true;
+                let at = PORTS.iter().position(|port| *port == connection.port);
+                found[at.unwrap_or_default()] = true;
+            }
+        }
+        if !told {
+            missed.push(format!("{side:?}: {connection:?}"));
+        }
+    });
+    prop_assert!(missed.is_empty(), "{missed:?}\n{:?}", diff.changes);
+    for (change, found) in diff.changes.iter().zip(found) {
+        for (port, found) in PORTS.iter().zip(found) {
+            prop_assert_eq!(change.ports.contains(*port), found, "{} at port {}", change, port);
+        }
+    }
+    Ok(())
+}
+
+proptest! {
+    // Each case asks nested loops about hundreds of pods.
+    #![proptest_config(ProptestConfig { cases: 4, ..quiet() })]
+
+    #[test]
+    fn a_diff_of_tiers_is_what_nested_loops_find(before in layered_sets(), after in layered_sets(), world in worlds()) {
+        is_what_nested_loops_find(&before, &after, &world)?;
+    }
+}
+
 proptest! {
     #![proptest_config(quiet())]
 
-    /// Each connection that only one set allows is in a change, and each port of a change is one that only that side allows.
     #[test]
     fn a_diff_is_what_nested_loops_find(before in sets(), after in sets(), world in worlds()) {
-        let diff = diff(&before, &after, &world);
-        let sets = [&before, &after];
-        let (world, _) = for_comparison(&world, &before, &after);
-        let mut found = vec![[false; PORTS.len()]; diff.changes.len()];
-        let mut missed = Vec::new();
-        Ends::new(&world, &sets).judged(sets, |connection, allowed| {
-            let side = match allowed {
-                [true, false] => Side::Before,
-                [false, true] => Side::After,
-                [true, true] | [false, false] => return,
-            };
-            let mut told = false;
-            for (change, found) in diff.changes.iter().zip(&mut found) {
-                if is_about(change, connection, side) {
-                    told = true;
-                    let at = PORTS.iter().position(|port| *port == connection.port);
-                    found[at.unwrap_or_default()] = true;
-                }
-            }
-            if !told {
-                missed.push(format!("{side:?}: {connection:?}"));
-            }
-        });
-        prop_assert!(missed.is_empty(), "{missed:?}\n{:?}", diff.changes);
-        for (change, found) in diff.changes.iter().zip(found) {
-            for (port, found) in PORTS.iter().zip(found) {
-                prop_assert_eq!(change.ports.contains(*port), found, "{} at port {}", change, port);
-            }
-        }
+        is_what_nested_loops_find(&before, &after, &world)?;
     }
 
     #[test]
-    fn a_set_does_not_differ_from_itself(set in sets(), world in worlds()) {
+    fn a_set_does_not_differ_from_itself(set in layered_sets(), world in worlds()) {
         let diff = diff(&set, &set, &world);
         prop_assert_eq!((diff.changes, diff.rewrites), (vec![], vec![]));
         prop_assert!(diff.unresolved.is_empty());
     }
 
     #[test]
-    fn exchanging_the_sets_mirrors_the_diff(before in sets(), after in sets(), world in worlds()) {
+    fn exchanging_the_sets_mirrors_the_diff(before in layered_sets(), after in layered_sets(), world in worlds()) {
         prop_assert_eq!(diff(&before, &after, &world).mirrored(), diff(&after, &before, &world));
     }
 

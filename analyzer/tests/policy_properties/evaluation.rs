@@ -9,14 +9,14 @@ use flowtape::policy::one_or_more::OneOrMore;
 use flowtape::policy::ports::Protocol;
 use flowtape::policy::profile::Profile;
 use flowtape::policy::reading::read_by;
-use flowtape::semantics::eval::{Basis, Connection, RuleId, Side, eval, side};
+use flowtape::semantics::eval::{Basis, By, Connection, RuleId, Side, eval, side};
 use flowtape::semantics::index::{Index, Part};
 use flowtape::semantics::world::{Endpoint, World};
 use proptest::collection::vec;
-use proptest::prelude::{Strategy, prop_assert, prop_assert_eq, proptest};
+use proptest::prelude::{Strategy, prop_assert, prop_assert_eq, prop_oneof, proptest};
 use proptest::sample::select;
 
-use super::arbitrary::{address, labels, mixed_set, policy_set, quiet, rule, small_selector};
+use super::arbitrary::{address, labels, layered_set, mixed_set, policy_set, quiet, rule, small_selector};
 use super::cases::pod;
 use super::reach::worlds;
 
@@ -111,13 +111,13 @@ proptest! {
 
     /// What stands behind a verdict is there when, and only when, rules decided.
     #[test]
-    fn verdicts_name_what_they_rest_on(set in policy_set(small_selector().boxed()), world in world()) {
+    fn verdicts_name_what_they_rest_on(set in layered_set(small_selector().boxed()), world in world()) {
         for connection in connections(&world) {
             let verdict = eval(&set, &world, &connection);
             for Side { allowed, basis, by } in [verdict.egress, verdict.ingress] {
                 prop_assert_eq!(allowed, basis.allows());
-                prop_assert_eq!(!by.is_empty(), matches!(basis, Basis::Rule | Basis::NoRule));
-                prop_assert!(by.iter().all(|by| by.rule.is_some() == (basis == Basis::Rule)));
+                prop_assert_eq!(!by.is_empty(), matches!(basis, Basis::Rule | Basis::NoRule | Basis::DenyRule));
+                prop_assert!(by.iter().all(|by| by.rule.is_some() == (basis != Basis::NoRule)));
             }
         }
     }
@@ -151,7 +151,10 @@ proptest! {
 
     /// The arranged set says what nested loops say, and rests on the same rules.
     #[test]
-    fn arranged_policies_mean_what_nested_loops_say(set in mixed_set(), world in worlds()) {
+    fn arranged_policies_mean_what_nested_loops_say(
+        set in prop_oneof![layered_set(small_selector().boxed()), mixed_set()],
+        world in worlds(),
+    ) {
         let index = Index::new(&set, &world);
         for connection in connections(&world) {
             for direction in [Direction::Ingress, Direction::Egress] {
@@ -160,8 +163,11 @@ proptest! {
                 prop_assert_eq!(fast.basis, naive.basis);
                 let rules: BTreeSet<(&str, RuleId)> =
                     fast.parts.iter().map(|part| (set.policies()[part.policy].name.as_str(), part.rule)).collect();
-                let by = naive.by.iter().filter_map(|by| Some((by.name.as_str(), by.rule?)));
+                let (of_cluster, by): (Vec<&By>, Vec<&By>) = naive.by.iter().partition(|by| by.namespace.is_empty());
+                let by = by.into_iter().filter_map(|by| Some((by.name.as_str(), by.rule?)));
                 prop_assert_eq!(rules, by.collect::<BTreeSet<_>>());
+                let decided = fast.of_cluster.map(|rule| index.by(rule));
+                prop_assert_eq!(decided.iter().collect::<Vec<_>>(), of_cluster);
             }
         }
     }

@@ -13,5 +13,7 @@ mod kinds;
 mod merge;
 mod reach;
 mod reading;
+mod reading_cluster;
+mod tiers;
 mod writing;
 mod yaml;

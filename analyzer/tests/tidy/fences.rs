@@ -43,6 +43,7 @@ const FENCES: &[Fence] = &[
         what: "k8s_openapi",
         within: "",
         only: &[
+            "analyzer/src/parse/cluster_policy/",
             "analyzer/src/parse/dialect/",
             "analyzer/src/parse/network_policy/",
             "analyzer/src/render/kubernetes",

@@ -3,6 +3,7 @@
 //! Source of the checks: Kubernetes `pkg/apis/networking/validation` and `apimachinery/pkg/apis/meta/v1/validation`
 //! (v1.36), of the defaults `pkg/apis/networking/v1/defaults.go`.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use k8s_openapi::api::networking::v1::{NetworkPolicy, NetworkPolicyPeer, NetworkPolicyPort, NetworkPolicySpec};
@@ -20,9 +21,9 @@ use super::marked::Node;
 use super::report::{Path, Problem, ProblemKind, Warning, WarningKind};
 use super::shape::{self, Shape};
 
-pub(super) mod fields;
+pub(in crate::parse) mod fields;
 mod peers;
-pub(super) mod reader;
+pub(in crate::parse) mod reader;
 
 /// What became of one object.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -128,7 +129,23 @@ impl Reader<'_> {
         } else if !self.has_type_problem(&path.field("namespace")) {
             self.warn(&path, WarningKind::NoNamespace);
         }
-        for (key, value) in metadata.labels.unwrap_or_default() {
+        self.maps(metadata.labels, metadata.annotations, &path);
+        let namespace = if namespace.is_empty() {
+            "default".to_owned()
+        } else {
+            namespace
+        };
+        (namespace, name)
+    }
+
+    /// The labels and annotations of an object, at the path of its metadata.
+    pub(in crate::parse) fn maps(
+        &mut self,
+        labels: Option<BTreeMap<String, String>>,
+        annotations: Option<BTreeMap<String, String>>,
+        path: &Path,
+    ) {
+        for (key, value) in labels.unwrap_or_default() {
             self.check(names::label_key_fault(&key), &key, &path.field("labels"));
             self.check(
                 names::label_value_fault(&value),
@@ -136,7 +153,7 @@ impl Reader<'_> {
                 &path.field("labels").field(&key),
             );
         }
-        for key in metadata.annotations.unwrap_or_default().keys() {
+        for key in annotations.unwrap_or_default().keys() {
             // Annotation keys may be upper case in their prefix, too.
             self.check(
                 names::label_key_fault(&key.to_ascii_lowercase()),
@@ -144,12 +161,6 @@ impl Reader<'_> {
                 &path.field("annotations"),
             );
         }
-        let namespace = if namespace.is_empty() {
-            "default".to_owned()
-        } else {
-            namespace
-        };
-        (namespace, name)
     }
 
     fn policy_types(&mut self, types: &[String], path: &Path) -> Vec<Direction> {

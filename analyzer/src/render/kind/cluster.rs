@@ -6,6 +6,8 @@
 //! objects of one priority it does not matter which is asked first, as all of them accept. They are in the tier `Baseline`,
 //! where a NetworkPolicy of the namespace has the first word.
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
 use flowtape_schemas::manifest::sha256_hex;
 use serde::{Deserialize, Serialize};
 
@@ -304,10 +306,12 @@ fn parts(
     let (mut selected, mut networks) = (Vec::new(), Vec::new());
     let (mut unnamed, mut among_pods) = (false, false);
     match &rule.peers {
-        Peers::Any => {
-            let Part { peers, .. } = everything(place.0);
-            selected.extend(peers);
+        // The API refuses addresses beside a port by name, so that they are a rule of their own.
+        Peers::Any if place.0 == Direction::Egress && has_names(&rule.ports) => {
+            selected.extend(everything(Direction::Ingress).peers);
+            networks.extend([Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()].map(whole));
         }
+        Peers::Any => selected.extend(everything(place.0).peers),
         Peers::Of(listed) => {
             for peer in listed {
                 match peer {
@@ -371,6 +375,18 @@ fn pods(namespaces: Option<&Selector>, pods: &Selector, home: &str) -> Namespace
     NamespacedPod {
         namespace_selector: LabelSelector::from(namespaces.unwrap_or(&own)),
         pod_selector: LabelSelector::from(pods),
+    }
+}
+
+fn whole(lowest: IpAddr) -> Cidr {
+    Cidr::new(lowest, 0).expect("no family has fewer than 0 bits")
+}
+
+fn has_names(ports: &Ports) -> bool {
+    let is_name = |port: &PortRule| matches!(port.port, PortMatch::Named(_));
+    match ports {
+        Ports::Any => false,
+        Ports::Of(listed) => listed.iter().any(is_name),
     }
 }
 

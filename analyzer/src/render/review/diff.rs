@@ -107,7 +107,7 @@ fn unbounded(one: &Unbounded, judged: &Judged) -> Item {
 
 fn reach(pair: &Pair) -> Reach {
     let of = |peer: &Peer| match peer {
-        Peer::Everybody => Reach::Prefix,
+        Peer::Everybody | Peer::EveryPod => Reach::Prefix,
         Peer::Addresses { cidr, except: _ } if !cidr.is_host() => Reach::Prefix,
         Peer::Addresses { .. } | Peer::Unknown { .. } => Reach::Outside,
         Peer::Workload(_) | Peer::Service { .. } | Peer::Node { .. } => Reach::Namespace,

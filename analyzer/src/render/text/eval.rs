@@ -32,7 +32,7 @@ fn reason(direction: Direction, side: &Side) -> String {
         Basis::SamePod => "a pod always reaches itself".to_owned(),
         Basis::OwnNode => "a pod is always reached from its own node".to_owned(),
         Basis::NotIsolated => format!("no policy isolates its {direction}"),
-        Basis::Rule => by,
+        Basis::Rule | Basis::DenyRule => by,
         Basis::NoRule => format!("no rule of {by}"),
     }
 }

@@ -168,6 +168,7 @@ fn said(end: &End) -> String {
     match end.basis {
         "rule" => format!("allowed by {}", by()),
         "no-rule" => format!("denied: isolated by {}, and no rule matches", by()),
+        "deny-rule" => format!("denied by {}", by()),
         "not-isolated" => "allowed: no policy isolates it".to_owned(),
         "own-node" => "allowed: from the node of the pod".to_owned(),
         "same-pod" => "allowed: the same pod".to_owned(),
@@ -185,7 +186,11 @@ fn before(kind: &str) -> String {
 }
 
 fn by_text(by: &By) -> String {
-    let mut text = format!("{}{}/{}", before(by.kind), by.namespace, by.name);
+    let mut text = before(by.kind);
+    if !by.namespace.is_empty() {
+        let _ = write!(text, "{}/", by.namespace);
+    }
+    text.push_str(&by.name);
     if let Some(rule) = &by.rule {
         let _ = write!(text, " {rule}");
     }

@@ -205,6 +205,28 @@ proptest! {
         }
     }
 
+    /// The reader and evaluator of the product say of what is written for the cluster what the naive reader of it says.
+    #[test]
+    fn policies_of_the_cluster_are_read_as_they_are_meant(
+        set in policy_set(small_selector().boxed()),
+        world in world(),
+        outside in vec(address(), 1..3),
+    ) {
+        let rendered: Vec<Rendered> = set.iter().map(|policy| render(Kind::Cluster, policy, &landmarks(&world)).unwrap()).collect();
+        let objects: Vec<Value> = rendered.iter().flat_map(written).collect();
+        let manifests = rendered.iter().flat_map(|rendered| &rendered.manifests);
+        let text: Vec<String> = manifests.map(flowtape::render::kind::Manifest::text).collect();
+        let read = flowtape::parse::kubernetes::parse([("cluster.yaml", text.join("---\n").as_str())]).unwrap().set;
+        for (connection, direction) in connections(&world, &outside) {
+            let found = side(&read, &world, &connection, direction);
+            let asked = asked(&world, &connection, direction).filter(|_| found.basis != Basis::SamePod);
+            if let Some(asked) = asked {
+                let meant = cluster::verdict(&objects, &asked).unwrap_or(true);
+                prop_assert_eq!(found.allowed, meant, "{} {:?}: {:?}", direction, asked, found);
+            }
+        }
+    }
+
     #[test]
     fn every_kind_reads_back_as_what_was_written(
         set in policy_set(selector(label_key().boxed(), label_value().boxed()).boxed()),

@@ -95,7 +95,8 @@ impl<'a> Into<'a> {
                 let message = format!("{covered} left out, policies by hand have them");
                 findings.report(Code::Covered, message);
             }
-            let both = together(&existing, &into.set).map_err(|error| failed(&error))?;
+            let both = together(&existing, &into.set).and_then(|both| both.with_cluster(parsed.of_cluster().to_vec()));
+            let both = both.map_err(|error| failed(&error))?;
             proved = proof::allows_all(&both, flows, cluster, generated, findings);
         }
         Ok(Some((into, proved)))
