@@ -14,7 +14,7 @@ use crate::policy::kind::PolicyKind;
 use crate::policy::model::{Direction, Peer as ModelPeer, Peers, Policy, PolicySet, PortMatch, Ports, Rule};
 use crate::policy::one_or_more::OneOrMore;
 use crate::policy::ports::{PortRange, PortSet, Protocol};
-use crate::semantics::eval::{Basis, By, Connection, RuleId, side};
+use crate::semantics::eval::{Basis, By, Connection, RuleId, Side, side};
 use crate::semantics::world::{Endpoint, Pod, World};
 
 use super::address::first_outside;
@@ -201,9 +201,8 @@ impl<'a> Named<'a> {
             for range in cut(&ports, &cuts_of_ends) {
                 let works = |(from, to): &(Endpoint<'_>, Endpoint<'_>)| {
                     let connection = connection(*from, *to, protocol, range.first());
-                    let allows =
-                        |end: &End<'_>, direction| side(end.isolating, universe.world, &connection, direction).allowed;
-                    allows(subject, self.direction) && allows(peer, opposite(self.direction))
+                    let side = |end: &End<'_>, direction| side(end.isolating, universe.world, &connection, direction);
+                    self.decides(&side(subject, self.direction)) && side(peer, opposite(self.direction)).allowed
                 };
                 if routes.iter().any(works) {
                     self.add(found, &pair, range);
@@ -216,7 +215,7 @@ impl<'a> Named<'a> {
     fn addresses(&self, universe: &Universe<'_>, own: &Workload, subject: &Member, found: &mut Connections) {
         let isolating = subject.isolating(self.direction);
         let blocks = self.blocks(universe.world).into_iter();
-        for (cidr, except) in blocks.flat_map(|block| along(block, isolating, universe.world)) {
+        for (cidr, except) in blocks.flat_map(|block| along(block, self.direction, isolating, universe.world)) {
             let Some((peer, address)) = outside_peer(universe, cidr, except) else {
                 continue;
             };
@@ -242,11 +241,20 @@ impl<'a> Named<'a> {
                 let cuts = cuts_of_cluster(isolating, self.direction, protocol, to.selectable_pod());
                 for range in cut(&ports, &cuts) {
                     let asked = connection(from, to, protocol, range.first());
-                    if side(isolating, universe.world, &asked, self.direction).allowed {
+                    if self.decides(&side(isolating, universe.world, &asked, self.direction)) {
                         self.add(found, &pair, range);
                     }
                 }
             }
+        }
+    }
+
+    /// Whether the rule is why an end allows a connection. One that others come before, in the order of tiers, is not.
+    fn decides(&self, end: &Side) -> bool {
+        match end.basis {
+            Basis::Rule => end.by.contains(&self.by),
+            Basis::SamePod | Basis::OwnNode => true,
+            Basis::NotIsolated | Basis::NotSubject | Basis::NoRule | Basis::DenyRule => false,
         }
     }
 
@@ -364,9 +372,9 @@ fn ends<'p>(ports: impl Iterator<Item = &'p Ports>, protocol: Protocol, to: Opti
 }
 
 /// A block, cut along the prefixes and nodes that policies of the cluster name, which may decide otherwise about a part.
-fn along((cidr, except): Block, set: &PolicySet, world: &World) -> Vec<Block> {
+fn along((cidr, except): Block, direction: Direction, set: &PolicySet, world: &World) -> Vec<Block> {
     let mut inner: BTreeSet<Cidr> = BTreeSet::new();
-    for (_, rule) in set.rules_of_cluster() {
+    for rule in set.of_cluster().iter().flat_map(|policy| policy.rules(direction)) {
         for peer in &rule.peers {
             match peer {
                 ClusterPeer::Plain(ModelPeer::Block { cidr, except: _ }) => {

@@ -204,9 +204,9 @@ type Key = (Peer, Peer, Option<Direction>);
 /// What two peers have on one side only.
 #[derive(Clone, Debug, Default)]
 struct Difference {
-    /// By side: traffic that only it has, and classes of such a connection.
+    /// By side: traffic that only it has, and for each protocol, in the order of all, the first classes of such a connection.
     only: [Traffic; 2],
-    example: [Option<(usize, usize)>; 2],
+    example: [[Option<(usize, usize)>; Protocol::ALL.len()]; 2],
     /// By side: whether these peers have any traffic there.
     any: [bool; 2],
 }
@@ -215,7 +215,9 @@ impl Difference {
     fn unite(&mut self, other: &Self) {
         for side in 0..2 {
             self.only[side] = self.only[side].union(&other.only[side]);
-            self.example[side] = self.example[side].or(other.example[side]);
+            for (first, ends) in self.example[side].iter_mut().zip(other.example[side]) {
+                *first = [*first, ends].into_iter().flatten().min();
+            }
             self.any[side] |= other.any[side];
         }
     }
@@ -259,7 +261,8 @@ impl<'n> Notes<'n> {
                     ..Difference::default()
                 };
                 difference.only[side] = only.clone();
-                difference.example[side] = Some((*from, destination));
+                difference.example[side] =
+                    Protocol::ALL.map(|protocol| (!only.ports(protocol).is_empty()).then_some((*from, destination)));
                 difference
             };
             let mut told_of_client = false;
@@ -362,7 +365,7 @@ fn change(
         Side::Before => (0, 1),
         Side::After => (1, 0),
     };
-    let Some((client, server)) = difference.example[own] else {
+    let Some(&(client, server)) = difference.example[own].iter().flatten().min() else {
         return Vec::new();
     };
     // What is left of an end that one side leaves open is whatever its rules allow on the other.
@@ -382,10 +385,9 @@ fn change(
         (Side::Before, false) => Class::Removed,
         (Side::Before, true) => Class::Narrowed,
     };
-    let with = |protocol: Protocol| {
+    let with = |(protocol, example): (Protocol, Option<(usize, usize)>)| {
         let ports: &PortSet = difference.only[own].ports(protocol);
-        ports.ranges().first()?;
-        let ends = (client, server);
+        let ends = example?;
         let shown = |direction, class| isolating(sets[other], world, classes, class, direction);
         let (reason, by): (Reason, Vec<By>) = match open {
             // One side leaves it open, and the other side's policies are what there is to show.
@@ -416,7 +418,8 @@ fn change(
             by,
         })
     };
-    Protocol::ALL.into_iter().filter_map(with).collect()
+    let examples = Protocol::ALL.into_iter().zip(difference.example[own]);
+    examples.filter_map(with).collect()
 }
 
 /// The rules behind ports, of each range those of its first.

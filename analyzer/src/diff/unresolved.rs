@@ -88,7 +88,9 @@ fn with_ports(world: &World, stand_ins: &BTreeMap<Name, u16>) -> World {
         pod.ports.extend(missing.map(stand_in));
         pod
     });
-    World::new(world.namespaces().clone(), pods, world.nodes().clone()).expect("the pods are those of a world")
+    world
+        .with_pods(world.namespaces().clone(), pods)
+        .expect("the pods are those of a world")
 }
 
 /// Where a name stands: namespace and subject of the policy, the direction, and one peer; nothing for everybody.

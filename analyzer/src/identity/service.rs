@@ -176,7 +176,8 @@ impl Services {
         backends_of(between.map(|(_, slice)| slice), hit, protocol)
     }
 
-    /// Where the API server answers: the endpoints that Service `default/kubernetes` ever had, whatever its port is called.
+    /// Where the API server answers: the endpoints that Service `default/kubernetes` ever had at its port, without a name or
+    /// called `https`.
     #[must_use]
     pub fn api_endpoints(&self) -> BTreeSet<(Address, u16)> {
         let always = Span::of_validity(None, None);

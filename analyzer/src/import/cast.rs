@@ -165,12 +165,17 @@ impl Cast {
         let name = self.name(namespace, name);
         if let Some(id) = self.pods_by_name.get(&name).copied() {
             let named = &mut self.pods[id.0 as usize];
-            if named.owner.is_none() && owner.is_some() {
-                self.bytes += owner_bytes(owner.as_ref());
+            let owner = owner.filter(|_| named.owner.is_none());
+            let labels = Some(labels).filter(|labels| named.labels.is_empty() && !labels.is_empty());
+            let bytes = owner_bytes(owner.as_ref()) + labels.as_ref().map_or(0, labels_bytes);
+            if self.bytes + bytes > NAMES_BYTES {
+                return None;
+            }
+            self.bytes += bytes;
+            if owner.is_some() {
                 named.owner = owner;
             }
-            if named.labels.is_empty() && !labels.is_empty() {
-                self.bytes += labels_bytes(&labels);
+            if let Some(labels) = labels {
                 named.labels = labels;
             }
             return Some(Party::Pod(id));

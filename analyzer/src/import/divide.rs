@@ -77,7 +77,7 @@ impl Divider {
                 set_aside,
             });
             let ends = memchr::memchr_iter(b'\n', text).count() as u64;
-            self.lines += ends + u64::from(!text.ends_with(b"\n")) + u64::from(set_aside.is_some());
+            self.lines += ends + u64::from(!text.is_empty() && !text.ends_with(b"\n")) + u64::from(set_aside.is_some());
             rest = others;
         }
         parts
@@ -282,6 +282,12 @@ mod tests {
         }
         all.extend(divider.end().map(|(line, reject)| (line, Err(reject))));
         all
+    }
+
+    #[test]
+    fn a_line_that_is_set_aside_is_one_line() {
+        let text = [b"a\n".to_vec(), vec![b'x'; 100], b"\nb\n".to_vec()].concat();
+        assert_eq!(divided(&text, false, 24, 8).last(), Some(&(3, Ok("b".to_owned()))));
     }
 
     #[test]

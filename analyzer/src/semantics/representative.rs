@@ -229,20 +229,26 @@ impl<'m> Grown<'m> {
         let (mut combined, mut left) = (0, 0);
         for direction in [Direction::Ingress, Direction::Egress] {
             let [before, after] = sets.map(|set| isolated(set, direction));
-            let mut by_namespace: BTreeMap<&str, Vec<(Labels, bool)>> = BTreeMap::new();
+            let mut by_namespace: BTreeMap<&str, Vec<(&Selector, Labels, bool)>> = BTreeMap::new();
             for (namespace, subject) in before.union(&after) {
                 let flips = before.contains(&(*namespace, *subject)) != after.contains(&(*namespace, *subject));
-                if let Some(labels) = self.examples(subject).into_iter().next() {
-                    by_namespace.entry(namespace).or_default().push((labels, flips));
-                }
+                let of = by_namespace.entry(namespace).or_default();
+                of.push((subject, fixed(subject), flips));
             }
             for (namespace, isolated) in by_namespace {
-                for (at, (one, flips)) in isolated.iter().enumerate() {
-                    let others = isolated[at + 1..].iter().filter(|(_, other)| *flips || *other);
-                    for labels in others.filter_map(|(other, _)| both(one, other)) {
+                for (at, (one, fixed, flips)) in isolated.iter().enumerate() {
+                    let may_meet = |other: &Labels| {
+                        let mut keys = fixed.iter();
+                        keys.all(|(key, value)| other.get(key).is_none_or(|others| others == value))
+                    };
+                    let others = isolated[at + 1..].iter();
+                    for (other, ..) in others.filter(|(_, other, too)| (*flips || *too) && may_meet(other)) {
                         if combined == COMBINED {
                             left += 1;
-                        } else if self.add(namespace, labels) {
+                            continue;
+                        }
+                        let labels = self.examples(&common(one, other)).into_iter().next();
+                        if labels.is_some_and(|labels| self.add(namespace, labels)) {
                             combined += 1;
                         }
                     }
@@ -386,14 +392,13 @@ fn isolated(set: &PolicySet, direction: Direction) -> BTreeSet<(&str, &Selector)
         .collect()
 }
 
-/// The labels of both, unless a key has another value in the other.
-fn both(one: &Labels, other: &Labels) -> Option<Labels> {
-    let agree = |(key, value): (&String, &String)| other.get(key).is_none_or(|others| others == value);
-    one.iter().all(agree).then(|| {
-        let mut both = one.clone();
-        both.extend(other.iter().map(|(key, value)| (key.clone(), value.clone())));
-        both
-    })
+/// The labels that every pod of a selector has.
+fn fixed(selector: &Selector) -> Labels {
+    let fixed = selector.requirements().iter().filter_map(|one| match &one.test {
+        Test::In(values) => Some((one.key.clone(), values.only()?.clone())),
+        Test::NotIn(_) | Test::Exists | Test::DoesNotExist => None,
+    });
+    fixed.collect()
 }
 
 fn owned(told: Told<'_>) -> OwnedTold {

@@ -11,8 +11,6 @@
 //!    included, and `nodes` whatever has the address of a node.
 //! 4. A port by name is that of any protocol in a ClusterNetworkPolicy, whose field has none.
 
-use std::net::IpAddr;
-
 use crate::policy::cluster::{Action, ClusterPeer, ClusterPolicy, ClusterRule, Tier};
 use crate::policy::model::{Direction, PolicySet};
 
@@ -70,14 +68,13 @@ pub fn selects(policy: &ClusterPolicy, world: &World, subject: &Pod) -> bool {
         && policy.subject.pods.matches(&subject.labels)
 }
 
-/// The policies of the cluster that deny a pod something in a direction, each by its first rule that does.
+/// The policies of the cluster that deny a pod something in a direction, with every rule that does.
 #[must_use]
 pub fn denying(set: &PolicySet, world: &World, subject: &Pod, direction: Direction) -> Vec<By> {
     let mut denying = Vec::new();
     for policy in set.of_cluster().iter().filter(|policy| selects(policy, world, subject)) {
         let rules = policy.rules(direction).iter().enumerate();
-        let mut denies = rules.filter(|(_, rule)| rule.action == Action::Deny);
-        if let Some((index, rule)) = denies.next() {
+        for (index, rule) in rules.filter(|(_, rule)| rule.action == Action::Deny) {
             let id = RuleId { direction, index };
             denying.push(Decision { policy, rule, id }.by());
         }
@@ -95,8 +92,7 @@ fn peer_matches(listed: &ClusterPeer, rule: &ClusterRule, world: &World, peer: E
     match listed {
         ClusterPeer::Plain(listed) => plain_peer_matches(listed, None, world, peer),
         ClusterPeer::Nodes(nodes) => {
-            let of_node = |address: IpAddr| world.nodes().values().any(|addresses| addresses.contains(&address));
-            rule.takes_every_node(nodes) && peer.address().is_some_and(of_node)
+            rule.takes_every_node(nodes) && peer.address().is_some_and(|address| world.is_node(address))
         }
         ClusterPeer::Domains(_) => false,
     }

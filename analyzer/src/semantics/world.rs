@@ -238,7 +238,11 @@ impl World {
     }
 
     /// The same cluster with other pods and namespaces: all of these, and no others.
-    pub(super) fn with_pods(
+    ///
+    /// # Errors
+    ///
+    /// Where they make no world, as in [`Self::new`].
+    pub fn with_pods(
         &self,
         namespaces: BTreeMap<String, Labels>,
         pods: impl IntoIterator<Item = Pod>,

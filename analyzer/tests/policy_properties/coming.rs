@@ -89,6 +89,25 @@ fn a_policy_that_opens_what_another_one_closes_is_a_difference() {
     assert!(is_seen(&policy_sets(&after, &before, None)));
 }
 
+/// Selectors that meet in another value than the first of each.
+#[test]
+fn policies_that_meet_in_any_value_are_compared_together() {
+    let of = |values: &str, other: &str| {
+        format!("{{matchLabels: {{{other}: v}}, matchExpressions: [{{key: app, operator: In, values: [{values}]}}]}}")
+    };
+    let closed = policy("one", &of("a, b", "p"), "policyTypes: [Ingress]");
+    let before = set(&closed);
+    let after = set(&format!("{closed}{}", policy("two", &of("b, c", "q"), "ingress: [{}]")));
+    let diff = policy_sets(&before, &after, None);
+    assert!(
+        diff.changes
+            .iter()
+            .any(|change| change.to_string().contains("[app=b,p=v,q=v]")),
+        "{:?}",
+        diff.changes
+    );
+}
+
 #[test]
 fn a_pod_on_its_nodes_network_stands_for_no_pod_that_policies_select() {
     let to_exporter = |peer: &str| {

@@ -131,6 +131,13 @@ fn what_cilium_says_otherwise_is_refused_with_its_field() {
             "`spec.ingress[0].fromEntities[0]`: `cluster` is not evaluated",
         ),
         (
+            &[
+                all,
+                "ingress: [{fromEndpoints: [{matchLabels: {app: a, \"k8s:app\": b}}]}]",
+            ],
+            "`spec.ingress[0].fromEndpoints[0].matchLabels.k8s:app`: asks for a label that another key asks for, too",
+        ),
+        (
             &[all, "egress: [{toServices: [{}]}]"],
             "`spec.egress[0].toServices`: not evaluated",
         ),
@@ -253,6 +260,10 @@ fn policies_of_calico_are_read() {
         (
             &["ingress: [{action: Allow, source: {notNets: [10.0.0.0/8]}}]"],
             "*: [0.0.0.0/0 except 10.0.0.0/8; ::/0 on any] -",
+        ),
+        (
+            &["ingress: [{action: Allow, source: {nets: [203.0.113.7, 10.0.0.0/24], notNets: [10.0.0.1]}}]"],
+            "*: [10.0.0.0/24 except 10.0.0.1/32; 203.0.113.7/32 on any] -",
         ),
     ] {
         assert_eq!(said(CALICO, spec), meaning, "{spec:?}");

@@ -219,7 +219,7 @@ fn records(flow: &Flow<'_>, node: Option<&str>, envelope_time: Option<&str>) -> 
 fn names(flow: &Flow<'_>, at: Time, node: Option<&str>, (source, destination): (Address, Address)) -> Vec<Record> {
     let told = |name: &str, address, client, ttl_seconds, answered| {
         // One line may have the same name for thousands of addresses.
-        let fits = name.len() <= NAME_BYTES && node.is_none_or(|node| node.len() <= NAME_BYTES);
+        let fits = !name.is_empty() && name.len() <= NAME_BYTES && node.is_none_or(|node| node.len() <= NAME_BYTES);
         fits.then(|| {
             Record::Name(Name {
                 time: at,

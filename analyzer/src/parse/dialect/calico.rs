@@ -228,7 +228,9 @@ impl Reader<'_> {
     fn nets(&mut self, nets: &[String], not_nets: &[String], path: &Path) -> Option<Peers> {
         let mut cidrs = |listed: &[String], path: Path| {
             let read = listed.iter().enumerate();
-            let read: Vec<Option<Cidr>> = read.map(|(at, text)| self.plain.cidr(text, &path.index(at))).collect();
+            let read: Vec<Option<Cidr>> = read
+                .map(|(at, text)| self.cidr_or_host(text, &path.index(at)))
+                .collect();
             read.into_iter().collect::<Option<Vec<Cidr>>>()
         };
         let (inside, holes) = (cidrs(nets, path.field("nets")), cidrs(not_nets, path.field("notNets")));

@@ -4,7 +4,6 @@
 //! `l4.go`, `cidr.go`, `entity.go`, `fqdn.go` and `rule_validation.go`; of how the namespace gets into a selector of pods
 //! `pkg/k8s/apis/cilium.io/utils/utils.go`, `getEndpointSelector`.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
@@ -218,7 +217,14 @@ impl Reader<'_> {
                 Key::Namespace(key) => (&mut of_namespace, key),
                 Key::Pod(key) => (&mut of_pod, key),
             };
-            of.match_labels.get_or_insert_default().insert(key, value);
+            let before = of.match_labels.get_or_insert_default().insert(key, value);
+            if before.is_some() {
+                whole = false;
+                self.refuse::<()>(
+                    &place,
+                    RefusalKind::Reason("asks for a label that another key asks for, too"),
+                );
+            }
         }
         for (at, mut expression) in match_expressions.unwrap_or_default().into_iter().enumerate() {
             let place = path.field("matchExpressions").index(at).field("key");
@@ -266,10 +272,7 @@ impl Reader<'_> {
         let Some(written) = cidr else {
             return self.refuse(at, RefusalKind::Missing);
         };
-        let cidr = match written.parse::<IpAddr>() {
-            Ok(address) => Some(Cidr::host(address)),
-            Err(_) => self.plain.cidr(&written, at),
-        };
+        let cidr = self.cidr_or_host(&written, at);
         let holes: Vec<Option<Cidr>> = except
             .iter()
             .enumerate()

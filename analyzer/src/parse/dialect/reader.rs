@@ -1,5 +1,6 @@
 //! Collects what is wrong with one object, and what in it has no place in the model.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -9,6 +10,7 @@ use crate::parse::marked::Node;
 use crate::parse::network_policy::reader::Reader as Plain;
 use crate::parse::report::{Path, ProblemKind, Refusal, RefusalKind};
 use crate::parse::shape::{Shape, Sink, typed};
+use crate::policy::cidr::Cidr;
 use crate::policy::model::{Direction, Policy, Rule, Source};
 
 use super::Outcome;
@@ -53,6 +55,14 @@ impl<'a> Reader<'a> {
 
     pub(super) fn names(&mut self, metadata: Option<ObjectMeta>) -> (String, String) {
         self.plain.names(metadata.unwrap_or_default())
+    }
+
+    /// A prefix, or an address that stands for itself.
+    pub(super) fn cidr_or_host(&mut self, text: &str, path: &Path) -> Option<Cidr> {
+        match text.parse::<IpAddr>() {
+            Ok(address) => Some(Cidr::host(address)),
+            Err(_) => self.plain.cidr(text, path),
+        }
     }
 
     /// Notes what is not evaluated; there is no value then.
